@@ -1,0 +1,149 @@
+//! Errors: what went wrong, where, and what to change.
+
+use std::path::{Path, PathBuf};
+
+/// The result of anything in holograd that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong, by who has to act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something the user supplied cannot be used: a configuration, model, parameter or data file, or a flag.
+    #[error("{}", format_input(.file, .path, .found, .legal))]
+    Input {
+        /// The file at fault, or what stands in its place (`--set`, `built-in digits`).
+        file: String,
+        /// The path inside the file, as `estimator.oscillation.period`; empty when the file as a whole is at fault.
+        path: String,
+        /// What was found there.
+        found: String,
+        /// What would have been legal, or what to do.
+        legal: String,
+    },
+    /// The operating system refused to read or write.
+    #[error("{file}: cannot {action}: {source}")]
+    Io {
+        /// The file or folder at fault.
+        file: PathBuf,
+        /// What was attempted, as `read` or `write`.
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A simulation left the region where the substrate is stable.
+    #[error(
+        "the simulation diverged {moment}, at {place}: {what}\n  {advice}"
+    )]
+    Diverged {
+        /// When, as `in epoch 3, batch 12, at t = 41.5 tau`.
+        moment: String,
+        /// Where, as `layer h2, neuron 17, sample 4`.
+        place: String,
+        /// What was seen, as `the potential is not finite`.
+        what: String,
+        /// What to change.
+        advice: String,
+    },
+    /// A broken promise of holograd itself.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+fn format_input(file: &str, path: &str, found: &str, legal: &str) -> String {
+    let mut text = file.to_owned();
+    if !path.is_empty() {
+        text.push_str(": at `");
+        text.push_str(path);
+        text.push('`');
+    }
+    text.push_str(": ");
+    text.push_str(found);
+    if !legal.is_empty() {
+        text.push_str("; ");
+        text.push_str(legal);
+    }
+    text
+}
+
+impl Error {
+    /// Bad input: which file, which path in it, what was found, what is legal.
+    pub fn input(
+        file: impl Into<String>,
+        path: impl Into<String>,
+        found: impl Into<String>,
+        legal: impl Into<String>,
+    ) -> Self {
+        Self::Input { file: file.into(), path: path.into(), found: found.into(), legal: legal.into() }
+    }
+
+    /// A system error on `file` while trying to `action` it.
+    pub fn io(file: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { file: file.as_ref().to_owned(), action, source }
+    }
+
+    /// The process exit code: 2 for what the user must correct, 1 for a run that failed.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input { .. } | Self::Io { .. } => 2,
+            Self::Diverged { .. } | Self::Internal(_) => 1,
+        }
+    }
+}
+
+/// A legality check inside a description, before the file that holds it is known.
+///
+/// [`Invalid::in_file`] turns it into an [`Error`] that names the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Path inside the description.
+    pub path: String,
+    /// What was found.
+    pub found: String,
+    /// What is legal.
+    pub legal: String,
+}
+
+impl Invalid {
+    /// A finding at `path`.
+    pub fn new(path: impl Into<String>, found: impl Into<String>, legal: impl Into<String>) -> Self {
+        Self { path: path.into(), found: found.into(), legal: legal.into() }
+    }
+
+    /// The same finding one level further out: `prefix.path`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        self.path = if self.path.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.path) };
+        self
+    }
+
+    /// The error that names the file.
+    #[must_use]
+    pub fn in_file(self, file: impl Into<String>) -> Error {
+        Error::input(file, self.path, self.found, self.legal)
+    }
+}
+
+/// Checks that a number is finite and greater than zero.
+///
+/// # Errors
+/// [`Invalid`] at `path` otherwise.
+pub fn positive(path: &str, value: f64) -> std::result::Result<(), Invalid> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(Invalid::new(path, format!("found {value}"), "it must be a finite number greater than 0"))
+    }
+}
+
+/// Checks that a number is finite and at least zero.
+///
+/// # Errors
+/// [`Invalid`] at `path` otherwise.
+pub fn non_negative(path: &str, value: f64) -> std::result::Result<(), Invalid> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(Invalid::new(path, format!("found {value}"), "it must be a finite number, at least 0"))
+    }
+}

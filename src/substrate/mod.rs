@@ -1,0 +1,2 @@
+//! The substrate.
+pub mod kernels;
