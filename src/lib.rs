@@ -2,9 +2,18 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod choice;
 pub mod error;
+pub mod gradient;
+pub mod imperfections;
+pub mod integrators;
+mod krylov;
+pub mod lockin;
+pub mod relaxation;
 pub mod rng;
 pub mod scalar;
+pub mod simulate;
 pub mod substrate;
+pub mod teaching;
 
 pub use error::{Error, Result};

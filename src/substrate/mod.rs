@@ -1,2 +1,11 @@
-//! The substrate.
+//! The substrate: description, instance, effective network, state and vector field.
+
+pub mod activation;
+pub mod effective;
+pub mod field;
 pub mod kernels;
+pub mod linear;
+pub mod model;
+pub mod network;
+pub mod parameters;
+pub mod state;

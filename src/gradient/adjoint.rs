@@ -1,0 +1,96 @@
+//! The truth: implicit differentiation at the free equilibrium, or backpropagation through time from it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::equilibrium::{self, Settle};
+use super::readout::{self, Local};
+use super::{Diagnostics, Estimate, Estimator, Setting, matrices};
+use crate::error::{Invalid, Result};
+use crate::krylov::gmres;
+use crate::scalar::Scalar;
+use crate::substrate::field::Samples;
+use crate::substrate::linear::Linearised;
+use crate::substrate::state::StateShape;
+
+/// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adjoint {
+    /// How λ is found.
+    pub solver: Solver,
+    /// How the free equilibrium is waited for.
+    pub settle: Settle,
+}
+
+/// How the adjoint equation is solved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Solver {
+    /// GMRES to machine precision, matrix-free.
+    #[default]
+    Gmres,
+    /// Backpropagation through so many steps of the discrete map at its fixed point (the papers' ground truth).
+    Bptt {
+        /// Steps.
+        steps: u64,
+    },
+}
+
+impl Adjoint {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        if self.solver == (Solver::Bptt { steps: 0 }) {
+            return Err(Invalid::new("solver.bptt.steps", "found 0", "at least 1 step"));
+        }
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Adjoint {
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+        // The truth is a property of the weights: it is taken without noise.
+        let quiet = Setting { noise: None, ..*setting };
+        let network = setting.effective.network();
+        let shape = StateShape::new(network, samples.count, 1);
+        let free = equilibrium::free(&quiet, samples, &self.settle)?;
+        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let linearised = Linearised::new(setting.effective, &shape, &potentials);
+        let cost_slope = linearised.cost_slope(&free.output_error);
+        let mut right = vec![T::zero(); shape.len()];
+        linearised.scale_by_slope(&cost_slope, &mut right);
+        right.iter_mut().for_each(|x| *x = -*x);
+        let mut scratch = vec![T::zero(); shape.len()];
+        let mut error_vector = right.clone();
+        let products = match self.solver {
+            Solver::Gmres => {
+                const MOST: u64 = 3000;
+                let tolerance = 20.0 * T::epsilon().double();
+                // (1 − D Wᵀ) λ = −D ∂C/∂a
+                let apply = |v: &[T], out: &mut [T]| {
+                    linearised.couple_transposed(v, out, &mut scratch);
+                    out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
+                };
+                gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST).products
+            }
+            Solver::Bptt { steps } => {
+                let mut next = vec![T::zero(); shape.len()];
+                for _ in 1..steps {
+                    linearised.couple_transposed(&error_vector, &mut next, &mut scratch);
+                    error_vector.iter_mut().zip(next.iter().zip(&right)).for_each(|(e, (n, r))| *e = *n + *r);
+                }
+                steps
+            }
+        };
+        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let mut diagnostics = Diagnostics::frozen(free.evaluations + products, free.residual, free.stop);
+        diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
+        Ok(Estimate {
+            gradient: readout::gradient(network, &shape, samples, &local),
+            quadrature: None,
+            free: matrices(&shape, &free.rates),
+            error_vector: matrices(&shape, &error_vector),
+            nudged: Vec::new(),
+            diagnostics,
+        })
+    }
+}

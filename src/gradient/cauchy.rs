@@ -1,0 +1,147 @@
+//! Holomorphic EP with separate phases: Cauchy's integral over N frozen roots of unity (paper 1, eq. 8).
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::equilibrium::{self, Settle, complexified, imaginary_part, real_part};
+use super::readout::{self, Local};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
+use crate::error::{Invalid, Result, positive};
+use crate::scalar::Scalar;
+use crate::substrate::field::Samples;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, root_of_unity};
+
+/// δ = Σ_k (a(|β|e^{2πik/N}) − a*) e^{−2πik/N} / (N|β|).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cauchy {
+    /// |β|.
+    pub amplitude: f64,
+    /// N, the number of points; 1 is the one-sided difference, 2 the centred one.
+    pub points: u64,
+    /// Whether each synapse multiplies its two rates at every point, as in the papers; for tied networks.
+    #[serde(default)]
+    pub per_synapse: bool,
+    /// How equilibria are waited for.
+    #[serde(default)]
+    pub settle: Settle,
+}
+
+impl Cauchy {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        if !(1..=4096).contains(&self.points) {
+            return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));
+        }
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Cauchy {
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+        let network = setting.effective.network();
+        let real = StateShape::new(network, samples.count, 1);
+        let complex = real.with_rails(2);
+        let free = equilibrium::free(setting, samples, &self.settle)?;
+        let start = complexified(&real, &free.state);
+        let (points, amplitude) = (self.points, self.amplitude);
+        let (mut evaluations, mut residual) = (free.evaluations, free.residual);
+        let mut unsettled = free.stop == Stop::TimeLimit;
+        let mut phases: Vec<Vec<T>> = Vec::with_capacity(points as usize);
+        for k in 0..points {
+            // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
+            if setting.noise.is_none() && 2 * k > points {
+                phases.push(conjugate(&complex, &phases[(points - k) as usize]));
+                continue;
+            }
+            let teaching = Teaching::constant(root_of_unity(k, points) * amplitude);
+            let point = equilibrium::equilibrium(setting, samples, (teaching, 2), &self.settle, Some(&start))?;
+            evaluations += point.evaluations;
+            residual = residual.max(point.residual);
+            unsettled |= point.stop == Stop::TimeLimit;
+            phases.push(point.rates);
+        }
+        let coefficient = |harmonic: u64| {
+            let mut sum = vec![T::zero(); complex.len()];
+            for (k, phase) in (0..).zip(&phases) {
+                let w = root_of_unity(k * harmonic, points).conj() / points as f64;
+                add_product(w, phase, &complex, &mut sum);
+            }
+            sum
+        };
+        let mut first = coefficient(1);
+        if points == 1 {
+            // One point cannot tell the response from the rest value.
+            add_product(Complex::new(-1.0, 0.0), &complexified(&real, &free.rates), &complex, &mut first);
+        }
+        first.iter_mut().for_each(|x| *x *= T::of(1.0 / amplitude));
+        let (error_vector, imaginary) = (real_part(&real, &first), imaginary_part(&real, &first));
+        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let mut gradient = readout::gradient(network, &real, samples, &local);
+        if self.per_synapse {
+            readout::clear_pairs(network, &mut gradient);
+            for (k, phase) in (0..).zip(&phases) {
+                let weight = root_of_unity(k, points).conj() / (points as f64 * amplitude);
+                readout::add_products(network, &complex, phase, weight, &mut gradient);
+            }
+            if points == 1 {
+                let weight = Complex::new(-1.0 / amplitude, 0.0);
+                readout::add_products(network, &real, &free.rates, weight, &mut gradient);
+            }
+        }
+        let stop = if unsettled { Stop::TimeLimit } else { Stop::Settled };
+        let mut diagnostics = Diagnostics::frozen(evaluations, residual, stop);
+        if setting.diagnose {
+            diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
+            if points >= 8 {
+                let size = |k: u64| largest(&coefficient(k));
+                diagnostics.negative_harmonics = Some(size(points - 1));
+                let sizes: Vec<f64> = (1..=points / 2).map(size).collect();
+                diagnostics.radius_of_convergence = super::driven::radius(amplitude, &sizes, T::epsilon().double());
+            }
+        }
+        let quadrature = Local {
+            error_vector: &imaginary,
+            free: &free.rates,
+            output_error: &vec![T::zero(); free.output_error.len()],
+        };
+        Ok(Estimate {
+            gradient,
+            quadrature: Some(readout::gradient(network, &real, samples, &quadrature)),
+            free: matrices(&real, &free.rates),
+            error_vector: matrices(&real, &error_vector),
+            nudged: phases.iter().map(|phase| matrices(&complex, phase)).collect(),
+            diagnostics,
+        })
+    }
+}
+
+/// sum += w · values, complex.
+fn add_product<T: Scalar>(w: Complex<f64>, values: &[T], shape: &StateShape, sum: &mut [T]) {
+    let (re, im) = (T::of(w.re), T::of(w.im));
+    for layer in 0..shape.layers() {
+        let range = shape.layer(layer);
+        let (out_re, out_im) = sum[range.clone()].split_at_mut(shape.real(layer).len());
+        let (in_re, in_im) = values[range].split_at(shape.real(layer).len());
+        for (((o_re, o_im), a), b) in out_re.iter_mut().zip(out_im).zip(in_re).zip(in_im) {
+            *o_re += re * *a - im * *b;
+            *o_im += re * *b + im * *a;
+        }
+    }
+}
+
+fn conjugate<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<T> {
+    let mut out = state.to_vec();
+    for layer in 0..shape.layers() {
+        let imaginary = shape.real(layer).end..shape.layer(layer).end;
+        out[imaginary].iter_mut().for_each(|x| *x = -*x);
+    }
+    out
+}
+
+/// Largest magnitude of a real number in a slice.
+pub(super) fn largest<T: Scalar>(values: &[T]) -> f64 {
+    values.iter().map(|x| x.abs().double()).fold(0.0, f64::max)
+}

@@ -1,0 +1,86 @@
+//! Classic equilibrium propagation: finite differences of real equilibria.
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::equilibrium::{self, Settle};
+use super::readout::{self, Local};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
+use crate::error::{Invalid, Result, positive};
+use crate::scalar::Scalar;
+use crate::substrate::field::Samples;
+use crate::substrate::state::StateShape;
+use crate::teaching::Teaching;
+
+/// (a(β) − a(0))/β, or (a(β) − a(−β))/2β when centred (Scellier & Bengio 2017; Laborieux et al. 2021).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Classic {
+    /// β.
+    pub amplitude: f64,
+    /// Whether to take the centred difference.
+    #[serde(default)]
+    pub centred: bool,
+    /// Whether the products a_i a_j of each phase are subtracted, synapse by synapse, as in the papers; for tied networks.
+    /// Otherwise the difference of the rates meets the free rates.
+    #[serde(default)]
+    pub per_synapse: bool,
+    /// How equilibria are waited for.
+    #[serde(default)]
+    pub settle: Settle,
+}
+
+impl Classic {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Classic {
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+        let network = setting.effective.network();
+        let shape = StateShape::new(network, samples.count, 1);
+        let free = equilibrium::free(setting, samples, &self.settle)?;
+        let nudge = |beta: f64| {
+            let teaching = Teaching::constant(Complex::new(beta, 0.0));
+            equilibrium::equilibrium(setting, samples, (teaching, 1), &self.settle, Some(&free.state))
+        };
+        let plus = nudge(self.amplitude)?;
+        let minus = if self.centred { Some(nudge(-self.amplitude)?) } else { None };
+        let (reference, span) = match &minus {
+            Some(minus) => (minus, 2.0 * self.amplitude),
+            None => (&free, self.amplitude),
+        };
+        let scale = T::of(1.0 / span);
+        let error_vector: Vec<T> =
+            plus.rates.iter().zip(&reference.rates).map(|(a, b)| (*a - *b) * scale).collect();
+        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let mut gradient = readout::gradient(network, &shape, samples, &local);
+        if self.per_synapse {
+            readout::clear_pairs(network, &mut gradient);
+            for (phase, weight) in [(&plus, 1.0 / span), (reference, -1.0 / span)] {
+                let weight = Complex::new(weight, 0.0);
+                readout::add_products(network, &shape, &phase.rates, weight, &mut gradient);
+            }
+        }
+        let stages = [Some(&free), Some(&plus), minus.as_ref()];
+        let stages = || stages.iter().flatten();
+        let unsettled = stages().any(|s| s.stop == Stop::TimeLimit);
+        let mut diagnostics = Diagnostics::frozen(
+            stages().map(|s| s.evaluations).sum(),
+            stages().map(|s| s.residual).fold(0.0, f64::max),
+            if unsettled { Stop::TimeLimit } else { Stop::Settled },
+        );
+        diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
+        Ok(Estimate {
+            gradient,
+            quadrature: None,
+            free: matrices(&shape, &free.rates),
+            error_vector: matrices(&shape, &error_vector),
+            nudged: Vec::new(),
+            diagnostics,
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! Any estimate beside the truth: cosine and relative error, per parameter and in total.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scalar::Scalar;
+use crate::substrate::parameters::Parameters;
+
+/// How close one gradient is to another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Cosine of the angle between the two; null if either is zero.
+    pub cosine: Option<f64>,
+    /// |estimate − truth| / |truth|; null if the truth is zero.
+    pub relative_error: Option<f64>,
+}
+
+/// Agreement of every parameter and of the whole gradient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Of the whole gradient.
+    pub total: Agreement,
+    /// Of each parameter, by name.
+    pub parameters: BTreeMap<String, Agreement>,
+}
+
+/// Inner products from which an agreement follows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Products {
+    both: f64,
+    estimate: f64,
+    truth: f64,
+    difference: f64,
+}
+
+impl Products {
+    fn add(&mut self, estimate: f64, truth: f64) {
+        self.both += estimate * truth;
+        self.estimate += estimate * estimate;
+        self.truth += truth * truth;
+        self.difference += (estimate - truth).powi(2);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.both += other.both;
+        self.estimate += other.estimate;
+        self.truth += other.truth;
+        self.difference += other.difference;
+    }
+
+    fn agreement(self) -> Agreement {
+        let norms = (self.estimate * self.truth).sqrt();
+        let finite = |x: f64| Some(x).filter(|x| x.is_finite());
+        Agreement {
+            cosine: finite(self.both / norms),
+            relative_error: finite((self.difference / self.truth).sqrt()),
+        }
+    }
+}
+
+/// Compares an estimate with the truth, in double precision.
+#[must_use]
+pub fn compare<T: Scalar>(estimate: &Parameters<T>, truth: &Parameters<T>) -> Comparison {
+    let mut total = Products::default();
+    let mut parameters = BTreeMap::new();
+    for ((name, a), (_, b)) in estimate.iter().zip(truth.iter()) {
+        let products = products(a.as_slice(), b.as_slice());
+        total.join(products);
+        parameters.insert(name.to_owned(), products.agreement());
+    }
+    Comparison { total: total.agreement(), parameters }
+}
+
+/// Agreement of two vectors of numbers.
+#[must_use]
+pub fn agreement<T: Scalar>(estimate: &[T], truth: &[T]) -> Agreement {
+    products(estimate, truth).agreement()
+}
+
+fn products<T: Scalar>(estimate: &[T], truth: &[T]) -> Products {
+    let mut products = Products::default();
+    for (a, b) in estimate.iter().zip(truth) {
+        products.add(a.double(), b.double());
+    }
+    products
+}
+
+/// The relative error with the quadrature counted in: that of the full complex estimate.
+#[must_use]
+pub fn complex_relative_error<T: Scalar>(
+    estimate: &Parameters<T>,
+    quadrature: &Parameters<T>,
+    truth: &Parameters<T>,
+) -> Option<f64> {
+    let (mut difference, mut norm) = (0.0, 0.0);
+    for (((_, a), (_, q)), (_, b)) in estimate.iter().zip(quadrature.iter()).zip(truth.iter()) {
+        for ((a, q), b) in a.iter().zip(q.iter()).zip(b.iter()) {
+            difference += (a.double() - b.double()).powi(2) + q.double().powi(2);
+            norm += b.double().powi(2);
+        }
+    }
+    Some((difference / norm).sqrt()).filter(|x| x.is_finite())
+}

@@ -1,0 +1,154 @@
+//! Equilibria under frozen teaching.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Setting, Stop};
+use crate::error::{Invalid, non_negative, positive};
+use crate::error::Result;
+use crate::integrators::{FixedStep, Method, VectorField};
+use crate::scalar::Scalar;
+use crate::simulate::Simulation;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::field::{Dynamics, Samples};
+use crate::teaching::{Teaching, Time};
+
+/// How an equilibrium is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settle {
+    /// Euler step, in τ; 1 is the papers' map.
+    pub step: f64,
+    /// Largest |G − s| at which the state counts as settled; null for 1e-13 (f64) or 2e-6 (f32), 0 to run to `max_time`.
+    pub tolerance: Option<f64>,
+    /// Longest time to wait, in τ.
+    pub max_time: f64,
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self { step: 0.5, tolerance: None, max_time: 5000.0 }
+    }
+}
+
+impl Settle {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("step", self.step)?;
+        positive("max_time", self.max_time)?;
+        self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))
+    }
+
+    fn tolerance<T: Scalar>(&self) -> f64 {
+        self.tolerance.unwrap_or(if T::NAME == "f64" { 1e-13 } else { 2e-6 })
+    }
+}
+
+/// An equilibrium, or the state that was reached in its place.
+pub struct Equilibrium<T: Scalar> {
+    /// The integrated variable.
+    pub state: Vec<T>,
+    /// Rates, laid out as the state.
+    pub rates: Vec<T>,
+    /// p − y (or a − y), [outputs × rails·batch].
+    pub output_error: Vec<T>,
+    /// Largest |G − s|.
+    pub residual: f64,
+    /// Evaluations of the right-hand side.
+    pub evaluations: u64,
+    /// [`Stop::Settled`] or [`Stop::TimeLimit`].
+    pub stop: Stop,
+}
+
+/// Steps between two looks at the residual.
+const LOOK: u64 = 8;
+
+/// Relaxes to the equilibrium of frozen teaching from `start`, or from rest.
+///
+/// # Errors
+/// [`crate::Error::Diverged`].
+pub fn equilibrium<'a, T: Scalar>(
+    setting: &Setting<'a, T>,
+    samples: &Samples<T>,
+    (teaching, rails): (Teaching, usize),
+    settle: &Settle,
+    start: Option<&[T]>,
+) -> Result<Equilibrium<T>> {
+    let mut field = Dynamics::new(setting.effective, samples, rails);
+    field.teach(teaching);
+    setting.hold_noise(&mut field, samples);
+    let len = field.shape().len();
+    let state = start.map_or_else(|| vec![T::zero(); len], <[T]>::to_vec);
+    let method = if settle.step == 1.0 && *field.leak() == crate::integrators::Leak::Uniform(T::one()) {
+        Method::Map
+    } else {
+        Method::Euler
+    };
+    let integrator = Box::new(FixedStep::new(method, settle.step, field.leak(), len));
+    let mut simulation = Simulation::new(field, integrator, settle.step, state);
+    let most = (settle.max_time / settle.step).ceil() as u64;
+    let tolerance = settle.tolerance::<T>();
+    let mut residual = f64::INFINITY;
+    while simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
+        simulation.run(LOOK.min(most - simulation.tick), &mut [])?;
+        if tolerance > 0.0 {
+            residual = simulation.residual();
+        }
+    }
+    let residual = simulation.residual();
+    simulation.field.observe(&simulation.state);
+    Ok(Equilibrium {
+        rates: simulation.field.rates().to_vec(),
+        output_error: simulation.field.output_error().to_vec(),
+        residual,
+        evaluations: simulation.field.evaluations(),
+        stop: if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit },
+        state: simulation.state,
+    })
+}
+
+/// The free equilibrium: a real state without teaching.
+///
+/// # Errors
+/// [`crate::Error::Diverged`].
+pub fn free<T: Scalar>(setting: &Setting<'_, T>, samples: &Samples<T>, settle: &Settle) -> Result<Equilibrium<T>> {
+    equilibrium(setting, samples, (Teaching::none(), 1), settle, None)
+}
+
+/// The potentials W a + b at given rates (real): u* of either form.
+#[must_use]
+pub fn potentials<T: Scalar>(effective: &Effective<T>, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
+    let mut field = Dynamics::with_form(effective, samples, 1, Form::Rate);
+    let mut activated = vec![T::zero(); rates.len()];
+    field.target(Time::at(0), rates, &mut activated);
+    field.into_potentials()
+}
+
+/// A real state as a complex one with zero imaginary part.
+#[must_use]
+pub fn complexified<T: Scalar>(shape: &crate::substrate::state::StateShape, real: &[T]) -> Vec<T> {
+    let (one, two) = (shape.with_rails(1), shape.with_rails(2));
+    let mut complex = vec![T::zero(); two.len()];
+    for layer in 0..shape.layers() {
+        complex[two.real(layer)].copy_from_slice(&real[one.layer(layer)]);
+    }
+    complex
+}
+
+/// The real rail of a complex state.
+#[must_use]
+pub fn real_part<T: Scalar>(shape: &crate::substrate::state::StateShape, complex: &[T]) -> Vec<T> {
+    let two = shape.with_rails(2);
+    (0..shape.layers()).flat_map(|layer| complex[two.real(layer)].iter().copied()).collect()
+}
+
+/// The imaginary rail of a complex state.
+#[must_use]
+pub fn imaginary_part<T: Scalar>(shape: &crate::substrate::state::StateShape, complex: &[T]) -> Vec<T> {
+    let two = shape.with_rails(2);
+    let rail = |layer: usize| two.real(layer).end..two.layer(layer).end;
+    (0..shape.layers()).flat_map(|layer| complex[rail(layer)].iter().copied()).collect()
+}

@@ -1,0 +1,345 @@
+//! Gradient estimators behind one interface, and their comparison with the truth.
+
+mod adjoint;
+mod cauchy;
+mod classic;
+pub mod compare;
+mod driven;
+pub mod equilibrium;
+mod oscillation;
+pub mod readout;
+mod spec;
+mod staircase;
+
+pub use adjoint::{Adjoint, Solver};
+pub use cauchy::Cauchy;
+pub use classic::Classic;
+pub use oscillation::{Oscillation, extrapolation_weights};
+pub use spec::EstimatorSpec;
+pub use staircase::Staircase;
+
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::imperfections::noise::{HeldNoise, StateNoise, WhiteNoise};
+use crate::integrators::{IntegratorSpec, Leak};
+use crate::relaxation::slowest_rate;
+use crate::rng::{NoiseKey, Purpose};
+use crate::scalar::Scalar;
+use crate::substrate::effective::Effective;
+use crate::substrate::field::{Dynamics, Samples};
+use crate::substrate::linear::Linearised;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::state::StateShape;
+
+/// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.
+pub const CHUNK: usize = 10;
+
+/// Samples whose Jacobian is probed for the slowest relaxation rate, in each chunk.
+const PROBED: usize = 4;
+
+/// What an estimator works on, beside the samples.
+#[derive(Clone, Copy)]
+pub struct Setting<'a, T: Scalar> {
+    /// The programmed network.
+    pub effective: &'a Effective<T>,
+    /// Noise on the state, with the seed of its stream.
+    pub noise: Option<(StateNoise, u64)>,
+    /// Number of the weight update: every update draws fresh noise.
+    pub update: u64,
+    /// Whether to spend evaluations on diagnostics that the gradient does not need.
+    pub diagnose: bool,
+}
+
+/// A way to obtain the gradient of the cost from the substrate's activity.
+pub trait Estimator<T: Scalar>: Sync {
+    /// Estimates the gradient *summed* over one chunk of samples.
+    ///
+    /// `state` carries the substrate's state from one batch to the next: empty, it starts from rest; in either case it
+    /// receives the state at the end.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>>;
+}
+
+/// What every estimator returns.
+#[derive(Debug, Clone)]
+pub struct Estimate<T: Scalar> {
+    /// The gradient of the cost; summed over a chunk, averaged over a batch.
+    pub gradient: Parameters<T>,
+    /// The imaginary part of the complex estimate, where there is one: zero for an unbiased estimate.
+    pub quadrature: Option<Parameters<T>>,
+    /// The free equilibrium the estimator believes in: rates of each layer, [n × samples].
+    pub free: Vec<DMatrix<T>>,
+    /// δ, the response of the rates per unit of β, of each layer, [n × samples].
+    pub error_vector: Vec<DMatrix<T>>,
+    /// Nudged equilibria, where the estimator visits any: for each point, each layer's rates, [n × 2·samples].
+    pub nudged: Vec<Vec<DMatrix<T>>>,
+    /// How the estimate came about.
+    pub diagnostics: Diagnostics,
+}
+
+/// How an estimate came about, and how far it can be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// Evaluations of the right-hand side, for one chunk after the other.
+    pub rhs_evaluations: u64,
+    /// Largest |G − s| of an equilibrium, or largest change of the state over the last period.
+    pub settling_residual: f64,
+    /// Largest |c₋₁| of the rates: zero for a holomorphic substrate in its periodic steady state.
+    pub negative_harmonics: Option<f64>,
+    /// |β| up to which the response is estimated to be a convergent power series, from the decay of the harmonics.
+    pub radius_of_convergence: Option<f64>,
+    /// Slowest relaxation rate seen, in 1/τ.
+    pub slowest_rate: Option<f64>,
+    /// ωτ of the drive; zero for frozen teaching.
+    pub drive_rate: f64,
+    /// Why the estimator stopped.
+    pub stop: Stop,
+}
+
+/// Why an estimator stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// Every equilibrium met its tolerance.
+    Settled,
+    /// The record of the drive is complete.
+    RecordComplete,
+    /// An equilibrium did not meet its tolerance within the time allowed.
+    TimeLimit,
+}
+
+impl Diagnostics {
+    /// Diagnostics of frozen teaching.
+    #[must_use]
+    pub fn frozen(rhs_evaluations: u64, settling_residual: f64, stop: Stop) -> Self {
+        Self {
+            rhs_evaluations,
+            settling_residual,
+            negative_harmonics: None,
+            radius_of_convergence: None,
+            slowest_rate: None,
+            drive_rate: 0.0,
+            stop,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let larger = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        let smaller = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
+        self.rhs_evaluations += other.rhs_evaluations;
+        self.settling_residual = self.settling_residual.max(other.settling_residual);
+        self.negative_harmonics = larger(self.negative_harmonics, other.negative_harmonics);
+        self.radius_of_convergence = smaller(self.radius_of_convergence, other.radius_of_convergence);
+        self.slowest_rate = smaller(self.slowest_rate, other.slowest_rate);
+        self.drive_rate = self.drive_rate.max(other.drive_rate);
+        if other.stop == Stop::TimeLimit {
+            self.stop = Stop::TimeLimit;
+        }
+    }
+
+    /// What a careful reader of these numbers would object to.
+    #[must_use]
+    pub fn warnings(&self, amplitude: f64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(rate) = self.slowest_rate {
+            if rate <= 0.0 {
+                warnings.push(format!("the free equilibrium is unstable (slowest rate {rate:.3}/tau)"));
+            } else if self.drive_rate > rate {
+                let needed = std::f64::consts::TAU / rate;
+                warnings.push(format!(
+                    "the drive is faster than the slowest mode (omega tau = {:.3} > {rate:.3}): the estimate is biased; \
+                     a period above {needed:.0} tau, or a faster network, would not be",
+                    self.drive_rate
+                ));
+            }
+        }
+        if let Some(radius) = self.radius_of_convergence
+            && amplitude > 0.8 * radius
+        {
+            warnings.push(format!(
+                "amplitude {amplitude} is close to the radius of convergence, about {radius:.3}: lower it"
+            ));
+        }
+        if self.stop == Stop::TimeLimit {
+            warnings.push(format!(
+                "an equilibrium was not reached (residual {:.1e}): raise `settle.max_time`",
+                self.settling_residual
+            ));
+        }
+        warnings
+    }
+}
+
+/// Estimates the mean gradient of a batch, chunk by chunk on all threads of the current pool.
+///
+/// `states` holds one state per chunk (see [`Estimator::estimate`]) and is resized as needed. The result is the same,
+/// bit for bit, for any number of threads: chunks are cut alike and summed in order.
+///
+/// # Errors
+/// The first chunk's error.
+pub fn estimate_batch<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    states: &mut Vec<Vec<T>>,
+) -> Result<Estimate<T>> {
+    let network = setting.effective.network();
+    let chunks = cut(samples, network.inputs, network.output.size());
+    states.resize_with(chunks.len(), Vec::new);
+    let parts: Vec<Result<Estimate<T>>> = chunks
+        .par_iter()
+        .zip(states.par_iter_mut())
+        .map(|(chunk, state)| estimator.estimate(setting, chunk, state))
+        .collect();
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().ok_or_else(|| Error::Internal("an empty batch".into()))??;
+    for part in parts {
+        total.join(&part?);
+    }
+    let scale = T::of(1.0 / samples.count as f64);
+    total.gradient.scale(scale);
+    if let Some(quadrature) = &mut total.quadrature {
+        quadrature.scale(scale);
+    }
+    Ok(total)
+}
+
+/// Cuts a batch into chunks of [`CHUNK`] samples.
+fn cut<T: Scalar>(samples: &Samples<T>, inputs: usize, outputs: usize) -> Vec<Samples<T>> {
+    (0..samples.count)
+        .step_by(CHUNK)
+        .map(|start| {
+            let end = (start + CHUNK).min(samples.count);
+            Samples {
+                inputs: samples.inputs[start * inputs..end * inputs].to_vec(),
+                targets: samples.targets[start * outputs..end * outputs].to_vec(),
+                count: end - start,
+                first: samples.first + start,
+            }
+        })
+        .collect()
+}
+
+impl<T: Scalar> Estimate<T> {
+    /// Appends the samples of another chunk.
+    fn join(&mut self, other: &Self) {
+        self.gradient.add_scaled(T::one(), &other.gradient);
+        if let (Some(mine), Some(theirs)) = (&mut self.quadrature, &other.quadrature) {
+            mine.add_scaled(T::one(), theirs);
+        }
+        for (mine, theirs) in self.free.iter_mut().zip(&other.free) {
+            append_columns(mine, theirs);
+        }
+        for (mine, theirs) in self.error_vector.iter_mut().zip(&other.error_vector) {
+            append_columns(mine, theirs);
+        }
+        for (mine, theirs) in self.nudged.iter_mut().flatten().zip(other.nudged.iter().flatten()) {
+            append_rails(mine, theirs);
+        }
+        self.diagnostics.merge(&other.diagnostics);
+    }
+}
+
+fn append_columns<T: Scalar>(a: &mut DMatrix<T>, b: &DMatrix<T>) {
+    let data: Vec<T> = a.iter().chain(b.iter()).copied().collect();
+    *a = DMatrix::from_vec(a.nrows(), a.ncols() + b.ncols(), data);
+}
+
+/// Joins [re a | im a] and [re b | im b] to [re a, re b | im a, im b].
+fn append_rails<T: Scalar>(a: &mut DMatrix<T>, b: &DMatrix<T>) {
+    let (a_re, a_im) = a.as_slice().split_at(a.len() / 2);
+    let (b_re, b_im) = b.as_slice().split_at(b.len() / 2);
+    let data: Vec<T> = [a_re, b_re, a_im, b_im].concat();
+    *a = DMatrix::from_vec(a.nrows(), a.ncols() + b.ncols(), data);
+}
+
+/// A state's layers as matrices, [n × columns].
+fn matrices<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<DMatrix<T>> {
+    let matrix = |layer| DMatrix::from_column_slice(shape.size(layer), shape.columns(), &state[shape.layer(layer)]);
+    (0..shape.layers()).map(matrix).collect()
+}
+
+impl<'a, T: Scalar> Setting<'a, T> {
+    fn key(&self, seed: u64) -> NoiseKey {
+        NoiseKey::new(seed, Purpose::StateNoise, self.update)
+    }
+
+    /// Binds held noise to a field, if that is what the setting has.
+    fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
+        if let Some((StateNoise::Held { std, shared, rails }, seed)) = self.noise {
+            field.hold_noise(HeldNoise { key: self.key(seed), std, shared, rails, first: samples.first });
+        }
+    }
+
+    /// White noise for an integrator, if that is what the setting has.
+    fn white_noise(
+        &self,
+        samples: &Samples<T>,
+        integrator: IntegratorSpec,
+        step: f64,
+        leak: &Leak<T>,
+        len: usize,
+    ) -> Option<WhiteNoise<T>> {
+        let (Some((StateNoise::White { std, rails }, seed)), Some(method)) = (self.noise, integrator.method()) else {
+            return None;
+        };
+        Some(WhiteNoise::new(self.key(seed), (std, rails), samples.first, (method, step), leak, len))
+    }
+
+    /// Slowest relaxation rate around rates a* of the first few samples, when diagnosing.
+    fn probe_rate(&self, samples: &Samples<T>, free: &[T]) -> Option<f64> {
+        if !self.diagnose {
+            return None;
+        }
+        let network = self.effective.network();
+        let count = samples.count.min(PROBED);
+        let few = Samples {
+            inputs: samples.inputs[..count * network.inputs].to_vec(),
+            targets: samples.targets[..count * network.output.size()].to_vec(),
+            count,
+            first: samples.first,
+        };
+        let (all, shape) = (StateShape::new(network, samples.count, 1), StateShape::new(network, count, 1));
+        let rates: Vec<T> = (0..all.layers())
+            .flat_map(|layer| {
+                let start = all.layer(layer).start;
+                free[start..start + all.size(layer) * count].iter().copied()
+            })
+            .collect();
+        let potentials = equilibrium::potentials(self.effective, &few, &rates);
+        Some(slowest_rate(&Linearised::new(self.effective, &shape, &potentials), network))
+    }
+}
+
+impl<T: Scalar> Estimate<T> {
+    /// Scales everything linear in the response: gradient, quadrature, error vectors.
+    fn scale_response(&mut self, factor: T) {
+        self.gradient.scale(factor);
+        if let Some(quadrature) = &mut self.quadrature {
+            quadrature.scale(factor);
+        }
+        for x in self.error_vector.iter_mut().flat_map(DMatrix::iter_mut) {
+            *x *= factor;
+        }
+    }
+
+    /// Adds another estimate of the same samples, its response scaled; the free equilibrium becomes the other's.
+    fn add_response(&mut self, factor: T, other: &Self) {
+        self.gradient.add_scaled(factor, &other.gradient);
+        if let (Some(mine), Some(theirs)) = (&mut self.quadrature, &other.quadrature) {
+            mine.add_scaled(factor, theirs);
+        }
+        for (mine, theirs) in self.error_vector.iter_mut().zip(&other.error_vector) {
+            mine.iter_mut().zip(theirs.iter()).for_each(|(a, b)| *a += factor * *b);
+        }
+        self.free.clone_from(&other.free);
+        self.diagnostics.merge(&other.diagnostics);
+        self.diagnostics.settling_residual = other.diagnostics.settling_residual;
+    }
+}

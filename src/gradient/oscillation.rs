@@ -1,0 +1,154 @@
+//! The real thing: a sinusoidal complex teaching signal that never stops, and a lock-in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::driven::{self, Drive};
+use super::{Estimate, Estimator, Setting};
+use crate::error::{Invalid, Result, non_negative, positive};
+use crate::integrators::IntegratorSpec;
+use crate::lockin::{Record, Window};
+use crate::scalar::Scalar;
+use crate::substrate::field::Samples;
+use crate::teaching::{Teaching, Waveform};
+
+/// β(t) = |β| e^{iωt}; the gradient is the first Fourier coefficient of local activity (paper 1, eq. 9).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Oscillation {
+    /// |β|.
+    pub amplitude: f64,
+    /// Period of the drive, in τ.
+    pub period: f64,
+    /// Periods that pass before the record begins.
+    #[serde(default = "two")]
+    pub settle_periods: u64,
+    /// Periods of the record.
+    #[serde(default = "one")]
+    pub periods: u64,
+    /// Periods over which the amplitude rises smoothly, when the substrate starts from rest.
+    #[serde(default)]
+    pub onset_periods: f64,
+    /// How many periods T, 2T, 4T … are measured and extrapolated to zero frequency (Richardson); 1 for none.
+    #[serde(default = "one")]
+    pub richardson: u64,
+    /// How the trajectory is integrated.
+    #[serde(default)]
+    pub integrator: IntegratorSpec,
+    /// How the record is weighted.
+    #[serde(default)]
+    pub window: Window,
+    /// Whether each synapse of a tied pair has its own lock-in; the same without noise, at O(n²) instead of O(n) cost.
+    #[serde(default)]
+    pub per_synapse: bool,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn two() -> u64 {
+    2
+}
+
+impl Oscillation {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("period", self.period)?;
+        non_negative("onset_periods", self.onset_periods)?;
+        if self.onset_periods > self.settle_periods as f64 {
+            let found = format!("found {} of {} settling periods", self.onset_periods, self.settle_periods);
+            return Err(Invalid::new("onset_periods", found, "the rise must end before the record begins"));
+        }
+        if !(1..=1_000_000).contains(&self.periods) {
+            return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 1000000 periods"));
+        }
+        if self.settle_periods > 1_000_000 {
+            let found = format!("found {}", self.settle_periods);
+            return Err(Invalid::new("settle_periods", found, "at most 1000000 periods"));
+        }
+        if !(1..=6).contains(&self.richardson) {
+            return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6 periods"));
+        }
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        self.window.validate().map_err(|e| e.under("window"))?;
+        let clock = self.integrator.clock("period", self.period)?;
+        if clock.ticks < 3 {
+            let found = format!("found {}, {} steps", self.period, clock.ticks);
+            return Err(Invalid::new("period", found, "a lock-in needs at least 3 samples in a period"));
+        }
+        Ok(())
+    }
+
+    /// The drive at `period`, a whole number of times the base period.
+    fn drive(&self, factor: u64, from_rest: bool) -> Drive {
+        let clock = self.integrator.clock("period", self.period).expect("validated");
+        // An adaptive clock keeps its samples per period, a fixed step its length.
+        let adaptive = self.integrator.is_adaptive();
+        let ticks = if adaptive { clock.ticks } else { clock.ticks * factor };
+        let step = if adaptive { clock.step * factor as f64 } else { clock.step };
+        let length = self.periods * ticks;
+        let onset = if from_rest { (self.onset_periods * ticks as f64).round() as u64 } else { 0 };
+        Drive {
+            teaching: Teaching { waveform: Waveform::Circular { ticks }, amplitude: self.amplitude, onset },
+            integrator: self.integrator,
+            step,
+            settle: self.settle_periods * ticks,
+            length,
+            record: Record {
+                start: self.settle_periods * ticks,
+                stride: 1,
+                samples_per_period: ticks,
+                weights: self.window.weights(length as usize, step),
+            },
+            per_synapse: self.per_synapse,
+            drive_rate: std::f64::consts::TAU / (self.period * factor as f64),
+        }
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Oscillation {
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>> {
+        let from_rest = state.is_empty();
+        let mut measure = |k: u64| driven::estimate(&self.drive(1 << k, from_rest && k == 0), setting, samples, state);
+        let mut total = measure(0)?;
+        if self.richardson == 1 {
+            return Ok(total);
+        }
+        let weights = extrapolation_weights(self.richardson as usize);
+        total.scale_response(T::of(weights[0]));
+        for (k, weight) in (1..self.richardson).zip(&weights[1..]) {
+            let part = measure(k)?;
+            total.add_response(T::of(*weight), &part);
+        }
+        Ok(total)
+    }
+}
+
+/// Weights of the estimates at T, 2T, 4T … whose sum has no error up to ω^{2n−2}: (4 G(2T) − G(T))/3 for two periods.
+#[must_use]
+pub fn extrapolation_weights(periods: usize) -> Vec<f64> {
+    // Lagrange polynomial in ω² ∝ 4^{−k}, evaluated at ω = 0.
+    let node = |k: usize| 4.0_f64.powi(-(k as i32));
+    let weight = |j: usize| {
+        (0..periods).filter(|&i| i != j).map(|i| node(i) / (node(i) - node(j))).product::<f64>()
+    };
+    (0..periods).map(weight).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extrapolation_removes_even_powers_of_the_frequency() {
+        assert_eq!(extrapolation_weights(2), vec![-1.0 / 3.0, 4.0 / 3.0]);
+        let three = extrapolation_weights(3);
+        for (w, exact) in three.iter().zip([1.0 / 45.0, -20.0 / 45.0, 64.0 / 45.0]) {
+            assert!((w - exact).abs() < 1e-15);
+        }
+        let bias = |k: usize| 1.0 + 0.3 * 4f64.powi(-(k as i32)) + 0.7 * 16f64.powi(-(k as i32));
+        let value: f64 = three.iter().enumerate().map(|(k, w)| w * bias(k)).sum();
+        assert!((value - 1.0).abs() < 1e-14);
+    }
+}

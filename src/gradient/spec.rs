@@ -1,0 +1,153 @@
+//! The `estimator` field of an experiment.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Adjoint, Cauchy, Classic, Estimator, Oscillation, Staircase};
+use crate::choice::{allow_names, choice};
+use crate::error::Invalid;
+use crate::imperfections::noise::StateNoise;
+use crate::integrators::IntegratorSpec;
+use crate::scalar::Scalar;
+use crate::substrate::effective::Form;
+use crate::substrate::network::Network;
+
+/// How the gradient is obtained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
+#[schemars(transform = allow_names)]
+pub enum EstimatorSpec {
+    /// The truth, by implicit differentiation.
+    Adjoint(Adjoint),
+    /// Finite differences of real equilibria.
+    Classic(Classic),
+    /// Separate phases at N roots of unity.
+    Cauchy(Cauchy),
+    /// Always on, N points per period.
+    Staircase(Staircase),
+    /// Always on, |β|e^{iωt}.
+    Oscillation(Oscillation),
+}
+
+choice!(EstimatorSpec);
+
+impl EstimatorSpec {
+    /// The name in experiment files.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Adjoint(_) => "adjoint",
+            Self::Classic(_) => "classic",
+            Self::Cauchy(_) => "cauchy",
+            Self::Staircase(_) => "staircase",
+            Self::Oscillation(_) => "oscillation",
+        }
+    }
+
+    /// The estimator in one precision.
+    #[must_use]
+    pub fn build<T: Scalar>(&self) -> Box<dyn Estimator<T>> {
+        match *self {
+            Self::Adjoint(e) => Box::new(e),
+            Self::Classic(e) => Box::new(e),
+            Self::Cauchy(e) => Box::new(e),
+            Self::Staircase(e) => Box::new(e),
+            Self::Oscillation(e) => Box::new(e),
+        }
+    }
+
+    /// |β|; zero for the adjoint.
+    #[must_use]
+    pub fn amplitude(&self) -> f64 {
+        match self {
+            Self::Adjoint(_) => 0.0,
+            Self::Classic(e) => e.amplitude,
+            Self::Cauchy(e) => e.amplitude,
+            Self::Staircase(e) => e.amplitude,
+            Self::Oscillation(e) => e.amplitude,
+        }
+    }
+
+    /// The same estimator at another amplitude.
+    #[must_use]
+    pub fn with_amplitude(mut self, amplitude: f64) -> Self {
+        match &mut self {
+            Self::Adjoint(_) => {}
+            Self::Classic(e) => e.amplitude = amplitude,
+            Self::Cauchy(e) => e.amplitude = amplitude,
+            Self::Staircase(e) => e.amplitude = amplitude,
+            Self::Oscillation(e) => e.amplitude = amplitude,
+        }
+        self
+    }
+
+    /// Checks the numbers, and that the network, its form and its noise can carry the estimator.
+    ///
+    /// # Errors
+    /// The first finding, with its path below the estimator's field.
+    pub fn validate(&self, network: &Network, form: Form, noise: Option<StateNoise>) -> Result<(), Invalid> {
+        let numbers = match self {
+            Self::Adjoint(e) => e.validate(),
+            Self::Classic(e) => e.validate(),
+            Self::Cauchy(e) => e.validate(),
+            Self::Staircase(e) => e.validate(),
+            Self::Oscillation(e) => e.validate(),
+        };
+        self.check(numbers, network, form, noise).map_err(|e| e.under(self.name()))
+    }
+
+    fn check(
+        &self,
+        numbers: Result<(), Invalid>,
+        network: &Network,
+        form: Form,
+        noise: Option<StateNoise>,
+    ) -> Result<(), Invalid> {
+        numbers?;
+        let complex = matches!(self, Self::Cauchy(_) | Self::Staircase(_) | Self::Oscillation(_));
+        if complex && !network.is_holomorphic() {
+            return Err(Invalid::new(
+                "",
+                "found an activation that is not holomorphic (hard_tanh or relu)",
+                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic` and `adjoint` stay real",
+            ));
+        }
+        let per_synapse = match self {
+            Self::Adjoint(_) => false,
+            Self::Classic(e) => e.per_synapse,
+            Self::Cauchy(e) => e.per_synapse,
+            Self::Staircase(e) => e.per_synapse,
+            Self::Oscillation(e) => e.per_synapse,
+        };
+        if per_synapse && !network.is_tied() {
+            return Err(Invalid::new(
+                "per_synapse",
+                "found true for a network with untied connections",
+                "the product of two rates does not tell the two directions apart: use false",
+            ));
+        }
+        let integrator = match self {
+            Self::Staircase(e) => Some(e.integrator),
+            Self::Oscillation(e) => Some(e.integrator),
+            _ => None,
+        };
+        if let Some(integrator) = integrator {
+            let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);
+            if integrator == IntegratorSpec::Map && !uniform {
+                let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
+                return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
+            }
+            if let Some(noise) = noise {
+                noise.check(integrator, form).map_err(|e| e.under("integrator"))?;
+            }
+        }
+        if let (Self::Classic(_) | Self::Cauchy(_), Some(StateNoise::White { .. })) = (self, noise) {
+            return Err(Invalid::new(
+                "",
+                "found white noise with an estimator that waits for equilibria",
+                "use `held` noise with a fixed waiting time (`settle.tolerance` 0), or an always-on estimator",
+            ));
+        }
+        Ok(())
+    }
+}

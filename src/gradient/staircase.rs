@@ -1,0 +1,95 @@
+//! The papers' "continuous" estimate: the teaching signal steps through N points and never stops.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::driven::{self, Drive};
+use super::{Estimate, Estimator, Setting};
+use crate::error::{Invalid, Result, positive};
+use crate::integrators::IntegratorSpec;
+use crate::lockin::{Record, Window};
+use crate::scalar::Scalar;
+use crate::substrate::field::Samples;
+use crate::teaching::{Teaching, Waveform};
+
+/// β holds each of N roots of unity for `hold` τ; the state is sampled at the end of each hold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Staircase {
+    /// |β|.
+    pub amplitude: f64,
+    /// N, the points in a period.
+    #[serde(default = "ten")]
+    pub points: u64,
+    /// T_dyn, the time at each point, in τ.
+    pub hold: f64,
+    /// Periods that pass before the record begins.
+    #[serde(default)]
+    pub settle_periods: u64,
+    /// Periods of the record.
+    #[serde(default = "three")]
+    pub periods: u64,
+    /// How the trajectory is integrated.
+    #[serde(default = "map")]
+    pub integrator: IntegratorSpec,
+    /// Whether each synapse of a tied pair multiplies its two rates, as in the papers' code.
+    #[serde(default)]
+    pub per_synapse: bool,
+}
+
+fn ten() -> u64 {
+    10
+}
+
+fn three() -> u64 {
+    3
+}
+
+fn map() -> IntegratorSpec {
+    IntegratorSpec::Map
+}
+
+impl Staircase {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("hold", self.hold)?;
+        if !(3..=4096).contains(&self.points) {
+            return Err(Invalid::new("points", format!("found {}", self.points), "3 to 4096 points"));
+        }
+        if !(1..=1_000_000).contains(&self.periods) || self.settle_periods > 1_000_000 {
+            let found = format!("found {} after {} to settle", self.periods, self.settle_periods);
+            return Err(Invalid::new("periods", found, "1 to 1000000 periods"));
+        }
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        self.integrator.clock("hold", self.hold).map(|_| ())
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Staircase {
+    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>> {
+        let clock = self.integrator.clock("hold", self.hold).expect("validated");
+        let (hold, points) = (clock.ticks, self.points);
+        let period = hold * points;
+        let drive = Drive {
+            teaching: Teaching {
+                waveform: Waveform::Staircase { points, hold },
+                amplitude: self.amplitude,
+                onset: 0,
+            },
+            integrator: self.integrator,
+            step: clock.step,
+            settle: self.settle_periods * period,
+            length: self.periods * period,
+            record: Record {
+                // The state after the last step at a point, when the next tick has come.
+                start: self.settle_periods * period + hold,
+                stride: hold,
+                samples_per_period: points,
+                weights: Window::Boxcar.weights((self.periods * points) as usize, self.hold),
+            },
+            per_synapse: self.per_synapse,
+            drive_rate: std::f64::consts::TAU / (self.hold * points as f64),
+        };
+        driven::estimate(&drive, setting, samples, state)
+    }
+}

@@ -1,0 +1,112 @@
+//! The adaptive referee: Dormand–Prince methods of crate `ode_solvers`, one clock step per call.
+//!
+//! Each call integrates one sample interval in local time 0…1 with sparse output, stiffness detection off and the result
+//! checked: slowly driven contractive systems would otherwise be refused as stiff, and dense output is not reliable.
+
+use std::cell::RefCell;
+
+use nalgebra::DVector;
+use ode_solvers::{Dop853, Dopri5, OutputType, System};
+
+use super::{Integrator, VectorField};
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
+use crate::teaching::Time;
+
+/// The order of an adaptive method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Dormand–Prince 5(4).
+    Five,
+    /// Dormand–Prince 8(5,3).
+    Eight,
+}
+
+/// An adaptive integrator with its tolerances.
+#[derive(Debug, Clone, Copy)]
+pub struct Adaptive {
+    /// Which method.
+    pub order: Order,
+    /// Length of a clock step, in nominal τ.
+    pub step: f64,
+    /// Relative tolerance of a step.
+    pub rtol: f64,
+    /// Absolute tolerance of a step.
+    pub atol: f64,
+}
+
+/// The field over one clock step, in local time 0…1 and double precision.
+struct Local<'f, T: Scalar> {
+    scratch: RefCell<Scratch<'f, T>>,
+    tick: u64,
+    step: f64,
+}
+
+struct Scratch<'f, T: Scalar> {
+    field: &'f mut dyn VectorField<T>,
+    state: Vec<T>,
+    target: Vec<T>,
+}
+
+impl<T: Scalar> System<f64, DVector<f64>> for Local<'_, T> {
+    fn system(&self, fraction: f64, y: &DVector<f64>, slope: &mut DVector<f64>) {
+        let Scratch { field, state, target } = &mut *self.scratch.borrow_mut();
+        for (s, y) in state.iter_mut().zip(y) {
+            *s = T::of(*y);
+        }
+        field.target(Time { tick: self.tick, fraction }, state, target);
+        let leak = field.leak();
+        for (i, (slope, (g, y))) in slope.iter_mut().zip(target.iter().zip(y)).enumerate() {
+            *slope = self.step * leak.at(i).double() * (g.double() - y);
+        }
+    }
+}
+
+impl<T: Scalar> Integrator<T> for Adaptive {
+    fn step(
+        &mut self,
+        field: &mut dyn VectorField<T>,
+        tick: u64,
+        state: &mut Vec<T>,
+        target: &[T],
+        _kick: Option<&[T]>,
+    ) -> Result<()> {
+        const MOST_STEPS: u32 = 100_000;
+        let start = DVector::from_iterator(state.len(), state.iter().map(|s| s.double()));
+        let scratch = RefCell::new(Scratch { field, state: state.clone(), target: target.to_vec() });
+        let local = Local { scratch, tick, step: self.step };
+        let (rtol, atol, stiff, sparse) = (self.rtol, self.atol, u32::MAX, OutputType::Sparse);
+        // The safety factors are the library's defaults (Hairer, Nørsett & Wanner).
+        let outcome = match self.order {
+            Order::Five => {
+                let mut solver = Dopri5::from_param(
+                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.04, 0.2, 10.0, 1.0, 0.0, MOST_STEPS, stiff, sparse,
+                );
+                solver.integrate().map(|_| solver.y_out().last().cloned())
+            }
+            Order::Eight => {
+                let mut solver = Dop853::from_param(
+                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.0, 0.333, 6.0, 1.0, 0.0, MOST_STEPS, stiff, sparse,
+                );
+                solver.integrate().map(|_| solver.y_out().last().cloned())
+            }
+        };
+        match outcome {
+            Ok(Some(end)) if end.iter().all(|y| y.is_finite()) => {
+                for (s, y) in state.iter_mut().zip(&end) {
+                    *s = T::of(*y);
+                }
+                Ok(())
+            }
+            other => Err(Error::Diverged {
+                moment: format!("at t = {:.3} tau", tick as f64 * self.step),
+                place: "the adaptive integrator".into(),
+                what: match other {
+                    Err(reason) => reason.to_string().to_lowercase(),
+                    Ok(_) => "the state is not finite".into(),
+                },
+                advice: "lower `amplitude`, or loosen `rtol` and `atol`".into(),
+            }),
+        }
+    }
+}

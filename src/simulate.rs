@@ -1,0 +1,121 @@
+//! The time loop: evaluate, observe, step.
+
+use crate::error::{Error, Result};
+use crate::imperfections::noise::WhiteNoise;
+use crate::integrators::{Integrator, VectorField};
+use crate::lockin::{Observer, View};
+use crate::scalar::Scalar;
+use crate::substrate::field::Dynamics;
+use crate::teaching::Time;
+
+/// Magnitude beyond which a state counts as diverged: no substrate of bounded weights comes near it.
+const ESCAPED: f64 = 1e6;
+
+/// A trajectory in progress: the field, how it is integrated, and where it stands.
+pub struct Simulation<'a, T: Scalar> {
+    /// The field.
+    pub field: Dynamics<'a, T>,
+    /// The integrator.
+    pub integrator: Box<dyn Integrator<T>>,
+    /// White state noise, if any.
+    pub white: Option<WhiteNoise<T>>,
+    /// Length of a step, in nominal τ.
+    pub step: f64,
+    /// The state, laid out as `field.shape()`.
+    pub state: Vec<T>,
+    /// Steps since the start.
+    pub tick: u64,
+    target: Vec<T>,
+}
+
+impl<'a, T: Scalar> Simulation<'a, T> {
+    /// A trajectory that starts from `state` at tick 0.
+    ///
+    /// # Panics
+    /// If the state is not laid out as the field's.
+    #[must_use]
+    pub fn new(field: Dynamics<'a, T>, integrator: Box<dyn Integrator<T>>, step: f64, state: Vec<T>) -> Self {
+        assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
+        let target = vec![T::zero(); state.len()];
+        Self { field, integrator, white: None, step, state, tick: 0, target }
+    }
+
+    /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
+    /// fixed-step integrator.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the state at the end is not finite, or beyond any plausible size.
+    pub fn run(&mut self, ticks: u64, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        for _ in 0..ticks {
+            self.field.begin_step(self.tick);
+            self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+            if observers.iter().any(|o| o.wants(self.tick)) {
+                self.field.observe_evaluated(&self.state);
+                self.show(observers);
+            }
+            let Self { field, integrator, white, state, target, tick, .. } = self;
+            let kick = white.as_mut().map(|noise| noise.draw(*tick, field.shape()));
+            integrator.step(field, *tick, state, target, kick)?;
+            self.tick += 1;
+        }
+        self.check()
+    }
+
+    /// Shows the present state, without a step.
+    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) {
+        self.field.observe(&self.state);
+        self.show(observers);
+    }
+
+    fn show(&self, observers: &mut [&mut dyn Observer<T>]) {
+        let view = View {
+            shape: self.field.shape(),
+            state: &self.state,
+            rates: self.field.rates(),
+            output_error: self.field.output_error(),
+        };
+        for observer in observers.iter_mut().filter(|o| o.wants(self.tick)) {
+            observer.observe(self.tick, &view);
+        }
+    }
+
+    /// Largest |G − s| of the present state: zero at an equilibrium of frozen teaching.
+    pub fn residual(&mut self) -> f64 {
+        self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+        largest_difference(&self.target, &self.state)
+    }
+
+    fn check(&self) -> Result<()> {
+        let bad = |s: &T| !s.is_finite() || s.abs().double() > ESCAPED;
+        let Some(index) = self.state.iter().position(bad) else { return Ok(()) };
+        let shape = self.field.shape();
+        let (layer, neuron, rail, sample) = shape.locate(index);
+        let name = &self.field.effective().network().layers[layer].name;
+        let rail = if rail == 0 { "real" } else { "imaginary" };
+        let value = self.state[index];
+        Err(Error::Diverged {
+            moment: format!("before t = {:.4} tau", self.tick as f64 * self.step),
+            place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),
+            what: format!("the {rail} part of its state is {value:e}"),
+            advice: format!(
+                "lower `amplitude` (now {}), the integrator's `step` (now {}), or the weights (learning rate, \
+                 initial scale)",
+                self.field.teaching().amplitude,
+                self.step
+            ),
+        })
+    }
+}
+
+/// max |a − b|, not a number if any element is.
+pub fn largest_difference<T: Scalar>(a: &[T], b: &[T]) -> f64 {
+    let mut largest = 0.0_f64;
+    for (a, b) in a.iter().zip(b) {
+        let difference = (*a - *b).abs().double();
+        if difference.is_nan() {
+            return f64::NAN;
+        }
+        largest = largest.max(difference);
+    }
+    largest
+}

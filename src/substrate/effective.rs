@@ -1,0 +1,109 @@
+//! The effective network: the weights, biases and time constants that the physics uses.
+
+use std::sync::Arc;
+
+use super::network::{Edge, Network, Output, Source};
+use super::parameters::Parameters;
+use crate::scalar::Scalar;
+
+/// Which variable the neurons integrate (same fixed points, different transients and noise).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// τ du/dt = −u + Σ W ρ(u) + b − β ∂C/∂a.
+    #[default]
+    Potential,
+    /// τ da/dt = −a + ρ(Σ W a + b − β ∂C/∂a): the papers' code iterates it as a map.
+    Rate,
+}
+
+/// A network programmed with parameters, every directed edge with weights of its own.
+///
+/// A tied pair holds its transpose a second time: the copy costs one pass per weight update and lets both directions run
+/// the fast product in every evaluation.
+#[derive(Debug, Clone)]
+pub struct Effective<T: Scalar> {
+    network: Arc<Network>,
+    form: Form,
+    weights: Vec<Vec<T>>,
+    biases: Vec<Vec<T>>,
+    readout: Option<(Vec<T>, Vec<T>)>,
+}
+
+impl<T: Scalar> Effective<T> {
+    /// Programs the parameters.
+    #[must_use]
+    pub fn new(network: &Arc<Network>, form: Form, parameters: &Parameters<T>) -> Self {
+        let mut effective = Self {
+            network: Arc::clone(network),
+            form,
+            weights: vec![Vec::new(); network.edges.len()],
+            biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
+            readout: None,
+        };
+        effective.program(parameters);
+        effective
+    }
+
+    /// Writes new parameters.
+    pub fn program(&mut self, parameters: &Parameters<T>) {
+        for (edge, weights) in self.network.edges.iter().zip(&mut self.weights) {
+            let matrix = parameters.at(edge.weight);
+            weights.clear();
+            if edge.transposed {
+                weights.extend(matrix.row_iter().flat_map(|row| row.iter().copied().collect::<Vec<_>>()));
+            } else {
+                weights.extend_from_slice(matrix.as_slice());
+            }
+        }
+        for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
+            if let Some(index) = layer.bias {
+                bias.copy_from_slice(parameters.at(index).as_slice());
+            }
+        }
+        if let Output::Readout { weight, bias, .. } = self.network.output {
+            let copy = |index: usize| parameters.at(index).as_slice().to_vec();
+            self.readout = Some((copy(weight), copy(bias)));
+        }
+    }
+
+    /// The instance whose parameters these are.
+    #[must_use]
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Which variable is integrated.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Every edge between layers: sending layer, edge, weights [to × from], column-major.
+    pub fn recurrent(&self) -> impl Iterator<Item = (usize, &Edge, &[T])> {
+        self.network.edges.iter().zip(&self.weights).filter_map(|(edge, weights)| match edge.from {
+            Source::Input => None,
+            Source::Layer(layer) => Some((layer, edge, weights.as_slice())),
+        })
+    }
+
+    /// Every edge from the input, with its weights [to × inputs], column-major.
+    pub fn from_input(&self) -> impl Iterator<Item = (&Edge, &[T])> {
+        let edges = self.network.edges.iter().zip(&self.weights);
+        edges.filter(|(edge, _)| edge.from == Source::Input).map(|(edge, weights)| (edge, weights.as_slice()))
+    }
+
+    /// Bias of each neuron of a layer.
+    #[must_use]
+    pub fn bias(&self, layer: usize) -> &[T] {
+        &self.biases[layer]
+    }
+
+    /// R [classes × n], column-major, and r, where there is a read-out.
+    #[must_use]
+    pub fn readout(&self) -> Option<(&[T], &[T])> {
+        self.readout.as_ref().map(|(weight, bias)| (weight.as_slice(), bias.as_slice()))
+    }
+}

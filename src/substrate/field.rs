@@ -1,0 +1,313 @@
+//! The vector field of the network, bound to a batch and its teaching signal.
+
+use num_complex::Complex;
+
+use super::activation;
+use super::effective::{Effective, Form};
+use super::network::Output;
+use super::state::StateShape;
+use crate::imperfections::noise::HeldNoise;
+use crate::integrators::{Leak, VectorField};
+use crate::scalar::{Layout, Scalar, gemm};
+use crate::teaching::{Teaching, Time};
+
+/// A batch of inputs and what the output should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples<T> {
+    /// Inputs, [inputs × samples] column-major.
+    pub inputs: Vec<T>,
+    /// Targets, [outputs × samples] column-major: one-hot labels, or values.
+    pub targets: Vec<T>,
+    /// Number of samples.
+    pub count: usize,
+    /// Place of the first sample in its batch; noise is keyed by it.
+    pub first: usize,
+}
+
+/// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
+pub struct Dynamics<'a, T: Scalar> {
+    effective: &'a Effective<T>,
+    form: Form,
+    shape: StateShape,
+    leak: Leak<T>,
+    /// W_in x + b on the real rail, zero on the imaginary rail: computed once per batch.
+    drive: Vec<T>,
+    targets: Vec<T>,
+    teaching: Teaching,
+    held: Option<HeldNoise>,
+    held_values: Vec<T>,
+    rates: Vec<T>,
+    /// Pre-activations, in the rate form only.
+    potentials: Vec<T>,
+    output_error: Vec<T>,
+    error_is_current: bool,
+    nudge: Vec<T>,
+    evaluations: u64,
+    products: u64,
+}
+
+impl<'a, T: Scalar> Dynamics<'a, T> {
+    /// Binds the network to a batch. `rails` is 1 for a real state, 2 for a complex one.
+    #[must_use]
+    pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
+        Self::with_form(effective, samples, rails, effective.form())
+    }
+
+    /// As [`Self::new`], in a form of the caller's choice.
+    #[must_use]
+    pub fn with_form(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize, form: Form) -> Self {
+        let network = effective.network();
+        let shape = StateShape::new(network, samples.count, rails);
+        let mut drive = vec![T::zero(); shape.len()];
+        for layer in 0..shape.layers() {
+            for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
+                column.copy_from_slice(effective.bias(layer));
+            }
+        }
+        for (edge, weights) in effective.from_input() {
+            let dimensions = (shape.size(edge.to), network.inputs, samples.count);
+            gemm(dimensions, weights, Layout::Plain, &samples.inputs, T::one(), &mut drive[shape.real(edge.to)]);
+        }
+        let outputs = network.output.size() * shape.columns();
+        let output_layer = shape.layer(network.output.layer()).len();
+        Self {
+            leak: leak(effective, &shape),
+            drive,
+            targets: samples.targets.clone(),
+            teaching: Teaching::none(),
+            held: None,
+            held_values: Vec::new(),
+            rates: vec![T::zero(); shape.len()],
+            potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
+            output_error: vec![T::zero(); outputs],
+            error_is_current: false,
+            nudge: vec![T::zero(); output_layer],
+            evaluations: 0,
+            products: 0,
+            effective,
+            form,
+            shape,
+        }
+    }
+
+    /// Sets the teaching signal.
+    pub fn teach(&mut self, teaching: Teaching) {
+        self.teaching = teaching;
+    }
+
+    /// The teaching signal.
+    #[must_use]
+    pub fn teaching(&self) -> &Teaching {
+        &self.teaching
+    }
+
+    /// Adds noise to the pre-activation, redrawn at every step and held through it.
+    pub fn hold_noise(&mut self, noise: HeldNoise) {
+        self.held_values = vec![T::zero(); self.shape.len()];
+        self.held = Some(noise);
+    }
+
+    /// Draws what is held through the step that begins at `tick`.
+    pub fn begin_step(&mut self, tick: u64) {
+        if let Some(noise) = &self.held {
+            noise.draw(tick, &self.shape, &mut self.held_values);
+        }
+    }
+
+    /// The layout of the state.
+    #[must_use]
+    pub fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    /// The network that is bound.
+    #[must_use]
+    pub fn effective(&self) -> &'a Effective<T> {
+        self.effective
+    }
+
+    /// Evaluations of the right-hand side so far.
+    #[must_use]
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    /// Real matrix products between layers so far: one per connection direction and evaluation, both rails in it.
+    #[must_use]
+    pub fn products(&self) -> u64 {
+        self.products
+    }
+
+    /// Rates of the state last evaluated or observed, laid out as the state.
+    #[must_use]
+    pub fn rates(&self) -> &[T] {
+        &self.rates
+    }
+
+    /// p − y (or a − y) of the state last observed, [outputs × rails·batch].
+    #[must_use]
+    pub fn output_error(&self) -> &[T] {
+        &self.output_error
+    }
+
+    /// Makes [`Self::rates`] and [`Self::output_error`] those of `state`, without evaluating the field.
+    pub fn observe(&mut self, state: &[T]) {
+        if self.form == Form::Potential {
+            activate(self.effective, &self.shape, state, &mut self.rates);
+        }
+        self.error_is_current = false;
+        self.observe_evaluated(state);
+    }
+
+    /// As [`Self::observe`] for the state that was the last to be evaluated: only what is still missing is computed.
+    pub fn observe_evaluated(&mut self, state: &[T]) {
+        if self.form == Form::Rate {
+            self.rates.copy_from_slice(state);
+        }
+        if !self.error_is_current {
+            self.update_output_error(state);
+        }
+    }
+
+    /// The pre-activations of the last evaluation, in the rate form.
+    #[must_use]
+    pub fn into_potentials(self) -> Vec<T> {
+        self.potentials
+    }
+
+    fn update_output_error(&mut self, state: &[T]) {
+        let output = self.effective.network().output;
+        let source = if self.form == Form::Rate { state } else { &self.rates };
+        let rates = &source[self.shape.layer(output.layer())];
+        match output {
+            Output::SquaredError { .. } => self.output_error.copy_from_slice(rates),
+            Output::Readout { layer, classes, .. } => {
+                let (weight, bias) = self.effective.readout().expect("a read-out has weights");
+                let dimensions = (classes, self.shape.size(layer), self.shape.columns());
+                gemm(dimensions, weight, Layout::Plain, rates, T::zero(), &mut self.output_error);
+                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
+                for column in re.chunks_exact_mut(classes) {
+                    add(column, bias);
+                }
+                if im.is_empty() {
+                    activation::softmax_real(classes, re);
+                } else {
+                    activation::softmax(classes, re, im);
+                }
+            }
+        }
+        // Targets are real: they meet the real rail only.
+        for (error, target) in self.output_error.iter_mut().zip(&self.targets) {
+            *error -= *target;
+        }
+        self.error_is_current = true;
+    }
+
+    /// Drive plus Σ W a, with a the given rates or else those of the state under evaluation.
+    fn couple(&mut self, rates: Option<&[T]>, out: &mut [T]) {
+        let rates = rates.unwrap_or(&self.rates);
+        out.copy_from_slice(&self.drive);
+        for (from, edge, weights) in self.effective.recurrent() {
+            let dimensions = (self.shape.size(edge.to), self.shape.size(from), self.shape.columns());
+            let (source, sink) = (self.shape.layer(from), self.shape.layer(edge.to));
+            gemm(dimensions, weights, Layout::Plain, &rates[source], T::one(), &mut out[sink]);
+            self.products += 1;
+        }
+    }
+
+    fn teach_and_hold(&mut self, beta: Complex<f64>, state: &[T], out: &mut [T]) {
+        if beta != Complex::new(0.0, 0.0) {
+            self.update_output_error(state);
+            self.apply_teaching(beta, out);
+        }
+        if self.held.is_some() {
+            add(out, &self.held_values);
+        }
+    }
+
+    /// Adds −β ∂C/∂a to the output layer's pre-activation.
+    fn apply_teaching(&mut self, beta: Complex<f64>, out: &mut [T]) {
+        let output = self.effective.network().output;
+        let range = self.shape.layer(output.layer());
+        let slope: &[T] = match output {
+            Output::SquaredError { .. } => &self.output_error,
+            Output::Readout { classes, layer, .. } => {
+                let (weight, _) = self.effective.readout().expect("a read-out has weights");
+                let dimensions = (self.shape.size(layer), classes, self.shape.columns());
+                gemm(dimensions, weight, Layout::Transposed, &self.output_error, T::zero(), &mut self.nudge);
+                &self.nudge
+            }
+        };
+        let (re, im) = (T::of(beta.re), T::of(beta.im));
+        if self.shape.rails == 1 {
+            for (o, c) in out[range].iter_mut().zip(slope) {
+                *o -= re * *c;
+            }
+            return;
+        }
+        let half = range.len() / 2;
+        let (out_re, out_im) = out[range].split_at_mut(half);
+        let (slope_re, slope_im) = slope.split_at(half);
+        for (((o_re, o_im), c_re), c_im) in out_re.iter_mut().zip(out_im).zip(slope_re).zip(slope_im) {
+            *o_re -= re * *c_re - im * *c_im;
+            *o_im -= re * *c_im + im * *c_re;
+        }
+    }
+}
+
+impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
+    fn target(&mut self, time: Time, state: &[T], out: &mut [T]) {
+        self.evaluations += 1;
+        self.error_is_current = false;
+        let beta = self.teaching.beta(time);
+        match self.form {
+            Form::Potential => {
+                activate(self.effective, &self.shape, state, &mut self.rates);
+                self.couple(None, out);
+                self.teach_and_hold(beta, state, out);
+            }
+            Form::Rate => {
+                let mut potentials = std::mem::take(&mut self.potentials);
+                self.couple(Some(state), &mut potentials);
+                self.teach_and_hold(beta, state, &mut potentials);
+                activate(self.effective, &self.shape, &potentials, out);
+                self.potentials = potentials;
+            }
+        }
+    }
+
+    fn leak(&self) -> &Leak<T> {
+        &self.leak
+    }
+}
+
+/// ρ of a whole state, layer by layer.
+pub fn activate<T: Scalar>(effective: &Effective<T>, shape: &StateShape, potentials: &[T], rates: &mut [T]) {
+    for (index, layer) in effective.network().layers.iter().enumerate() {
+        let range = shape.layer(index);
+        let (u, a) = (&potentials[range.clone()], &mut rates[range]);
+        if shape.rails == 1 {
+            layer.activation.apply_real(u, a);
+        } else {
+            let half = u.len() / 2;
+            let (a_re, a_im) = a.split_at_mut(half);
+            layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
+        }
+    }
+}
+
+fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {
+    let layers = &effective.network().layers;
+    let first = layers[0].tau[0];
+    if layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == first) {
+        return Leak::Uniform(T::of(1.0 / first));
+    }
+    let inverse = |layer: usize| layers[layer].tau.iter().map(|tau| T::of(1.0 / tau)).collect::<Vec<_>>();
+    Leak::PerElement((0..shape.layers()).flat_map(|l| inverse(l).repeat(shape.columns())).collect())
+}
+
+fn add<T: Scalar>(out: &mut [T], term: &[T]) {
+    for (o, t) in out.iter_mut().zip(term) {
+        *o += *t;
+    }
+}

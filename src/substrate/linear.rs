@@ -1,0 +1,116 @@
+//! The linearised substrate: J = −I + W D at an equilibrium, D = diag ρ′, applied to whole batches or as a matrix.
+
+use nalgebra::DMatrix;
+
+use super::effective::Effective;
+use super::network::Output;
+use super::state::StateShape;
+use crate::scalar::{Layout, Scalar, gemm};
+
+/// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
+///
+/// J = ∂F/∂u of the potential form without its 1/τ; the rate form's Jacobian D J D⁻¹ has the same eigenvalues.
+pub struct Linearised<'a, T: Scalar> {
+    effective: &'a Effective<T>,
+    shape: StateShape,
+    slope: Vec<T>,
+}
+
+impl<'a, T: Scalar> Linearised<'a, T> {
+    /// Linearises at the potentials u* (real, laid out as `shape` with one rail).
+    #[must_use]
+    pub fn new(effective: &'a Effective<T>, shape: &StateShape, potentials: &[T]) -> Self {
+        let mut slope = vec![T::zero(); potentials.len()];
+        for (index, layer) in effective.network().layers.iter().enumerate() {
+            let range = shape.layer(index);
+            layer.activation.derivative_real(&potentials[range.clone()], &mut slope[range]);
+        }
+        Self { effective, shape: shape.with_rails(1), slope }
+    }
+
+    /// ρ′(u*), laid out as a real state.
+    #[must_use]
+    pub fn slope(&self) -> &[T] {
+        &self.slope
+    }
+
+    /// Layout of a real state.
+    #[must_use]
+    pub fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    /// out = D v, for a real or complex v.
+    pub fn scale_by_slope(&self, v: &[T], out: &mut [T]) {
+        let rails = v.len() / self.slope.len();
+        let shape = self.shape.with_rails(rails);
+        for layer in 0..shape.layers() {
+            let slope = &self.slope[self.shape.layer(layer)];
+            let range = shape.layer(layer);
+            for (o, (x, d)) in out[range.clone()].iter_mut().zip(v[range].iter().zip(slope.iter().cycle())) {
+                *o = *d * *x;
+            }
+        }
+    }
+
+    /// out = W D v (so that J v = out − v), for a real or complex v; `scratch` is as long as v.
+    pub fn couple(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.scale_by_slope(v, scratch);
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        out.fill(T::zero());
+        for (from, edge, weights) in self.effective.recurrent() {
+            let dimensions = (shape.size(edge.to), shape.size(from), shape.columns());
+            let (source, sink) = (shape.layer(from), shape.layer(edge.to));
+            gemm(dimensions, weights, Layout::Plain, &scratch[source], T::one(), &mut out[sink]);
+        }
+    }
+
+    /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v.
+    pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        scratch.fill(T::zero());
+        for (from, edge, weights) in self.effective.recurrent() {
+            let dimensions = (shape.size(from), shape.size(edge.to), shape.columns());
+            let (source, sink) = (shape.layer(edge.to), shape.layer(from));
+            gemm(dimensions, weights, Layout::Transposed, &v[source], T::one(), &mut scratch[sink]);
+        }
+        self.scale_by_slope(scratch, out);
+    }
+
+    /// J of one sample as a matrix, [neurons × neurons], in double precision.
+    #[must_use]
+    pub fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+        let n = self.shape.neurons();
+        let layers = &self.effective.network().layers;
+        let mut jacobian = -DMatrix::identity(n, n);
+        for (from, edge, weights) in self.effective.recurrent() {
+            let slope = &self.slope[self.shape.column(from, 0, sample)];
+            let (rows, offset) = (self.shape.size(edge.to), (layers[edge.to].offset, layers[from].offset));
+            for (j, column) in weights.chunks_exact(rows).enumerate() {
+                for (i, w) in column.iter().enumerate() {
+                    jacobian[(offset.0 + i, offset.1 + j)] += w.double() * slope[j].double();
+                }
+            }
+        }
+        jacobian
+    }
+
+    /// ∂C/∂a of the output layer at the free equilibrium, as a real state that is zero elsewhere.
+    ///
+    /// `output_error` is p − y (or a − y), [outputs × samples].
+    #[must_use]
+    pub fn cost_slope(&self, output_error: &[T]) -> Vec<T> {
+        let mut slope = vec![T::zero(); self.shape.len()];
+        let output = self.effective.network().output;
+        let range = self.shape.layer(output.layer());
+        match output {
+            Output::SquaredError { .. } => slope[range].copy_from_slice(output_error),
+            Output::Readout { layer, classes, .. } => {
+                let (weight, _) = self.effective.readout().expect("a read-out has weights");
+                let dimensions = (self.shape.size(layer), classes, self.shape.columns());
+                gemm(dimensions, weight, Layout::Transposed, output_error, T::zero(), &mut slope[range]);
+            }
+        }
+        slope
+    }
+}
