@@ -1,2 +1,3 @@
 //! The substrate.
+pub mod activation;
 pub mod kernels;
