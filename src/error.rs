@@ -31,9 +31,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A simulation left the region where the substrate is stable.
-    #[error(
-        "the simulation diverged {moment}, at {place}: {what}\n  {advice}"
-    )]
+    #[error("the simulation diverged {moment}, at {place}: {what}\n  {advice}")]
     Diverged {
         /// When, as `in epoch 3, batch 12, at t = 41.5 tau`.
         moment: String,

@@ -3,7 +3,9 @@
 #![deny(unsafe_code)]
 
 mod choice;
+pub mod data;
 pub mod error;
+pub mod files;
 pub mod gradient;
 pub mod imperfections;
 pub mod integrators;

@@ -1,0 +1,155 @@
+//! What networks learn from: the embedded digits, a toy task, MNIST and Fashion-MNIST; and the order of the samples.
+
+use std::path::PathBuf;
+
+use nalgebra::DMatrix;
+use rand::seq::SliceRandom;
+
+use crate::rng::{Purpose, stream};
+
+mod digits;
+mod idx;
+mod mnist;
+mod spec;
+mod toy;
+
+pub use digits::Digits;
+pub use mnist::{ImageFiles, Lookup};
+pub use spec::DataSpec;
+pub use toy::ToyGaussian;
+
+/// Labelled samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// `features × samples`: a column is a sample.
+    pub inputs: DMatrix<f32>,
+    /// The class of every sample, below [`Dataset::classes`].
+    pub labels: Vec<u32>,
+    /// How many classes there are.
+    pub classes: usize,
+    /// As `digits`; in files and messages.
+    pub name: String,
+}
+
+impl Dataset {
+    /// Number of samples.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Number of inputs of a sample.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.inputs.nrows()
+    }
+
+    /// The samples of these indices, in this order.
+    ///
+    /// # Panics
+    /// If an index is not below [`Dataset::samples`].
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let columns: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
+        Self {
+            inputs: self.inputs.select_columns(&columns),
+            labels: columns.iter().map(|&column| self.labels[column]).collect(),
+            classes: self.classes,
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// Samples to learn from and samples to be tested on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// What is learnt from.
+    pub train: Dataset,
+    /// What is held back.
+    pub test: Dataset,
+    /// The folder that the files were found in; none for embedded and synthetic data.
+    pub folder: Option<PathBuf>,
+}
+
+impl Split {
+    /// Holds back the nearest whole number of samples to `test_fraction`, but at least one for either part, in an order
+    /// drawn from the seed.
+    fn shuffled(all: &Dataset, test_fraction: f64, seed: u64) -> Self {
+        let samples = all.samples();
+        let test = ((samples as f64 * test_fraction).round() as usize).clamp(1, samples - 1);
+        let order = shuffled(samples, seed, Purpose::Split, 0);
+        let (test, train) = order.split_at(test);
+        Self { train: all.select(train), test: all.select(test), folder: None }
+    }
+}
+
+fn shuffled(samples: usize, seed: u64, purpose: Purpose, index: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..samples as u32).collect();
+    order.shuffle(&mut stream(seed, purpose, index));
+    order
+}
+
+/// The batches of an epoch as sample indices: every sample once, in an order that depends on `(seed, epoch)` alone; the
+/// last batch is smaller when `batch_size` does not divide `samples`.
+///
+/// # Panics
+/// If `batch_size` is zero.
+#[must_use]
+pub fn batches(samples: usize, batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<u32>> {
+    shuffled(samples, seed, Purpose::BatchOrder, epoch).chunks(batch_size).map(<[u32]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_epoch_holds_every_sample_once(samples in 0_usize..300, size in 1_usize..64, seed: u64, epoch: u64) {
+            let batches = batches(samples, size, seed, epoch);
+            prop_assert_eq!(batches.len(), samples.div_ceil(size));
+            if let Some((last, others)) = batches.split_last() {
+                prop_assert!(others.iter().all(|batch| batch.len() == size));
+                prop_assert!(!last.is_empty());
+            }
+            let mut seen = batches.concat();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..samples as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_order_depends_on_seed_and_epoch_alone() {
+        assert_eq!(batches(50, 8, 1, 2), batches(50, 8, 1, 2));
+        assert_ne!(batches(50, 8, 1, 2), batches(50, 8, 1, 3));
+        assert_ne!(batches(50, 8, 1, 2), batches(50, 8, 2, 2));
+        // The batch size cuts the same order differently.
+        assert_eq!(batches(50, 8, 1, 2).concat(), batches(50, 7, 1, 2).concat());
+    }
+
+    #[test]
+    fn every_place_in_the_order_is_equally_likely() {
+        // The first of 8 samples over 4,000 epochs: χ² with 7 degrees of freedom stays below 24.3 in 99.9 % of cases.
+        let mut counts = [0_f64; 8];
+        for epoch in 0..4000 {
+            counts[batches(8, 8, 3, epoch)[0][0] as usize] += 1.0;
+        }
+        let chi2: f64 = counts.iter().map(|count| (count - 500.0).powi(2) / 500.0).sum();
+        assert!(chi2 < 24.3, "{counts:?}");
+    }
+
+    #[test]
+    fn select_keeps_input_and_label_together() {
+        let all = Dataset {
+            inputs: DMatrix::from_fn(2, 5, |row, column| (10 * row + column) as f32),
+            labels: vec![0, 1, 2, 3, 4],
+            classes: 5,
+            name: "x".to_owned(),
+        };
+        let two = all.select(&[3, 0]);
+        assert_eq!(two.inputs, DMatrix::from_column_slice(2, 2, &[3.0, 13.0, 0.0, 10.0]));
+        assert_eq!(two.labels, [3, 0]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Reading and writing files: whole and durable, or with an error that names the file.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+mod npz;
+mod tensors;
+
+pub use npz::{Npz, read_npz};
+pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
+
+/// Replaces `path` by `bytes`, all or nothing: a reader, and a machine that loses power, sees the old file or the new one.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is missing or not writable; nothing is left behind then.
+pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    replace(path, bytes).map_err(|source| Error::io(path, "write", source))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A rename is atomic only within one file system, hence the same folder.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".holograd-").suffix(".partial");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As an ordinary new file: everything that the user's umask leaves.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    // Dropped on any failure below, which removes the file.
+    let mut temporary = builder.tempfile_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Writes `value` as indented JSON with a final newline, [atomically](write_atomically).
+///
+/// # Errors
+/// [`Error::Io`] as [`write_atomically`]; [`Error::Internal`] if the value has no form in JSON.
+pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::Internal(format!("{} has no form in JSON: {error}", path.display())))?;
+    bytes.push(b'\n');
+    write_atomically(path, &bytes)
+}
+
+/// The whole file.
+///
+/// # Errors
+/// [`Error::Io`] with the system's reason.
+pub fn read_bytes(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    std::fs::read(path).map_err(|source| Error::io(path, "read", source))
+}
+
+/// The whole file as text.
+///
+/// # Errors
+/// [`Error::Io`] with the system's reason; [`Error::Input`] if it is not UTF-8.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    String::from_utf8(read_bytes(path)?).map_err(|error| {
+        Error::input(
+            path.display().to_string(),
+            "",
+            format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to()),
+            "save the file as UTF-8",
+        )
+    })
+}
+
+/// The SHA-256 of a file, as 64 lower-case hexadecimal digits.
+///
+/// # Errors
+/// [`Error::Io`] with the system's reason.
+pub fn sha256(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let refused = |source| Error::io(path, "read", source);
+    let mut file = File::open(path).map_err(refused)?;
+    let mut digest = Sha256::new();
+    let mut block = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut block).map_err(refused)?;
+        if count == 0 {
+            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        digest.update(&block[..count]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_write_replaces_the_file_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_atomically(&path, b"first").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "second");
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("occupied");
+        std::fs::create_dir(&target).unwrap();
+        let error = write_atomically(&target, b"text").unwrap_err();
+        assert!(error.to_string().contains("occupied: cannot write: "), "{error}");
+        assert_eq!(names(folder.path()), ["occupied"]);
+
+        let error = write_atomically(folder.path().join("absent/a.txt"), b"text").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_written_file_has_the_permissions_of_an_ordinary_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode();
+        std::fs::write(folder.path().join("ordinary"), b"").unwrap();
+        write_atomically(folder.path().join("written"), b"").unwrap();
+        assert_eq!(mode("written"), mode("ordinary"));
+    }
+
+    #[test]
+    fn json_is_indented_and_ends_in_a_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_json(&path, &serde_json::json!({"a": [1]})).unwrap();
+        assert_eq!(read_text(&path).unwrap(), "{\n  \"a\": [\n    1\n  ]\n}\n");
+    }
+
+    #[test]
+    fn unreadable_text_is_refused_by_name_and_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latin1.json");
+        std::fs::write(&path, b"caf\xe9").unwrap();
+        let error = read_text(&path).unwrap_err().to_string();
+        assert!(error.ends_with("latin1.json: byte 3 is not UTF-8 text; save the file as UTF-8"), "{error}");
+        let error = read_text(folder.path().join("absent.json")).unwrap_err().to_string();
+        assert!(error.contains("absent.json: cannot read: No such file"), "{error}");
+    }
+
+    #[test]
+    fn sha256_has_its_published_values() {
+        // FIPS 180-4 examples, as NIST's CSRC publishes them: "abc", and a million times "a".
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"abc").unwrap();
+        assert_eq!(
+            sha256(&path).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        std::fs::write(&path, vec![b'a'; 1_000_000]).unwrap();
+        assert_eq!(
+            sha256(&path).unwrap(),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+        );
+    }
+}

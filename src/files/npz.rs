@@ -1,0 +1,242 @@
+//! Traces: named real arrays in NumPy's `.npz`, with their units in a JSON file beside it.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use npyz::{NpyFile, Order, WriteOptions, WriterBuilder};
+use serde::Serialize;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::{read_bytes, write_atomically, write_json};
+use crate::scalar::Scalar;
+use crate::{Error, Result};
+
+/// Named real arrays on their way to a `.npz` file, each with its unit and the meaning of its axes.
+#[derive(Debug, Clone, Default)]
+pub struct Npz {
+    arrays: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    /// The array as a `.npy` file.
+    npy: Vec<u8>,
+    description: Description,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Description {
+    unit: String,
+    shape: Vec<usize>,
+    axes: Vec<String>,
+}
+
+impl Npz {
+    /// Without arrays.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an array in the precision of `T`: `values` in C order (last axis fastest), `unit` as `tau` or `1`, and for
+    /// every axis what it counts, as `neuron of h1`. A name that is there already is replaced.
+    ///
+    /// # Panics
+    /// If the number of values or of axes is not what `shape` says.
+    pub fn insert<T: Scalar>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: &[T],
+        unit: &str,
+        axes: &[&str],
+    ) {
+        assert_eq!(
+            values.len(),
+            shape.iter().product::<usize>(),
+            "values of `{name}` against shape {shape:?}"
+        );
+        assert_eq!(axes.len(), shape.len(), "axes of `{name}` against shape {shape:?}");
+        let numbers = values.iter().map(|x| x.double());
+        let npy =
+            if T::NAME == f32::NAME { npy(shape, numbers.map(|x| x as f32)) } else { npy(shape, numbers) };
+        let description = Description {
+            unit: unit.to_owned(),
+            shape: shape.to_vec(),
+            axes: axes.iter().map(|&axis| axis.to_owned()).collect(),
+        };
+        self.arrays.insert(name.to_owned(), Entry { npy, description });
+    }
+
+    /// Writes `path` and, beside it, `<stem>.units.json` with `unit`, `shape` and `axes` of every array; each atomically,
+    /// and the same arrays always as the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes =
+            self.to_bytes().map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
+        write_atomically(path, &bytes)?;
+        let units: BTreeMap<&String, &Description> =
+            self.arrays.iter().map(|(name, entry)| (name, &entry.description)).collect();
+        write_json(sidecar(path), &units)
+    }
+
+    fn to_bytes(&self) -> zip::result::ZipResult<Vec<u8>> {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, Entry { npy, .. }) in &self.arrays {
+            let options = SimpleFileOptions::default()
+                .compression_method(CompressionMethod::Deflated)
+                // A fixed date: equal arrays make equal files.
+                .last_modified_time(DateTime::default())
+                .large_file(u32::try_from(npy.len()).is_err());
+            archive.start_file(npyz::npz::file_name_from_array_name(name), options)?;
+            archive.write_all(npy)?;
+        }
+        Ok(archive.finish()?.into_inner())
+    }
+}
+
+/// Where the units of the arrays in `path` are written: `trace.npz` has `trace.units.json`.
+fn sidecar(path: &Path) -> PathBuf {
+    path.with_extension("units.json")
+}
+
+fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>) -> Vec<u8> {
+    let shape: Vec<u64> = shape.iter().map(|&size| size as u64).collect();
+    let mut bytes = Vec::new();
+    let written = WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().and_then(
+        |mut writer| {
+            writer.extend(numbers)?;
+            writer.finish()
+        },
+    );
+    written.expect("a vector takes every write, and the number of values was checked");
+    bytes
+}
+
+/// All arrays of a `.npz` file by name, as shape and values in C order.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Input`] if it is damaged, or holds anything but real arrays of
+/// 32 or 64 bits in C order.
+pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Vec<usize>, Vec<f64>)>> {
+    let path = path.as_ref();
+    let file = path.display().to_string();
+    let damaged = |found: String| Error::input(&file, "", found, "a whole .npz file is needed");
+    let mut archive = ZipArchive::new(Cursor::new(read_bytes(path)?))
+        .map_err(|error| damaged(format!("it is no zip archive: {error}")))?;
+    let mut arrays = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
+        let name = member.name().map_err(|error| damaged(error.to_string()))?;
+        let Some(name) = npyz::npz::array_name_from_file_name(&name).map(str::to_owned) else {
+            continue; // as NumPy does
+        };
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes).map_err(|error| damaged(format!("`{name}` is damaged: {error}")))?;
+        let array = parse_npy(&bytes).map_err(|found| {
+            Error::input(&file, &name, found, "a real array of 32 or 64 bits in C order is needed")
+        })?;
+        arrays.insert(name, array);
+    }
+    Ok(arrays)
+}
+
+fn parse_npy(bytes: &[u8]) -> std::result::Result<(Vec<usize>, Vec<f64>), String> {
+    let npy = NpyFile::new(bytes).map_err(|error| format!("the header is bad: {error}"))?;
+    if npy.order() != Order::C && npy.shape().len() > 1 {
+        return Err("found Fortran order".to_owned());
+    }
+    let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
+    if shape
+        .iter()
+        .try_fold(1_usize, |count, &size| count.checked_mul(size))
+        .is_none_or(|count| count > bytes.len())
+    {
+        return Err(format!("the shape {shape:?} is larger than the data"));
+    }
+    let truncated = |error: std::io::Error| format!("the data are truncated: {error}");
+    let npy = match npy.try_data::<f64>() {
+        Ok(values) => return Ok((shape, values.collect::<std::io::Result<_>>().map_err(truncated)?)),
+        Err(npy) => npy,
+    };
+    match npy.try_data::<f32>() {
+        Ok(values) => {
+            let doubles = values.map(|value| value.map(f64::from)).collect::<std::io::Result<_>>();
+            Ok((shape, doubles.map_err(truncated)?))
+        }
+        Err(npy) => Err(format!("found the type {}", npy.dtype().descr())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Npz {
+        let mut npz = Npz::new();
+        npz.insert("t", &[3], &[0.0, 0.5, 1.0], "tau", &["time"]);
+        npz.insert("u/h1", &[3, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0], "1", &["time", "neuron of h1"]);
+        npz.insert("beta", &[], &[0.1], "1", &[]);
+        npz.insert("none", &[0, 4], &[0.0; 0], "1", &["sample", "class"]);
+        npz
+    }
+
+    #[test]
+    fn arrays_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.npz");
+        example().write(&path).unwrap();
+        let arrays = read_npz(&path).unwrap();
+        assert_eq!(arrays.len(), 4);
+        assert_eq!(arrays["t"], (vec![3], vec![0.0, 0.5, 1.0]));
+        assert_eq!(arrays["u/h1"], (vec![3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert_eq!(arrays["beta"], (vec![], vec![0.1]));
+        assert_eq!(arrays["none"], (vec![0, 4], vec![]));
+
+        let units: serde_json::Value =
+            serde_json::from_slice(&read_bytes(folder.path().join("trace.units.json")).unwrap()).unwrap();
+        assert_eq!(
+            units["u/h1"],
+            serde_json::json!({"unit": "1", "shape": [3, 2], "axes": ["time", "neuron of h1"]})
+        );
+    }
+
+    #[test]
+    fn an_array_has_the_bytes_that_numpy_specifies() {
+        // NEP 1: magic, version 1.0, little-endian header length, a Python dictionary padded to 64, C-order data.
+        let bytes = npy(&[2], [1.0_f64, -2.0].into_iter());
+        assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+        let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert_eq!((10 + header) % 16, 0);
+        let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+        assert!(text.starts_with("{'descr': '<f8', 'fortran_order': False, 'shape': (2,"), "{text}");
+        assert_eq!(bytes[10 + header..], [1.0_f64.to_le_bytes(), (-2.0_f64).to_le_bytes()].concat());
+    }
+
+    #[test]
+    fn equal_arrays_make_equal_files() {
+        assert_eq!(example().to_bytes().unwrap(), example().to_bytes().unwrap());
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.npz");
+        let whole = example().to_bytes().unwrap();
+        for end in 0..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let error = read_npz(&path).unwrap_err().to_string();
+            assert!(error.contains("trace.npz: it is no zip archive: "), "{end}: {error}");
+        }
+        let error = parse_npy(&npy(&[2], [1_i64, 2].into_iter())).unwrap_err();
+        assert_eq!(error, "found the type '<i8'");
+        let mut short = npy(&[2], [1.0, 2.0].into_iter());
+        short.pop();
+        assert!(parse_npy(&short).unwrap_err().starts_with("the data are truncated: "));
+    }
+}
