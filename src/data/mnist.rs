@@ -252,3 +252,335 @@ impl Part {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::data::DataSpec;
+
+    const NAMES: [&str; 4] = [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ];
+
+    fn slice() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mnist")
+    }
+
+    fn copy() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in NAMES {
+            std::fs::copy(slice().join(name), folder.path().join(name)).unwrap();
+        }
+        folder
+    }
+
+    /// The uncompressed content of a file of the slice.
+    fn plain(name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(slice().join(name)).unwrap();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn load_from(source: &Source, folder: &Path) -> Result<Split> {
+        let (_, files) = find(source, &[folder.to_owned()])?;
+        read(source, &files, &ImageFiles::default())
+    }
+
+    /// What is said when `name` has other content, less the folder; all other files are sound.
+    fn refused(name: &str, content: &[u8]) -> String {
+        let folder = copy();
+        std::fs::write(folder.path().join(name), content).unwrap();
+        said(&load_from(&MNIST, folder.path()).unwrap_err(), folder.path())
+    }
+
+    fn said(error: &Error, folder: &Path) -> String {
+        assert_eq!(error.exit_code(), 2);
+        error.to_string().replace(&format!("{}/", folder.display()), "")
+    }
+
+    #[test]
+    fn the_slice_is_read_as_its_bytes_say() {
+        let split = load_from(&MNIST, &slice()).unwrap();
+        assert_eq!((split.train.samples(), split.test.samples()), (200, 100));
+        assert_eq!((split.train.features(), split.train.classes), (784, 10));
+        assert_eq!(split.train.labels[..5], [5, 0, 4, 1, 9]);
+        assert_eq!(split.test.labels[..5], [7, 2, 1, 0, 4]);
+        let bytes = plain(NAMES[0]);
+        for (sample, pixel) in [(0, 0), (0, 156), (0, 406), (57, 300), (199, 783)] {
+            let expected = f32::from(bytes[16 + 784 * sample + pixel]) / 255.0;
+            assert_eq!(split.train.inputs[(pixel, sample)], expected);
+        }
+        assert_eq!(split.train.inputs.max(), 1.0);
+    }
+
+    #[test]
+    fn plain_and_compressed_files_of_every_spelling_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("MNIST/raw");
+        std::fs::create_dir_all(&raw).unwrap();
+        std::fs::write(raw.join("train-images-idx3-ubyte"), plain(NAMES[0])).unwrap();
+        std::fs::write(raw.join("train-labels.idx1-ubyte"), plain(NAMES[1])).unwrap();
+        std::fs::write(raw.join("t10k-images.idx3-ubyte.gz"), gzip(&plain(NAMES[2]))).unwrap();
+        // Compressed in spite of its name, as some downloads are.
+        std::fs::write(raw.join("t10k-labels-idx1-ubyte"), gzip(&plain(NAMES[3]))).unwrap();
+        assert_eq!(load_from(&MNIST, folder.path()).unwrap(), load_from(&MNIST, &slice()).unwrap());
+    }
+
+    #[test]
+    fn ten_kinds_of_bad_files_are_refused_with_their_reason() {
+        let [images, labels, test_images, test_labels] = NAMES;
+        let good_images = plain(images);
+        let good_labels = plain(labels);
+
+        // 1. Empty.
+        assert_eq!(refused(images, b""), format!("{images}: the file is empty; fetch it again"));
+        // 2. A gzip file cut short, and damaged, and none at all.
+        let packed = gzip(&good_labels);
+        assert_eq!(
+            refused(labels, &packed[..packed.len() / 2]),
+            format!("{labels}: the gzip file is truncated; fetch it again")
+        );
+        let mut damaged = packed.clone();
+        let checksum = damaged.len() - 8;
+        damaged[checksum] ^= 1;
+        let said_of_damage = refused(labels, &damaged);
+        assert!(
+            said_of_damage.starts_with(&format!("{labels}: the gzip file is damaged (")),
+            "{said_of_damage}"
+        );
+        assert_eq!(
+            refused(labels, b"<html>404</html>"),
+            format!("{labels}: it is no gzip file in spite of its name; fetch it again, or drop the `.gz`")
+        );
+        // 3. Truncated content, down to within the header.
+        assert_eq!(
+            refused(images, &gzip(&good_images[..good_images.len() - 1])),
+            format!("{images}: it is truncated: 156815 bytes; its header announces 200 images, 156816 bytes")
+        );
+        assert_eq!(
+            refused(images, &gzip(&good_images[..10])),
+            format!("{images}: it is truncated, to 10 bytes; fetch it again")
+        );
+        assert_eq!(
+            refused(labels, &gzip(&good_labels[..2])),
+            format!(
+                "{labels}: it is truncated, to 2 bytes; \
+                 an IDX file of labels starts with the magic number 2049"
+            )
+        );
+        // 4. Trailing bytes.
+        assert_eq!(
+            refused(labels, &gzip(&[good_labels.as_slice(), b"abc"].concat())),
+            format!(
+                "{labels}: it has 3 trailing bytes: 211 bytes; its header announces 200 labels, 208 bytes"
+            )
+        );
+        // 5. Another magic number.
+        let mut other = good_images.clone();
+        other[3] = 9;
+        assert_eq!(
+            refused(images, &gzip(&other)),
+            format!(
+                "{images}: its magic number is 2057; an IDX file of images starts with the magic number 2051"
+            )
+        );
+        // 6. Images and labels swapped.
+        assert_eq!(
+            refused(images, &gzip(&good_labels)),
+            format!(
+                "{images}: it holds labels, not images; are two files swapped?; \
+                 an IDX file of images starts with the magic number 2051"
+            )
+        );
+        assert_eq!(
+            refused(labels, &gzip(&good_images)),
+            format!(
+                "{labels}: it holds images, not labels; are two files swapped?; \
+                 an IDX file of labels starts with the magic number 2049"
+            )
+        );
+        // 7. A label that is none.
+        let mut other = good_labels.clone();
+        other[8 + 17] = 10;
+        assert_eq!(
+            refused(labels, &gzip(&other)),
+            format!("{labels}: label 17 is 10; labels must lie between 0 and 9")
+        );
+        // 8. Another number of labels than images.
+        let mut other = good_labels.clone();
+        other.pop();
+        other[7] -= 1;
+        let said_of_counts = refused(labels, &gzip(&other));
+        assert!(said_of_counts.starts_with(&format!("{labels}: it holds 199 labels; ")), "{said_of_counts}");
+        assert!(said_of_counts.ends_with(&format!("{images} holds 200 images; the two must agree")));
+        // 9. Images of another size.
+        let mut other = good_images.clone();
+        (other[11], other[15]) = (14, 56);
+        assert_eq!(
+            refused(images, &gzip(&other)),
+            format!("{images}: it holds images of 14 × 56 pixels; images of 28 × 28 are needed")
+        );
+        // 10. Training and test swapped: recognised by the labels, or else by their number.
+        let folder = copy();
+        for (from, to) in [(images, test_images), (labels, test_labels)] {
+            std::fs::copy(slice().join(from), folder.path().join(to)).unwrap();
+            std::fs::copy(slice().join(to), folder.path().join(from)).unwrap();
+        }
+        assert_eq!(
+            said(&load_from(&MNIST, folder.path()).unwrap_err(), folder.path()),
+            format!(
+                "{labels}: it starts like the test labels of MNIST; \
+                 the training labels of MNIST are needed; are two files swapped?"
+            )
+        );
+        for file in [labels, test_labels] {
+            let mut unknown = plain(if file == labels { test_labels } else { labels });
+            unknown[8..].reverse();
+            std::fs::write(folder.path().join(file), gzip(&unknown)).unwrap();
+        }
+        assert_eq!(
+            said(&load_from(&MNIST, folder.path()).unwrap_err(), folder.path()),
+            format!(
+                "{images}: it holds 100 images, fewer than the 200 of the test; \
+                 are the training and the test files swapped?"
+            )
+        );
+    }
+
+    #[test]
+    fn a_header_that_promises_too_much_is_refused_without_the_memory() {
+        let header: Vec<u8> =
+            [2051_u32, u32::MAX, 28, 28].iter().flat_map(|word| word.to_be_bytes()).collect();
+        assert_eq!(
+            refused(NAMES[0], &gzip(&header)),
+            format!(
+                "{}: it is truncated: 16 bytes; its header announces 4294967295 images, 3367254359296 bytes",
+                NAMES[0]
+            )
+        );
+        let header: Vec<u8> = [u32::MAX; 4].iter().flat_map(|word| word.to_be_bytes()).collect();
+        assert!(refused(NAMES[0], &gzip(&header)).contains("its magic number is 4294967295"));
+    }
+
+    #[test]
+    fn mnist_is_not_taken_for_fashion_mnist() {
+        let error = load_from(&FASHION_MNIST, &slice()).unwrap_err();
+        assert_eq!(
+            said(&error, &slice()),
+            "train-labels-idx1-ubyte.gz: it starts like the training labels of MNIST; \
+             the training labels of Fashion-MNIST are needed; are two files swapped?"
+        );
+    }
+
+    #[test]
+    fn what_is_absent_is_said_once_with_every_place_and_the_way_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::create_dir_all(a.join("FashionMNIST/raw")).unwrap();
+        std::fs::copy(slice().join(NAMES[0]), a.join("FashionMNIST/raw").join(NAMES[0])).unwrap();
+        let message = find(&FASHION_MNIST, &[a.clone(), b.clone()]).unwrap_err().to_string();
+        assert!(
+            message.starts_with(
+                "Fashion-MNIST: the data files were not found; looked for train-images-idx3-ubyte"
+            )
+        );
+        for root in [&a, &b] {
+            for place in FASHION_MNIST.folders {
+                let line = format!(
+                    "\n    {}",
+                    if place.is_empty() { root.clone() } else { root.join(place) }.display()
+                );
+                assert!(message.contains(&line), "{line} in {message}");
+            }
+        }
+        assert!(message.contains(
+            "a/FashionMNIST/raw  (only train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte missing)"
+        ));
+        assert!(message.contains("curl -fLO http://fashion-mnist.s3-website"), "{message}");
+        assert!(message.contains("`--data DIR`, HOLOGRAD_DATA=DIR, or `folder`"), "{message}");
+    }
+
+    #[test]
+    fn places_are_searched_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ImageFiles { folder: Some("set".into()), ..ImageFiles::default() };
+        let lookup = Lookup {
+            folder_of_experiment: folder.path().to_owned(),
+            data_dir: Some(folder.path().join("named")),
+        };
+        let error = named_roots(&settings, &lookup).unwrap_err().to_string();
+        assert!(error.contains("set: there is no such folder; "), "{error}");
+        std::fs::create_dir(folder.path().join("set")).unwrap();
+        std::fs::create_dir(folder.path().join("named")).unwrap();
+        assert_eq!(
+            named_roots(&settings, &lookup).unwrap(),
+            [folder.path().join("set"), folder.path().join("named")]
+        );
+        let usual = usual_roots(Some("/e".into()), Some("/h".into()));
+        assert_eq!(
+            usual,
+            [
+                "/e",
+                "data",
+                "/usr/share/datasets",
+                "/h/data",
+                "/h/datasets",
+                "/h/.cache",
+                "/h/.julia/datadeps"
+            ]
+            .map(PathBuf::from)
+        );
+        // The first complete folder wins; an empty one before it is passed over.
+        let roots = [folder.path().join("set"), slice(), folder.path().join("named")];
+        assert_eq!(find(&MNIST, &roots).unwrap().0, slice());
+    }
+
+    #[test]
+    fn limits_take_the_first_images() {
+        let lookup = Lookup { folder_of_experiment: slice().join(".."), data_dir: None };
+        let spec = |train| {
+            DataSpec::Mnist(ImageFiles { folder: Some("mnist".into()), train: Some(train), test: Some(7) })
+        };
+        let split = spec(12).load(0, &lookup).unwrap();
+        assert_eq!((split.train.samples(), split.test.samples()), (12, 7));
+        assert_eq!(split.train.labels[..5], [5, 0, 4, 1, 9]);
+        assert_eq!(split.folder.unwrap(), slice().join("..").join("mnist"));
+        let error = spec(201).load(0, &lookup).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "train-images-idx3-ubyte.gz: it holds 200 images; `train` of the data asks for 201"
+            ),
+            "{error}"
+        );
+        let error = spec(0).load(0, &lookup).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "experiment: at `data.mnist.train`: found 0; it must be at least 1, or null for all images"
+        );
+    }
+
+    #[test]
+    #[ignore = "needs HOLOGRAD_DATA with the whole of MNIST; prints how long loading takes"]
+    fn the_whole_of_mnist_is_read() {
+        let start = std::time::Instant::now();
+        let split = DataSpec::Mnist(ImageFiles::default()).load(0, &Lookup::default()).unwrap();
+        println!("{:?}", start.elapsed());
+        assert_eq!((split.train.samples(), split.test.samples()), (60_000, 10_000));
+        // The mean pixel that is commonly used to normalise MNIST.
+        let mean =
+            split.train.inputs.iter().map(|&x| f64::from(x)).sum::<f64>() / split.train.inputs.len() as f64;
+        assert!((mean - 0.1307).abs() < 5e-5, "{mean}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 mod npz;
 mod tensors;
 
-pub use npz::{Npz, read_npz};
+pub use npz::{Npz, Shaped, read_npz};
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 
 /// Replaces `path` by `bytes`, all or nothing: a reader, and a machine that loses power, sees the old file or the new one.

@@ -118,12 +118,15 @@ fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>
     bytes
 }
 
-/// All arrays of a `.npz` file by name, as shape and values in C order.
+/// The shape of an array and its values in C order.
+pub type Shaped = (Vec<usize>, Vec<f64>);
+
+/// All arrays of a `.npz` file by name.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Input`] if it is damaged, or holds anything but real arrays of
 /// 32 or 64 bits in C order.
-pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Vec<usize>, Vec<f64>)>> {
+pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Shaped>> {
     let path = path.as_ref();
     let file = path.display().to_string();
     let damaged = |found: String| Error::input(&file, "", found, "a whole .npz file is needed");
@@ -146,7 +149,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, (Vec<usize>, 
     Ok(arrays)
 }
 
-fn parse_npy(bytes: &[u8]) -> std::result::Result<(Vec<usize>, Vec<f64>), String> {
+fn parse_npy(bytes: &[u8]) -> std::result::Result<Shaped, String> {
     let npy = NpyFile::new(bytes).map_err(|error| format!("the header is bad: {error}"))?;
     if npy.order() != Order::C && npy.shape().len() > 1 {
         return Err("found Fortran order".to_owned());
