@@ -202,12 +202,13 @@ impl<T: Scalar> SynapseLockIn<T> {
     /// Accumulators for every tied pair of a network.
     #[must_use]
     pub fn new(record: Record, network: &Network, shape: &StateShape) -> Self {
-        let pairs = network.recurrent().filter(|(_, edge)| !edge.transposed).map(|(from, edge)| SynapsePair {
-            weight: edge.weight,
-            from,
-            to: edge.to,
-            sums: vec![T::zero(); shape.size(edge.to) * shape.size(from)],
-        });
+        let pairs =
+            network.recurrent().filter(|(_, edge)| !edge.transposed).map(|(from, edge)| SynapsePair {
+                weight: edge.weight,
+                from,
+                to: edge.to,
+                sums: vec![T::zero(); shape.size(edge.to) * shape.size(from)],
+            });
         let readout = match network.output {
             crate::substrate::network::Output::Readout { layer, classes, .. } => {
                 Some((layer, vec![T::zero(); classes * shape.size(layer)]))
@@ -242,7 +243,13 @@ impl<T: Scalar> Observer<T> for SynapseLockIn<T> {
         for SynapsePair { from, to, sums, .. } in &mut self.pairs {
             modulate(first, &view.rates[shape.layer(*to)], shape.rails, &mut self.modulated);
             let source = &view.rates[shape.layer(*from)];
-            gemm_outer((shape.size(*to), columns, shape.size(*from)), &self.modulated, source, T::one(), sums);
+            gemm_outer(
+                (shape.size(*to), columns, shape.size(*from)),
+                &self.modulated,
+                source,
+                T::one(),
+                sums,
+            );
         }
         if let Some((layer, sums)) = &mut self.readout {
             let classes = view.output_error.len() / columns;

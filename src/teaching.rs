@@ -80,9 +80,8 @@ impl Teaching {
     /// β at a moment. The phase comes from the tick modulo the period, so it is exactly periodic.
     #[must_use]
     pub fn beta(&self, time: Time) -> Complex<f64> {
-        let angle = |ticks: u64| {
-            std::f64::consts::TAU * ((time.tick % ticks) as f64 + time.fraction) / ticks as f64
-        };
+        let angle =
+            |ticks: u64| std::f64::consts::TAU * ((time.tick % ticks) as f64 + time.fraction) / ticks as f64;
         let unit = match self.waveform {
             Waveform::Circular { ticks } => Complex::cis(angle(ticks)),
             Waveform::Cosine { ticks } => Complex::new(angle(ticks).cos(), 0.0),
@@ -125,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_staircase_holds_each_root_of_unity() {
-        let teaching = Teaching { waveform: Waveform::Staircase { points: 4, hold: 5 }, amplitude: 2.0, onset: 0 };
+        let teaching =
+            Teaching { waveform: Waveform::Staircase { points: 4, hold: 5 }, amplitude: 2.0, onset: 0 };
         for tick in 0..40 {
             let expected = Complex::new(0.0, 1.0).powu(((tick / 5) % 4) as u32) * 2.0;
             for fraction in [0.0, 0.5, 1.0] {

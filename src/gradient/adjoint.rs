@@ -9,8 +9,8 @@ use super::{Diagnostics, Estimate, Estimator, Setting, matrices};
 use crate::error::{Invalid, Result};
 use crate::krylov::gmres;
 use crate::scalar::Scalar;
-use crate::substrate::field::Samples;
 use crate::substrate::linear::Linearised;
+use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
 /// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).
@@ -47,7 +47,12 @@ impl Adjoint {
 }
 
 impl<T: Scalar> Estimator<T> for Adjoint {
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        _state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
         // The truth is a property of the weights: it is taken without noise.
         let quiet = Setting { noise: None, ..*setting };
         let network = setting.effective.network();
@@ -81,7 +86,8 @@ impl<T: Scalar> Estimator<T> for Adjoint {
                 steps
             }
         };
-        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let local =
+            Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         let mut diagnostics = Diagnostics::frozen(free.evaluations + products, free.residual, free.stop);
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         Ok(Estimate {

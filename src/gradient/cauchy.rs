@@ -9,7 +9,7 @@ use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::scalar::Scalar;
-use crate::substrate::field::Samples;
+use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, root_of_unity};
 
@@ -40,7 +40,12 @@ impl Cauchy {
 }
 
 impl<T: Scalar> Estimator<T> for Cauchy {
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        _state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
         let network = setting.effective.network();
         let real = StateShape::new(network, samples.count, 1);
         let complex = real.with_rails(2);
@@ -57,7 +62,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 continue;
             }
             let teaching = Teaching::constant(root_of_unity(k, points) * amplitude);
-            let point = equilibrium::equilibrium(setting, samples, (teaching, 2), &self.settle, Some(&start))?;
+            let point =
+                equilibrium::equilibrium(setting, samples, (teaching, 2), &self.settle, Some(&start))?;
             evaluations += point.evaluations;
             residual = residual.max(point.residual);
             unsettled |= point.stop == Stop::TimeLimit;
@@ -78,7 +84,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         }
         first.iter_mut().for_each(|x| *x *= T::of(1.0 / amplitude));
         let (error_vector, imaginary) = (real_part(&real, &first), imaginary_part(&real, &first));
-        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let local =
+            Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         let mut gradient = readout::gradient(network, &real, samples, &local);
         if self.per_synapse {
             readout::clear_pairs(network, &mut gradient);
@@ -99,7 +106,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 let size = |k: u64| largest(&coefficient(k));
                 diagnostics.negative_harmonics = Some(size(points - 1));
                 let sizes: Vec<f64> = (1..=points / 2).map(size).collect();
-                diagnostics.radius_of_convergence = super::driven::radius(amplitude, &sizes, T::epsilon().double());
+                diagnostics.radius_of_convergence =
+                    super::driven::radius(amplitude, &sizes, T::epsilon().double());
             }
         }
         let quadrature = Local {

@@ -9,7 +9,7 @@ use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::scalar::Scalar;
-use crate::substrate::field::Samples;
+use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::Teaching;
 
@@ -39,7 +39,12 @@ impl Classic {
 }
 
 impl<T: Scalar> Estimator<T> for Classic {
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, _state: &mut Vec<T>) -> Result<Estimate<T>> {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        _state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
@@ -56,7 +61,8 @@ impl<T: Scalar> Estimator<T> for Classic {
         let scale = T::of(1.0 / span);
         let error_vector: Vec<T> =
             plus.rates.iter().zip(&reference.rates).map(|(a, b)| (*a - *b) * scale).collect();
-        let local = Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
+        let local =
+            Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         let mut gradient = readout::gradient(network, &shape, samples, &local);
         if self.per_synapse {
             readout::clear_pairs(network, &mut gradient);

@@ -9,8 +9,9 @@ use crate::integrators::{IntegratorSpec, VectorField};
 use crate::lockin::{LockIn, Observer, Record, SynapseLockIn};
 use crate::scalar::Scalar;
 use crate::simulate::{Simulation, largest_difference};
-use crate::substrate::field::{Dynamics, Samples};
+use crate::substrate::field::Dynamics;
 use crate::substrate::network::Output;
+use crate::substrate::samples::Samples;
 use crate::teaching::Teaching;
 
 /// An always-on drive and its lock-in.
@@ -30,7 +31,7 @@ pub(super) struct Drive {
 }
 
 /// Harmonics that diagnostics look at, beside 0 and 1.
-const DIAGNOSTIC: [i64; 6] = [0, 1, -1, 2, 3, 4];
+const DIAGNOSTIC: [i64; 10] = [0, 1, -1, 2, 3, 4, 5, 6, 7, 8];
 
 /// Runs the drive and reads the gradient off its first harmonic.
 pub(super) fn estimate<T: Scalar>(
@@ -81,9 +82,7 @@ pub(super) fn estimate<T: Scalar>(
             let scale = T::of(-1.0 / amplitude);
             gradient.at_mut(weight).iter_mut().zip(sums).for_each(|(g, c)| *g = scale * *c);
         }
-        if let (Some(sums), Output::Readout { weight, .. }) =
-            (synapses.readout(), network.output)
-        {
+        if let (Some(sums), Output::Readout { weight, .. }) = (synapses.readout(), network.output) {
             gradient.at_mut(weight).copy_from_slice(sums);
         }
     }
@@ -111,15 +110,21 @@ pub(super) fn estimate<T: Scalar>(
 
 fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64) -> Option<f64> {
     let size = |k| lockin.coefficient(k).map(|c| largest(&c.rates));
-    let sizes: Vec<f64> = (1..=4).map_while(size).collect();
+    let sizes: Vec<f64> = (1..=8).map_while(size).collect();
     radius(amplitude, &sizes, T::epsilon().double())
 }
 
-/// Radius of convergence of Σ c_k z^k from the sizes |c₁|, |c₂|, … at |z| = amplitude: |β| · |c_k|/|c_{k+1}| of the last
-/// pair above the rounding floor.
+/// Radius of convergence of Σ c_k z^k from the sizes |c₁|, |c₂|, … at |z| = amplitude: a straight line through
+/// ln |c_k| against k, over the harmonics above the rounding floor.
 pub(super) fn radius(amplitude: f64, sizes: &[f64], epsilon: f64) -> Option<f64> {
     let floor = 1e3 * epsilon * sizes.first()?;
-    let above = sizes.iter().take_while(|s| **s > floor).count();
-    let (a, b) = (*sizes.get(above.checked_sub(2)?)?, sizes[above - 1]);
-    Some(amplitude * a / b)
+    let logs: Vec<f64> = sizes.iter().take_while(|s| **s > floor).map(|s| s.ln()).collect();
+    let n = logs.len() as f64;
+    if n < 3.0 {
+        return None;
+    }
+    let (mean_k, mean) = (0.5 * (n - 1.0), logs.iter().sum::<f64>() / n);
+    let covariance: f64 = logs.iter().enumerate().map(|(k, y)| (k as f64 - mean_k) * (y - mean)).sum();
+    let variance: f64 = (0..logs.len()).map(|k| (k as f64 - mean_k).powi(2)).sum();
+    Some(amplitude * (-covariance / variance).exp())
 }

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Setting, Stop};
-use crate::error::{Invalid, non_negative, positive};
 use crate::error::Result;
+use crate::error::{Invalid, non_negative, positive};
 use crate::integrators::{FixedStep, Method, VectorField};
 use crate::scalar::Scalar;
 use crate::simulate::Simulation;
 use crate::substrate::effective::{Effective, Form};
-use crate::substrate::field::{Dynamics, Samples};
+use crate::substrate::field::Dynamics;
+use crate::substrate::samples::Samples;
 use crate::teaching::{Teaching, Time};
 
 /// How an equilibrium is waited for.
@@ -114,7 +115,11 @@ pub fn equilibrium<'a, T: Scalar>(
 ///
 /// # Errors
 /// [`crate::Error::Diverged`].
-pub fn free<T: Scalar>(setting: &Setting<'_, T>, samples: &Samples<T>, settle: &Settle) -> Result<Equilibrium<T>> {
+pub fn free<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    settle: &Settle,
+) -> Result<Equilibrium<T>> {
     equilibrium(setting, samples, (Teaching::none(), 1), settle, None)
 }
 

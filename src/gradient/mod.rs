@@ -30,9 +30,10 @@ use crate::relaxation::slowest_rate;
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Effective;
-use crate::substrate::field::{Dynamics, Samples};
+use crate::substrate::field::Dynamics;
 use crate::substrate::linear::Linearised;
 use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
 /// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.
@@ -63,7 +64,12 @@ pub trait Estimator<T: Scalar>: Sync {
     ///
     /// # Errors
     /// [`Error::Diverged`].
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>>;
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        state: &mut Vec<T>,
+    ) -> Result<Estimate<T>>;
 }
 
 /// What every estimator returns.
@@ -261,7 +267,8 @@ fn append_rails<T: Scalar>(a: &mut DMatrix<T>, b: &DMatrix<T>) {
 
 /// A state's layers as matrices, [n × columns].
 fn matrices<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<DMatrix<T>> {
-    let matrix = |layer| DMatrix::from_column_slice(shape.size(layer), shape.columns(), &state[shape.layer(layer)]);
+    let matrix =
+        |layer| DMatrix::from_column_slice(shape.size(layer), shape.columns(), &state[shape.layer(layer)]);
     (0..shape.layers()).map(matrix).collect()
 }
 
@@ -286,7 +293,9 @@ impl<'a, T: Scalar> Setting<'a, T> {
         leak: &Leak<T>,
         len: usize,
     ) -> Option<WhiteNoise<T>> {
-        let (Some((StateNoise::White { std, rails }, seed)), Some(method)) = (self.noise, integrator.method()) else {
+        let (Some((StateNoise::White { std, rails }, seed)), Some(method)) =
+            (self.noise, integrator.method())
+        else {
             return None;
         };
         Some(WhiteNoise::new(self.key(seed), (std, rails), samples.first, (method, step), leak, len))

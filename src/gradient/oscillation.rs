@@ -9,7 +9,7 @@ use crate::error::{Invalid, Result, non_negative, positive};
 use crate::integrators::IntegratorSpec;
 use crate::lockin::{Record, Window};
 use crate::scalar::Scalar;
-use crate::substrate::field::Samples;
+use crate::substrate::samples::Samples;
 use crate::teaching::{Teaching, Waveform};
 
 /// β(t) = |β| e^{iωt}; the gradient is the first Fourier coefficient of local activity (paper 1, eq. 9).
@@ -108,9 +108,15 @@ impl Oscillation {
 }
 
 impl<T: Scalar> Estimator<T> for Oscillation {
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>> {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
         let from_rest = state.is_empty();
-        let mut measure = |k: u64| driven::estimate(&self.drive(1 << k, from_rest && k == 0), setting, samples, state);
+        let mut measure =
+            |k: u64| driven::estimate(&self.drive(1 << k, from_rest && k == 0), setting, samples, state);
         let mut total = measure(0)?;
         if self.richardson == 1 {
             return Ok(total);
@@ -130,9 +136,8 @@ impl<T: Scalar> Estimator<T> for Oscillation {
 pub fn extrapolation_weights(periods: usize) -> Vec<f64> {
     // Lagrange polynomial in ω² ∝ 4^{−k}, evaluated at ω = 0.
     let node = |k: usize| 4.0_f64.powi(-(k as i32));
-    let weight = |j: usize| {
-        (0..periods).filter(|&i| i != j).map(|i| node(i) / (node(i) - node(j))).product::<f64>()
-    };
+    let weight =
+        |j: usize| (0..periods).filter(|&i| i != j).map(|i| node(i) / (node(i) - node(j))).product::<f64>();
     (0..periods).map(weight).collect()
 }
 

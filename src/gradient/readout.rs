@@ -4,9 +4,9 @@ use num_complex::Complex;
 
 use crate::lockin::modulate;
 use crate::scalar::{Scalar, gemm_outer};
-use crate::substrate::field::Samples;
 use crate::substrate::network::{Network, Output, Source};
 use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
 /// What the local read-out of one chunk of samples has measured. All real, laid out as a real state.

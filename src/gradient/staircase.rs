@@ -9,7 +9,7 @@ use crate::error::{Invalid, Result, positive};
 use crate::integrators::IntegratorSpec;
 use crate::lockin::{Record, Window};
 use crate::scalar::Scalar;
-use crate::substrate::field::Samples;
+use crate::substrate::samples::Samples;
 use crate::teaching::{Teaching, Waveform};
 
 /// β holds each of N roots of unity for `hold` τ; the state is sampled at the end of each hold.
@@ -66,7 +66,12 @@ impl Staircase {
 }
 
 impl<T: Scalar> Estimator<T> for Staircase {
-    fn estimate(&self, setting: &Setting<'_, T>, samples: &Samples<T>, state: &mut Vec<T>) -> Result<Estimate<T>> {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
         let clock = self.integrator.clock("hold", self.hold).expect("validated");
         let (hold, points) = (clock.ticks, self.points);
         let period = hold * points;

@@ -1,7 +1,9 @@
 //! The adaptive referee: Dormand–Prince methods of crate `ode_solvers`, one clock step per call.
 //!
 //! Each call integrates one sample interval in local time 0…1 with sparse output, stiffness detection off and the result
-//! checked: slowly driven contractive systems would otherwise be refused as stiff, and dense output is not reliable.
+//! checked: slowly driven contractive systems would otherwise be refused as stiff, and dense output is not reliable. Time
+//! travels as one more component of the state, because `Dop853` 0.6.2 evaluates its stages at wrong times (x′ = t is then
+//! integrated to first order only); an autonomous system does not meet that.
 
 use std::cell::RefCell;
 
@@ -49,8 +51,10 @@ struct Scratch<'f, T: Scalar> {
 }
 
 impl<T: Scalar> System<f64, DVector<f64>> for Local<'_, T> {
-    fn system(&self, fraction: f64, y: &DVector<f64>, slope: &mut DVector<f64>) {
+    fn system(&self, _time: f64, y: &DVector<f64>, slope: &mut DVector<f64>) {
         let Scratch { field, state, target } = &mut *self.scratch.borrow_mut();
+        let fraction = y[state.len()];
+        slope[state.len()] = 1.0;
         for (s, y) in state.iter_mut().zip(y) {
             *s = T::of(*y);
         }
@@ -72,7 +76,7 @@ impl<T: Scalar> Integrator<T> for Adaptive {
         _kick: Option<&[T]>,
     ) -> Result<()> {
         const MOST_STEPS: u32 = 100_000;
-        let start = DVector::from_iterator(state.len(), state.iter().map(|s| s.double()));
+        let start = DVector::from_iterator(state.len() + 1, state.iter().map(|s| s.double()).chain([0.0]));
         let scratch = RefCell::new(Scratch { field, state: state.clone(), target: target.to_vec() });
         let local = Local { scratch, tick, step: self.step };
         let (rtol, atol, stiff, sparse) = (self.rtol, self.atol, u32::MAX, OutputType::Sparse);
@@ -80,13 +84,15 @@ impl<T: Scalar> Integrator<T> for Adaptive {
         let outcome = match self.order {
             Order::Five => {
                 let mut solver = Dopri5::from_param(
-                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.04, 0.2, 10.0, 1.0, 0.0, MOST_STEPS, stiff, sparse,
+                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.04, 0.2, 10.0, 1.0, 0.0, MOST_STEPS,
+                    stiff, sparse,
                 );
                 solver.integrate().map(|_| solver.y_out().last().cloned())
             }
             Order::Eight => {
                 let mut solver = Dop853::from_param(
-                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.0, 0.333, 6.0, 1.0, 0.0, MOST_STEPS, stiff, sparse,
+                    local, 0.0, 1.0, 1.0, start, rtol, atol, 0.9, 0.0, 0.333, 6.0, 1.0, 0.0, MOST_STEPS,
+                    stiff, sparse,
                 );
                 solver.integrate().map(|_| solver.y_out().last().cloned())
             }

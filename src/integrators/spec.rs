@@ -124,7 +124,11 @@ impl IntegratorSpec {
         positive(&format!("{name}.atol"), atol)?;
         if samples < 4 {
             let found = format!("found {samples}");
-            return Err(Invalid::new(format!("{name}.samples"), found, "at least 4 lock-in samples in a period"));
+            return Err(Invalid::new(
+                format!("{name}.samples"),
+                found,
+                "at least 4 lock-in samples in a period",
+            ));
         }
         Ok(())
     }
@@ -178,8 +182,12 @@ impl IntegratorSpec {
     pub fn build<T: Scalar>(self, step: f64, leak: &Leak<T>, len: usize) -> Box<dyn Integrator<T>> {
         match (self, self.method()) {
             (_, Some(method)) => Box::new(FixedStep::new(method, step, leak, len)),
-            (Self::Dopri5 { rtol, atol, .. }, _) => Box::new(Adaptive { order: Order::Five, step, rtol, atol }),
-            (Self::Dop853 { rtol, atol, .. }, _) => Box::new(Adaptive { order: Order::Eight, step, rtol, atol }),
+            (Self::Dopri5 { rtol, atol, .. }, _) => {
+                Box::new(Adaptive { order: Order::Five, step, rtol, atol })
+            }
+            (Self::Dop853 { rtol, atol, .. }, _) => {
+                Box::new(Adaptive { order: Order::Eight, step, rtol, atol })
+            }
             _ => unreachable!("every other integrator is a fixed-step method"),
         }
     }

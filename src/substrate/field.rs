@@ -5,24 +5,12 @@ use num_complex::Complex;
 use super::activation;
 use super::effective::{Effective, Form};
 use super::network::Output;
+use super::samples::Samples;
 use super::state::StateShape;
 use crate::imperfections::noise::HeldNoise;
 use crate::integrators::{Leak, VectorField};
 use crate::scalar::{Layout, Scalar, gemm};
 use crate::teaching::{Teaching, Time};
-
-/// A batch of inputs and what the output should be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Samples<T> {
-    /// Inputs, [inputs × samples] column-major.
-    pub inputs: Vec<T>,
-    /// Targets, [outputs × samples] column-major: one-hot labels, or values.
-    pub targets: Vec<T>,
-    /// Number of samples.
-    pub count: usize,
-    /// Place of the first sample in its batch; noise is keyed by it.
-    pub first: usize,
-}
 
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
 pub struct Dynamics<'a, T: Scalar> {
@@ -66,7 +54,14 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         }
         for (edge, weights) in effective.from_input() {
             let dimensions = (shape.size(edge.to), network.inputs, samples.count);
-            gemm(dimensions, weights, Layout::Plain, &samples.inputs, T::one(), &mut drive[shape.real(edge.to)]);
+            gemm(
+                dimensions,
+                weights,
+                Layout::Plain,
+                &samples.inputs,
+                T::one(),
+                &mut drive[shape.real(edge.to)],
+            );
         }
         let outputs = network.output.size() * shape.columns();
         let output_layer = shape.layer(network.output.layer()).len();

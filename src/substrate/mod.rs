@@ -8,4 +8,5 @@ pub mod linear;
 pub mod model;
 pub mod network;
 pub mod parameters;
+pub mod samples;
 pub mod state;

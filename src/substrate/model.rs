@@ -238,7 +238,10 @@ impl ModelSpec {
         for (i, layer) in self.layers.iter().enumerate() {
             let path = |field: &str| format!("layers[{i}].{field}");
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if layer.name.is_empty() || !layer.name.chars().all(word) || [INPUT, READOUT].contains(&layer.name.as_str()) {
+            if layer.name.is_empty()
+                || !layer.name.chars().all(word)
+                || [INPUT, READOUT].contains(&layer.name.as_str())
+            {
                 return Err(Invalid::new(
                     path("name"),
                     format!("found {:?}", layer.name),
@@ -246,7 +249,11 @@ impl ModelSpec {
                 ));
             }
             if !seen.insert(layer.name.as_str()) {
-                return Err(Invalid::new(path("name"), format!("found `{}` twice", layer.name), "names are unique"));
+                return Err(Invalid::new(
+                    path("name"),
+                    format!("found `{}` twice", layer.name),
+                    "names are unique",
+                ));
             }
             at_least_one(&path("size"), layer.size)?;
             if let Some(activation) = &layer.activation {
@@ -320,15 +327,19 @@ impl ModelSpec {
 
     fn validate_output(&self) -> Result<(), Invalid> {
         match (&self.readout, self.cost) {
-            (Some(_), Some(_)) => Err(Invalid::new("cost", "found a cost beside a read-out", "put it in `readout.cost`")),
+            (Some(_), Some(_)) => {
+                Err(Invalid::new("cost", "found a cost beside a read-out", "put it in `readout.cost`"))
+            }
             (None, None) => Err(Invalid::new(
                 "",
                 "found neither `readout` nor `cost`",
                 "give a `readout`, or `\"cost\": \"squared_error\"` for the last layer",
             )),
-            (None, Some(Cost::CrossEntropy)) => {
-                Err(Invalid::new("cost", "found cross_entropy without a read-out", "add `readout`, or use squared_error"))
-            }
+            (None, Some(Cost::CrossEntropy)) => Err(Invalid::new(
+                "cost",
+                "found cross_entropy without a read-out",
+                "add `readout`, or use squared_error",
+            )),
             (None, Some(Cost::SquaredError)) => Ok(()),
             (Some(readout), None) => {
                 if readout.from == INPUT || self.layer_size(&readout.from).is_none() {
@@ -346,7 +357,11 @@ impl ModelSpec {
                     initialisation.validate("readout.initialisation")?;
                 }
                 if readout.classes < 2 {
-                    return Err(Invalid::new("readout.classes", format!("found {}", readout.classes), "at least 2"));
+                    return Err(Invalid::new(
+                        "readout.classes",
+                        format!("found {}", readout.classes),
+                        "at least 2",
+                    ));
                 }
                 Ok(())
             }

@@ -129,7 +129,8 @@ impl Network {
             let source = sender.map_or(Source::Input, Source::Layer);
             edges.push(Edge { from: source, to: receiver, weight, transposed: false });
             let Some(sender) = sender else { continue };
-            let back = |weight, transposed| Edge { from: Source::Layer(receiver), to: sender, weight, transposed };
+            let back =
+                |weight, transposed| Edge { from: Source::Layer(receiver), to: sender, weight, transposed };
             let backward = |start| (format!("{to}-{from}.weight"), columns, rows, start);
             match connection.feedback {
                 Feedback::None => {}
@@ -177,7 +178,14 @@ impl Network {
                 Output::SquaredError { layer, size: model.layers[layer].size }
             }
         };
-        Ok(Self { name: model.name.clone(), inputs: model.input, layers, edges, output, shapes: shapes.into() })
+        Ok(Self {
+            name: model.name.clone(),
+            inputs: model.input,
+            layers,
+            edges,
+            output,
+            shapes: shapes.into(),
+        })
     }
 
     /// Number of neurons in all layers.

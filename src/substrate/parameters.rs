@@ -6,6 +6,8 @@ use nalgebra::DMatrix;
 use rand_distr::{Distribution, Normal, Uniform};
 
 use super::model::Initialisation;
+use crate::error::Result;
+use crate::files::Tensors;
 use crate::rng::{self, Purpose};
 use crate::scalar::Scalar;
 
@@ -73,6 +75,36 @@ impl<T: Scalar> Parameters<T> {
             drawn.push(matrix);
         }
         Self { shapes: Arc::clone(shapes), values: drawn.into_iter().map(|m| m.map(T::of)).collect() }
+    }
+
+    /// Reads every parameter of a network from a file's arrays, and refuses what is left over.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] for a missing or unknown name, a wrong shape, or an entry that is not finite.
+    pub fn from_tensors(shapes: &Arc<[ParameterShape]>, tensors: &mut Tensors) -> Result<Self> {
+        let mut read = Self::zeros(shapes);
+        for (shape, value) in shapes.iter().zip(&mut read.values) {
+            // A bias is a vector in files.
+            *value = if shape.name.ends_with(".bias") {
+                let vector = tensors.vector::<T>(&shape.name, shape.rows)?;
+                DMatrix::from_column_slice(shape.rows, 1, vector.as_slice())
+            } else {
+                tensors.matrix(&shape.name, [shape.rows, shape.columns])?
+            };
+        }
+        tensors.refuse_unused()?;
+        Ok(read)
+    }
+
+    /// Adds every parameter to a file's arrays, under `prefix` and its name.
+    pub fn insert_into(&self, tensors: &mut Tensors, prefix: &str) {
+        for (name, value) in self.iter() {
+            if name.ends_with(".bias") {
+                tensors.insert_reals(format!("{prefix}{name}"), &[value.nrows()], value.as_slice());
+            } else {
+                tensors.insert_matrix(format!("{prefix}{name}"), value);
+            }
+        }
     }
 
     /// Names and shapes, in order.
@@ -167,7 +199,8 @@ fn draw(
             DMatrix::from_fn(rows, columns, |_, _| normal.sample(&mut stream))
         }
         Initialisation::Uniform { scale } => {
-            let uniform = Uniform::new_inclusive(-scale * unit, scale * unit).expect("a validated scale is finite");
+            let uniform =
+                Uniform::new_inclusive(-scale * unit, scale * unit).expect("a validated scale is finite");
             DMatrix::from_fn(rows, columns, |_, _| uniform.sample(&mut stream))
         }
     }

@@ -1,0 +1,54 @@
+//! A batch of samples, as the substrate sees them.
+
+use nalgebra::DMatrix;
+
+use crate::scalar::Scalar;
+
+/// A batch of inputs and what the output should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples<T> {
+    /// Inputs, [inputs × samples] column-major.
+    pub inputs: Vec<T>,
+    /// Targets, [outputs × samples] column-major: one-hot labels, or values.
+    pub targets: Vec<T>,
+    /// Number of samples.
+    pub count: usize,
+    /// Place of the first sample in its batch; noise is keyed by it.
+    pub first: usize,
+}
+
+impl<T: Scalar> Samples<T> {
+    /// Labelled samples: `inputs` is [inputs × samples], the targets become one-hot.
+    ///
+    /// # Panics
+    /// If there is not one label for each column, or a label is not below `classes`.
+    #[must_use]
+    pub fn labelled<U: Scalar>(inputs: &DMatrix<U>, labels: &[u32], classes: usize) -> Self {
+        assert_eq!(inputs.ncols(), labels.len(), "one label for each sample");
+        let mut targets = vec![T::zero(); classes * labels.len()];
+        for (column, label) in targets.chunks_exact_mut(classes).zip(labels) {
+            column[*label as usize] = T::one();
+        }
+        Self {
+            inputs: inputs.iter().map(|x| T::of(x.double())).collect(),
+            targets,
+            count: labels.len(),
+            first: 0,
+        }
+    }
+
+    /// Samples with target values: `inputs` is [inputs × samples], `targets` [outputs × samples].
+    ///
+    /// # Panics
+    /// If the two have different numbers of columns.
+    #[must_use]
+    pub fn valued(inputs: &DMatrix<T>, targets: &DMatrix<T>) -> Self {
+        assert_eq!(inputs.ncols(), targets.ncols(), "one target for each sample");
+        Self {
+            inputs: inputs.as_slice().to_vec(),
+            targets: targets.as_slice().to_vec(),
+            count: inputs.ncols(),
+            first: 0,
+        }
+    }
+}
