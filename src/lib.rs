@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod report;
 pub mod rng;
 pub mod scalar;
 pub mod substrate;
