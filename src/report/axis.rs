@@ -27,6 +27,8 @@ pub(super) struct Span {
     pub scale: Scale,
     pub low: f64,
     pub high: f64,
+    /// The values are counts: ticks of a linear axis are whole numbers where at least two of them lie in the span.
+    pub whole: bool,
 }
 
 /// Whether low and high are so far apart that ticks between them differ.
@@ -49,7 +51,7 @@ impl Span {
         margin: f64,
     ) -> Self {
         if let Some((low, high)) = asked.filter(|(low, high)| is_wide_enough(scale, *low, *high)) {
-            return Self { scale, low, high };
+            return Self { scale, low, high, whole: false };
         }
         let (low, high) = values
             .filter(|v| drawable(scale, *v))
@@ -59,7 +61,7 @@ impl Span {
             Scale::Log => (0.1, 10.0),
         };
         if low > high {
-            return Self { scale, low: fallback.0, high: fallback.1 };
+            return Self { scale, low: fallback.0, high: fallback.1, whole: false };
         }
         let wide = is_wide_enough(scale, low, high);
         let largest = low.abs().max(high.abs());
@@ -77,7 +79,7 @@ impl Span {
             }
             Scale::Log => (low / 3.0, high * 3.0),
         };
-        Self { scale, low, high }
+        Self { scale, low, high, whole: false }
     }
 
     /// Where a value stands: 0 at the first, 1 at the last.
@@ -97,7 +99,7 @@ impl Span {
     pub fn ticks(&self, most: usize) -> Ticks {
         let most = most.clamp(2, MOST_TICKS);
         match self.scale {
-            Scale::Linear => linear_ticks(self.low, self.high, most),
+            Scale::Linear => linear_ticks(self.low, self.high, most, self.whole),
             Scale::Log => log_ticks(self.low, self.high, most),
         }
     }
@@ -129,8 +131,9 @@ fn decimal(mantissa: f64, exponent: i32) -> f64 {
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten.
-fn linear_ticks(low: f64, high: f64, most: usize) -> Ticks {
-    let mut exponent = ((high - low) / most as f64).log10().floor() as i32;
+fn linear_ticks(low: f64, high: f64, most: usize, whole: bool) -> Ticks {
+    let least = if whole && high.floor() > low.ceil() { 0 } else { i32::MIN };
+    let mut exponent = (((high - low) / most as f64).log10().floor() as i32).max(least);
     let mut mantissa = 1.0;
     loop {
         let step = decimal(mantissa, exponent);
@@ -211,7 +214,7 @@ fn log_ticks(low: f64, high: f64, most: usize) -> Ticks {
         .filter(|(m, e)| inside(&decimal(f64::from(*m), *e)))
         .collect();
     if !(2..=most).contains(&steps.len()) {
-        return linear_ticks(low, high, most);
+        return linear_ticks(low, high, most, false);
     }
     let label = |(m, e): &(u8, i32)| match e {
         -3..=4 => plain(decimal(f64::from(*m), *e), usize::try_from(-e).unwrap_or(0)),
@@ -285,7 +288,7 @@ mod tests {
     }
 
     fn labels(scale: Scale, low: f64, high: f64) -> String {
-        Span { scale, low, high }.ticks(6).labels.join(" ")
+        Span { scale, low, high, whole: false }.ticks(6).labels.join(" ")
     }
 
     #[test]
@@ -298,6 +301,11 @@ mod tests {
         assert_eq!(labels(Scale::Log, 1.5e-3, 9e-3), "0.002 0.005");
         assert_eq!(labels(Scale::Log, 1.5e-7, 9e-7), "2×10⁻⁷ 5×10⁻⁷");
         assert_eq!(labels(Scale::Log, 1e-12, 1e3), "10⁻¹² 10⁻⁹ 10⁻⁶ 10⁻³ 10⁰ 10³");
-        assert_eq!(Span { scale: Scale::Linear, low: 0.0, high: 4.1e-5 }.ticks(6).factor, Some(-5));
+        let counts = Span { scale: Scale::Linear, low: -0.1, high: 2.1, whole: true };
+        assert_eq!(counts.ticks(8).labels, ["0", "1", "2"]);
+        assert_eq!(
+            Span { scale: Scale::Linear, low: 0.0, high: 4.1e-5, whole: false }.ticks(6).factor,
+            Some(-5)
+        );
     }
 }

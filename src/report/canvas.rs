@@ -72,10 +72,10 @@ impl Text {
         Self { upwards: true, ..self }
     }
 
-    /// The same, small enough for `text` to fit into `width` pixels, yet not below two thirds of the size.
+    /// The same, small enough for `text` to fit into `width` pixels.
     pub fn fitted(self, text: &str, width: f64) -> Result<Self> {
         let needed = self.width(text)?;
-        let factor = if needed > width { (width / needed).max(2.0 / 3.0) } else { 1.0 };
+        let factor = if needed > width { (width / needed).max(0.1) } else { 1.0 };
         Ok(Self { size: self.size * factor, ..self })
     }
 

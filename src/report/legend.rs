@@ -47,10 +47,22 @@ impl Legend {
         self.rows.len() as f64 * ROW
     }
 
+    /// A legend within the frame, in a column or in rows, and a place for it that covers none of the `occupied` pixels.
+    pub fn inside(panel: &Panel, frame: Rect, occupied: &[Point]) -> Result<Option<(Self, Point)>> {
+        for width in [0.0, frame.width() - 2.0 * (INSET + 2.0)] {
+            if let Some(legend) = Self::new(panel, width)?
+                && let Some(at) = legend.free_place(frame, occupied)
+            {
+                return Ok(Some((legend, at)));
+            }
+        }
+        Ok(None)
+    }
+
     /// A corner or edge of the frame where the legend covers none of the `occupied` pixels.
-    pub fn free_place(&self, frame: Rect, occupied: &[Point]) -> Option<Point> {
+    fn free_place(&self, frame: Rect, occupied: &[Point]) -> Option<Point> {
         let (width, height) = (self.width, self.height());
-        if width > 0.75 * frame.width() || height > 0.6 * frame.height() {
+        if width > frame.width() - 2.0 * INSET || height > 0.6 * frame.height() {
             return None;
         }
         let (left, right) = (frame.left + INSET + 2.0, frame.right - INSET - 2.0 - width);

@@ -207,7 +207,7 @@ pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, index: usize, plane: &Pla
                     }
                 }
                 // A line needs two points; one alone would vanish.
-                _ if run.len() == 1 => canvas.disc(run[0], LINE_WIDTH, look.colour)?,
+                _ if run.len() == 1 => look.marker(canvas, run[0])?,
                 _ => look.line(canvas, &thinned(run))?,
             }
         }
@@ -235,7 +235,7 @@ fn spread(runs: &[Vec<Point>], index: usize) -> Vec<Point> {
     let mut chosen = Vec::new();
     for (length, point) in steps {
         travelled += length;
-        let phase = 0.2 + 0.15 * (index % 5) as f64;
+        let phase = (0.25 + 0.4 * index as f64).fract();
         let due = (chosen.len() as f64 + phase) * total / MARKERS_A_LINE as f64;
         if travelled >= due && chosen.len() < MARKERS_A_LINE {
             chosen.push(point);

@@ -18,7 +18,10 @@ const TICK_LINE: f64 = 14.0;
 const LABEL_LINE: f64 = 17.0;
 const HEADING_LINE: f64 = 20.0;
 const FACTOR_LINE: f64 = 14.0;
+/// Least width and height of a frame.
+const SMALLEST: f64 = 20.0;
 const EDGE: f64 = 6.0;
+const STRIP_GAP: f64 = 4.0;
 const BAR_GAP: f64 = 10.0;
 const BAR_WIDTH: f64 = 11.0;
 
@@ -33,18 +36,12 @@ struct Margins {
     bar: f64,
 }
 
-/// Where the legend goes.
-enum Place {
-    Inside,
-    Above(f64),
-    Nowhere,
-}
-
-/// What is known of a panel before it is aligned with its neighbours.
+/// What is known of a panel before it is drawn.
 struct Plan {
     x: Span,
     y: Span,
-    place: Place,
+    /// Height of a legend above the frame, 0 where it stands inside or there is none.
+    strip: f64,
     margins: Margins,
 }
 
@@ -66,33 +63,64 @@ pub(super) fn draw_grid(
     let panels = if panels.is_empty() { &nothing } else { panels };
     let (width, height) = (f64::from(width), f64::from(height));
     let lettered = panels.len() > 1;
-    let plans: Vec<Plan> = panels.iter().map(|p| plan(p, width, height, lettered)).collect::<Result<_>>()?;
-    for (index, (panel, plan)) in panels.iter().zip(&plans).enumerate() {
-        let (row, column) = (index / columns, index % columns);
-        let most = |of: fn(&Margins) -> f64, beside: &dyn Fn(usize) -> bool| {
-            plans
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| beside(*i))
-                .fold(0.0_f64, |m, (_, p)| m.max(of(&p.margins)))
-        };
-        let (same_column, same_row) = (|i: usize| i % columns == column, |i: usize| i / columns == row);
-        let margins = Margins {
-            left: most(|m| m.left, &same_column),
-            right: most(|m| m.right - m.bar, &same_column) + plan.margins.bar,
-            top: most(|m| m.top, &same_row),
-            bottom: most(|m| m.bottom, &same_row),
-            bar: plan.margins.bar,
-        };
-        let corner = (column as f64 * width, top + row as f64 * height);
-        let cell = Rect { left: corner.0, top: corner.1, right: corner.0 + width, bottom: corner.1 + height };
-        draw(canvas, panel, plan, cell, &margins)?;
+    let size = Rect { left: 0.0, top: 0.0, right: width, bottom: height };
+    let mut plans: Vec<Plan> = panels.iter().map(|p| plan(p, size, lettered)).collect::<Result<_>>()?;
+    // A legend that finds no free place in its frame goes above it, which makes the frames of the row smaller, so that
+    // another legend may lose its place: until nothing changes.
+    let aligned = loop {
+        let aligned: Vec<Margins> = (0..plans.len()).map(|i| align(&plans, i, columns)).collect();
+        let mut settled = true;
+        for ((panel, plan), margins) in panels.iter().zip(&mut plans).zip(&aligned) {
+            if plan.strip == 0.0 && !fits_inside(panel, plan, inner(size, margins))? {
+                settled = false;
+                let strip = Legend::new(panel, inner(size, margins).width())?;
+                plan.strip = strip.map_or(0.0, |s| s.height()) + STRIP_GAP;
+                plan.margins = measure(panel, plan, size, lettered)?;
+            }
+        }
+        if settled {
+            break aligned;
+        }
+    };
+    for (index, ((panel, plan), margins)) in panels.iter().zip(&plans).zip(&aligned).enumerate() {
+        let left = (index % columns) as f64 * width;
+        let top = top + (index / columns) as f64 * height;
+        let cell = Rect { left, top, right: left + width, bottom: top + height };
+        draw(canvas, panel, plan, cell, margins)?;
         if lettered {
             let how = Text::new(style::LETTER, HPos::Left).bold();
             canvas.text(&letter(index), (cell.left + EDGE, cell.top + 12.0), how)?;
         }
     }
     Ok(())
+}
+
+/// Margins of panel `index` that suit its row and column.
+fn align(plans: &[Plan], index: usize, columns: usize) -> Margins {
+    let most = |of: fn(&Margins) -> f64, same: fn(usize, usize) -> usize| {
+        let beside = plans.iter().enumerate().filter(|(i, _)| same(*i, columns) == same(index, columns));
+        beside.fold(0.0_f64, |most, (_, plan)| most.max(of(&plan.margins)))
+    };
+    let column = |i: usize, columns: usize| i % columns;
+    let row = |i: usize, columns: usize| i / columns;
+    let bar = plans[index].margins.bar;
+    Margins {
+        left: most(|m| m.left, column),
+        right: most(|m| m.right - m.bar, column) + bar,
+        top: most(|m| m.top, row),
+        bottom: most(|m| m.bottom, row),
+        bar,
+    }
+}
+
+/// Whether the legend, if there is one, hides nothing inside this frame. A heat map fills its frame.
+fn fits_inside(panel: &Panel, plan: &Plan, frame: Rect) -> Result<bool> {
+    if panel.series.iter().all(|s| s.label.is_empty()) {
+        return Ok(true);
+    }
+    let plane = plane(panel, plan.x, plan.y, frame);
+    Ok(has_map(panel).is_none()
+        && Legend::inside(panel, plane.frame, &marks::occupied(panel, &plane))?.is_some())
 }
 
 /// a … z, then aa, ab …
@@ -118,14 +146,16 @@ fn spans(panel: &Panel) -> (Span, Span) {
     let y_values = points(panel).map(|p| p.1).chain(intervals.flat_map(|i| [i.0, i.1])).chain(ground);
     let (x_margin, y_margin) = if panel.equal_aspect { (0.05, 0.05) } else { (0.025, 0.05) };
     let map = has_map(panel);
-    (
-        Span::choose(panel.x.scale, asked(&panel.x, map.map(|m| m.x)), points(panel).map(|p| p.0), x_margin),
-        Span::choose(panel.y.scale, asked(&panel.y, map.map(|m| m.y)), y_values, y_margin),
-    )
+    let mut x =
+        Span::choose(panel.x.scale, asked(&panel.x, map.map(|m| m.x)), points(panel).map(|p| p.0), x_margin);
+    let y = Span::choose(panel.y.scale, asked(&panel.y, map.map(|m| m.y)), y_values, y_margin);
+    // Epochs and harmonics are counted: no ticks between them.
+    x.whole = map.is_none() && !panel.equal_aspect && points(panel).all(|p| p.0.fract() == 0.0);
+    (x, y)
 }
 
 fn y_ticks(span: &Span, height: f64) -> Ticks {
-    span.ticks(((height / 32.0) as usize).clamp(3, MOST_TICKS))
+    span.ticks(((height / 26.0) as usize).clamp(5, MOST_TICKS))
 }
 
 /// As many ticks as leave room between their labels.
@@ -181,51 +211,45 @@ fn plane(panel: &Panel, x: Span, y: Span, frame: Rect) -> Plane {
     plane
 }
 
+/// The frame; never inverted, however much stands around it.
 fn inner(cell: Rect, margins: &Margins) -> Rect {
+    let (left, top) = (cell.left + margins.left, cell.top + margins.top);
     Rect {
-        left: cell.left + margins.left,
-        top: cell.top + margins.top,
-        right: cell.right - margins.right,
-        bottom: cell.bottom - margins.bottom,
+        left,
+        top,
+        right: (cell.right - margins.right).max(left + SMALLEST),
+        bottom: (cell.bottom - margins.bottom).max(top + SMALLEST),
     }
 }
 
-/// Margins, ranges and the place of the legend for a panel on its own.
-fn plan(panel: &Panel, width: f64, height: f64, lettered: bool) -> Result<Plan> {
+/// Ranges and margins of a panel on its own, the legend apart.
+fn plan(panel: &Panel, size: Rect, lettered: bool) -> Result<Plan> {
     let (x, y) = spans(panel);
-    let cell = Rect { left: 0.0, top: 0.0, right: width, bottom: height };
-    let mut place = Place::Nowhere;
-    let mut margins = measure(panel, &x, &y, cell, lettered, 0.0)?;
-    let frame = inner(cell, &margins);
-    if let Some(legend) = Legend::new(panel, 0.0)? {
-        let plane = plane(panel, x, y, frame);
-        let free = legend.free_place(plane.frame, &marks::occupied(panel, &plane));
-        if free.is_some() && has_map(panel).is_none() {
-            place = Place::Inside;
-        } else if let Some(strip) = Legend::new(panel, frame.width())? {
-            let strip = strip.height() + 4.0;
-            place = Place::Above(strip);
-            margins = measure(panel, &x, &y, cell, lettered, strip)?;
-        }
-    }
-    Ok(Plan { x, y, place, margins })
+    let margins = Margins { left: 0.0, right: 0.0, top: 0.0, bottom: 0.0, bar: 0.0 };
+    let mut plan = Plan { x, y, strip: 0.0, margins };
+    plan.margins = measure(panel, &plan, size, lettered)?;
+    Ok(plan)
 }
 
-fn measure(panel: &Panel, x: &Span, y: &Span, cell: Rect, lettered: bool, strip: f64) -> Result<Margins> {
+fn measure(panel: &Panel, plan: &Plan, size: Rect, lettered: bool) -> Result<Margins> {
     let bottom = TICK_LENGTH + TICK_LINE + LABEL_LINE + EDGE;
     let heading = if panel.title.is_some() || lettered { HEADING_LINE } else { 0.0 };
-    let mut margins = Margins { left: 0.0, right: 0.0, top: EDGE + 3.0 + heading + strip, bottom, bar: 0.0 };
+    let top = EDGE + 3.0 + heading + plan.strip;
+    // A power of ten stands above the frame; a letter alone leaves room beside it.
+    let letter_only = lettered && panel.title.is_none() && plan.strip == 0.0;
+    let raised = if letter_only { top } else { top + FACTOR_LINE };
+    let mut margins = Margins { left: 0.0, right: 0.0, top, bottom, bar: 0.0 };
     if let Some(map) = has_map(panel) {
-        let ticks = y_ticks(&heat::colours(map), cell.height() - margins.top - bottom);
-        margins.bar = BAR_GAP + BAR_WIDTH + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE;
-        margins.top += if ticks.factor.is_some() { FACTOR_LINE } else { 0.0 };
+        let ticks = y_ticks(&heat::colours(map), size.height() - top - bottom);
+        margins.bar = BAR_GAP + BAR_WIDTH + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE + 3.0;
+        margins.top = if ticks.factor.is_some() { raised } else { top };
     }
     // The second pass knows the frame that an equal aspect is to be brought about in.
     for _ in 0..2 {
-        let plane = plane(panel, *x, *y, inner(cell, &margins));
+        let plane = plane(panel, plan.x, plan.y, inner(size, &margins));
         let ticks = y_ticks(&plane.y, plane.frame.height());
         if ticks.factor.is_some() {
-            margins.top = margins.top.max(EDGE + 3.0 + heading + strip + FACTOR_LINE);
+            margins.top = raised;
         }
         margins.left = EDGE + LABEL_LINE + 4.0 + widest(&ticks)? + 3.0 + TICK_LENGTH;
         let labels = x_ticks(&plane.x, plane.frame.width())?;
@@ -248,15 +272,14 @@ fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, margins: &M
     if let Some(map) = has_map(panel) {
         draw_map(canvas, map, &plane)?;
         draw_bar(canvas, map, frame, cell)?;
-    } else {
+    } else if points(panel).next().is_some() {
         draw_lattice(canvas, &plane, &across, &up)?;
+    } else {
+        let centre = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
+        canvas.text("no data", centre, Text::new(style::LABEL, HPos::Center))?;
     }
     for index in 0..panel.series.len() {
         marks::draw(canvas, panel, index, &plane)?;
-    }
-    if has_map(panel).is_none() && points(panel).next().is_none() {
-        let centre = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
-        canvas.text("no data", centre, Text::new(style::LABEL, HPos::Center))?;
     }
     outline(canvas, frame)?;
     draw_x_axis(canvas, &panel.x.label, &plane, &across, cell)?;
@@ -265,24 +288,21 @@ fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, margins: &M
         let how = Text::new(style::TITLE, HPos::Center).fitted(title, frame.width())?;
         canvas.text(title, (f64::midpoint(frame.left, frame.right), cell.top + 12.0), how)?;
     }
-    draw_legend(canvas, panel, &plan.place, &plane, up.factor.is_some())
+    draw_legend(canvas, panel, plan.strip, &plane, up.factor.is_some())
 }
 
-fn draw_legend(canvas: &mut Canvas, panel: &Panel, place: &Place, plane: &Plane, factor: bool) -> Result<()> {
+fn draw_legend(canvas: &mut Canvas, panel: &Panel, strip: f64, plane: &Plane, factor: bool) -> Result<()> {
     let frame = plane.frame;
-    match place {
-        Place::Nowhere => Ok(()),
-        Place::Inside => {
-            let Some(legend) = Legend::new(panel, 0.0)? else { return Ok(()) };
-            // Alignment with the neighbours may have moved the frame by a few pixels; the corner is the fallback.
-            let at = legend.free_place(frame, &marks::occupied(panel, plane));
-            legend.draw(canvas, panel, at.unwrap_or((frame.left + 8.0, frame.top + 6.0)), true)
-        }
-        Place::Above(height) => {
-            let Some(legend) = Legend::new(panel, frame.width())? else { return Ok(()) };
-            let factor = if factor { FACTOR_LINE } else { 0.0 };
-            legend.draw(canvas, panel, (frame.left, frame.top - factor - height), false)
-        }
+    if strip == 0.0 {
+        return match Legend::inside(panel, frame, &marks::occupied(panel, plane))? {
+            Some((legend, at)) => legend.draw(canvas, panel, at, true),
+            None => Ok(()),
+        };
+    }
+    let factor = if factor { FACTOR_LINE } else { 0.0 };
+    match Legend::new(panel, frame.width())? {
+        Some(legend) => legend.draw(canvas, panel, (frame.left, frame.top - factor - strip), false),
+        None => Ok(()),
     }
 }
 
@@ -325,7 +345,7 @@ fn draw_bar(canvas: &mut Canvas, map: &HeatMap, frame: Rect, cell: Rect) -> Resu
     draw_factor(canvas, &ticks, (bar.left, bar.top - FACTOR_LINE / 2.0), HPos::Left)?;
     let how =
         Text::new(style::LABEL, HPos::Center).upwards().fitted(&map.colour.label, cell.height() - 8.0)?;
-    let beside = bar.right + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE / 2.0 + 1.0;
+    let beside = bar.right + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE / 2.0 + 4.0;
     canvas.text(&map.colour.label, (beside, f64::midpoint(bar.top, bar.bottom)), how)
 }
 
@@ -373,7 +393,11 @@ fn draw_x_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, c
     let y = frame.bottom + TICK_LENGTH + TICK_LINE + LABEL_LINE / 2.0 + 1.0;
     draw_factor(canvas, ticks, (frame.right, y), HPos::Right)?;
     let how = Text::new(style::LABEL, HPos::Center).fitted(label, cell.width() - 2.0 * EDGE)?;
-    canvas.text(label, (f64::midpoint(frame.left, frame.right), y), how)
+    // Under the middle of the frame, unless a long label would leave the panel there.
+    let half = how.width(label)? / 2.0;
+    let middle =
+        f64::midpoint(frame.left, frame.right).min(cell.right - EDGE - half).max(cell.left + EDGE + half);
+    canvas.text(label, (middle, y), how)
 }
 
 fn draw_y_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, cell: Rect) -> Result<()> {

@@ -202,6 +202,12 @@ fn unusable_sizes_are_refused() {
     assert!(Figure::new().panel(panel()).panel_size(0, 300).svg().is_err());
     assert!(Figure::new().panel(panel()).panel_size(u32::MAX, 300).svg().is_err());
     assert!(Figure::new().panel(panel()).columns(0).svg().is_ok());
+    // More names than room: the figure is ugly, but it is drawn.
+    let crowded = (0..30).fold(panel().equal_aspect().title("crowded"), |panel, k| {
+        panel.line(format!("a series with a long name, {k}"), vec![(0.0, f64::from(k)), (1e9, 1.0)])
+    });
+    let svg = Figure::new().panel(crowded).panel_size(160, 120).svg().unwrap();
+    png::render(&svg).unwrap();
 }
 
 #[test]
