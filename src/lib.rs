@@ -12,6 +12,7 @@ pub mod integrators;
 mod krylov;
 pub mod lockin;
 pub mod relaxation;
+pub mod report;
 pub mod rng;
 pub mod scalar;
 pub mod simulate;

@@ -1,0 +1,103 @@
+//! The legend: in an empty part of the frame, or else in a strip above it.
+
+use plotters::style::text_anchor::HPos;
+
+use super::canvas::{Canvas, Point, Rect, Text};
+use super::{Panel, marks, style};
+use crate::Result;
+
+const TEXT: Text = Text::new(style::LEGEND, HPos::Left);
+const ROW: f64 = 15.0;
+const SAMPLE: f64 = 22.0;
+/// Between sample and name.
+const GAP: f64 = 5.0;
+/// Between an entry and the next in the same row.
+const BETWEEN: f64 = 16.0;
+const INSET: f64 = 6.0;
+
+/// Entries in rows, without a place yet.
+pub(super) struct Legend {
+    /// Index of the series, and distance of its sample from the left.
+    rows: Vec<Vec<(usize, f64)>>,
+    width: f64,
+}
+
+impl Legend {
+    /// The named series of a panel in rows of at most `width` pixels; none if nothing is named.
+    pub fn new(panel: &Panel, width: f64) -> Result<Option<Self>> {
+        let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
+        let (mut left, mut widest) = (f64::INFINITY, 0.0_f64);
+        for (index, series) in panel.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty()) {
+            let entry = SAMPLE + GAP + TEXT.width(&series.label)?;
+            if left + entry > width {
+                left = 0.0;
+                rows.push(Vec::new());
+            }
+            if let Some(row) = rows.last_mut() {
+                row.push((index, left));
+            }
+            widest = widest.max(left + entry);
+            left += entry + BETWEEN;
+        }
+        Ok((!rows.is_empty()).then_some(Self { rows, width: widest }))
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> f64 {
+        self.rows.len() as f64 * ROW
+    }
+
+    /// A legend within the frame, in a column or in rows, and a place for it that covers none of the `occupied` pixels.
+    pub fn inside(panel: &Panel, frame: Rect, occupied: &[Point]) -> Result<Option<(Self, Point)>> {
+        for width in [0.0, frame.width() - 2.0 * (INSET + 2.0)] {
+            if let Some(legend) = Self::new(panel, width)?
+                && let Some(at) = legend.free_place(frame, occupied)
+            {
+                return Ok(Some((legend, at)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A corner or edge of the frame where the legend covers none of the `occupied` pixels.
+    fn free_place(&self, frame: Rect, occupied: &[Point]) -> Option<Point> {
+        let (width, height) = (self.width, self.height());
+        if width > frame.width() - 2.0 * INSET || height > 0.6 * frame.height() {
+            return None;
+        }
+        let (left, right) = (frame.left + INSET + 2.0, frame.right - INSET - 2.0 - width);
+        let (top, bottom) = (frame.top + INSET, frame.bottom - INSET - height);
+        let (centre, middle) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
+        let places = [
+            (right, top),
+            (left, top),
+            (right, bottom),
+            (left, bottom),
+            (centre, top),
+            (centre, bottom),
+            (right, middle),
+            (left, middle),
+        ];
+        places.into_iter().find(|(left, top)| {
+            let area = Rect { left: *left, top: *top, right: left + width, bottom: top + height };
+            !occupied.iter().any(|p| area.grown(4.0).contains(*p))
+        })
+    }
+
+    /// Draws it with its top left corner at `at`; `boxed` on a white ground, so that grid lines do not cross the names.
+    pub fn draw(&self, canvas: &mut Canvas, panel: &Panel, at: Point, boxed: bool) -> Result<()> {
+        if boxed {
+            let area = Rect { left: at.0, top: at.1, right: at.0 + self.width, bottom: at.1 + self.height() };
+            canvas.rectangle(area.grown(3.0), style::WHITE, 0.85)?;
+        }
+        for (row, entries) in self.rows.iter().enumerate() {
+            let y = at.1 + (row as f64 + 0.5) * ROW;
+            for (index, left) in entries {
+                let left = at.0 + left;
+                marks::look(panel, *index).sample(canvas, (left, y), SAMPLE)?;
+                canvas.text(&panel.series[*index].label, (left + SAMPLE + GAP, y), TEXT)?;
+            }
+        }
+        Ok(())
+    }
+}
