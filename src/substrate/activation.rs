@@ -6,6 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
 use crate::scalar::Scalar;
+use crate::substrate::kernels::{self, dsilu, dsilu_real, dsilu_slope, dsilu_slope_real, poisoned, softplus, softplus_real, tanh, tanh_real};
+
+/// The loop over planar slices with a kernel that is named, so that it is inlined into the vectorised loop.
+macro_rules! map {
+    ($re:ident, $im:ident, $out_re:ident, $out_im:ident, $kernel:ident) => {
+        kernels::map(
+            $re,
+            $im,
+            $out_re,
+            $out_im,
+            #[inline(always)]
+            |x, y| $kernel(x, y),
+        )
+    };
+}
+
+/// The same over one real slice.
+macro_rules! map_real {
+    ($x:ident, $out:ident, $kernel:ident) => {
+        kernels::map_real(
+            $x,
+            $out,
+            #[inline(always)]
+            |x| $kernel(x),
+        )
+    };
+}
 
 /// The transfer function of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,33 +70,120 @@ fn default_offset() -> f64 {
 }
 
 impl Activation {
-    /// f of every element.
+    /// f of every element of `re` + i·`im`.
+    ///
+    /// The two functions that are not holomorphic act on each part by itself; a validated network never asks for
+    /// that, because it refuses them with complex states.
+    ///
+    /// # Panics
+    /// If the four lengths differ.
     pub fn apply<T: Scalar>(&self, re: &[T], im: &[T], out_re: &mut [T], out_im: &mut [T]) {
-        for i in 0..re.len() {
-            let f = self.at(Complex::new(re[i].double(), im[i].double()));
-            (out_re[i], out_im[i]) = (T::of(f.re), T::of(f.im));
+        match *self {
+            Self::Logistic { slope, offset } => {
+                let (slope, offset) = (T::of(slope), T::of(offset));
+                kernels::map(
+                    re,
+                    im,
+                    out_re,
+                    out_im,
+                    #[inline(always)]
+                    move |x, y| kernels::logistic(slope.mul_add(x, offset), slope * poisoned(x, y)),
+                );
+            }
+            Self::Tanh => map!(re, im, out_re, out_im, tanh),
+            Self::Dsilu => map!(re, im, out_re, out_im, dsilu),
+            Self::Softplus => map!(re, im, out_re, out_im, softplus),
+            Self::Identity => {
+                out_re.copy_from_slice(re);
+                out_im.copy_from_slice(im);
+            }
+            Self::HardTanh | Self::Relu => {
+                self.apply_real(re, out_re);
+                self.apply_real(im, out_im);
+            }
         }
     }
 
-    /// f of every element, real states.
+    /// f of every element, for real states.
+    ///
+    /// # Panics
+    /// If the two lengths differ.
     pub fn apply_real<T: Scalar>(&self, x: &[T], out: &mut [T]) {
-        for (x, out) in x.iter().zip(out) {
-            *out = T::of(self.at(x.double().into()).re);
+        match *self {
+            Self::Logistic { slope, offset } => {
+                let (slope, offset) = (T::of(slope), T::of(offset));
+                kernels::map_real(
+                    x,
+                    out,
+                    #[inline(always)]
+                    move |x| poisoned(x, kernels::logistic_real(slope.mul_add(x, offset))),
+                );
+            }
+            Self::Tanh => map_real!(x, out, tanh_real),
+            Self::Dsilu => map_real!(x, out, dsilu_real),
+            Self::Softplus => map_real!(x, out, softplus_real),
+            Self::Identity => out.copy_from_slice(x),
+            Self::HardTanh => map_real!(x, out, hard_tanh),
+            Self::Relu => map_real!(x, out, relu),
         }
     }
 
-    /// f′ of every element.
+    /// f′ of every element of `re` + i·`im`; for the functions that are not holomorphic, the derivative along the
+    /// real axis at `re`.
+    ///
+    /// # Panics
+    /// If the four lengths differ.
     pub fn derivative<T: Scalar>(&self, re: &[T], im: &[T], out_re: &mut [T], out_im: &mut [T]) {
-        for i in 0..re.len() {
-            let f = self.derivative_at(Complex::new(re[i].double(), im[i].double()));
-            (out_re[i], out_im[i]) = (T::of(f.re), T::of(f.im));
+        match *self {
+            Self::Logistic { slope, offset } => {
+                let (slope, offset) = (T::of(slope), T::of(offset));
+                kernels::map(
+                    re,
+                    im,
+                    out_re,
+                    out_im,
+                    #[inline(always)]
+                    move |x, y| {
+                        let (u, v) = kernels::logistic_slope(slope.mul_add(x, offset), slope * poisoned(x, y));
+                        (slope * u, slope * v)
+                    },
+                );
+            }
+            Self::Tanh => map!(re, im, out_re, out_im, tanh_slope),
+            Self::Dsilu => map!(re, im, out_re, out_im, dsilu_slope),
+            Self::Softplus => map!(re, im, out_re, out_im, softplus_slope),
+            Self::Identity => {
+                let one = T::one();
+                kernels::map(re, im, out_re, out_im, |x, y| (poisoned(y, poisoned(x, one)), y * T::zero()));
+            }
+            Self::HardTanh | Self::Relu => {
+                self.derivative_real(re, out_re);
+                kernels::map_real(im, out_im, |y| y * T::zero());
+            }
         }
     }
 
-    /// f′ of every element, real states.
+    /// f′ of every element, for real states. At a kink of a clipped function the derivative is 0.
+    ///
+    /// # Panics
+    /// If the two lengths differ.
     pub fn derivative_real<T: Scalar>(&self, x: &[T], out: &mut [T]) {
-        for (x, out) in x.iter().zip(out) {
-            *out = T::of(self.derivative_at(x.double().into()).re);
+        match *self {
+            Self::Logistic { slope, offset } => {
+                let (slope, offset) = (T::of(slope), T::of(offset));
+                kernels::map_real(
+                    x,
+                    out,
+                    #[inline(always)]
+                    move |x| poisoned(x, slope * kernels::logistic_slope_real(slope.mul_add(x, offset))),
+                );
+            }
+            Self::Tanh => map_real!(x, out, tanh_slope_real),
+            Self::Dsilu => map_real!(x, out, dsilu_slope_real),
+            Self::Softplus => map_real!(x, out, softplus_slope_real),
+            Self::Identity => map_real!(x, out, identity_slope),
+            Self::HardTanh => map_real!(x, out, hard_tanh_slope),
+            Self::Relu => map_real!(x, out, relu_slope),
         }
     }
 
@@ -160,34 +274,107 @@ fn logistic(z: Complex<f64>) -> Complex<f64> {
     }
 }
 
-/// In place, `classes × samples` column-major: exp(zᵢ)/Σⱼ exp(zⱼ).
+/// In place, `classes × samples` column-major: exp(zᵢ)/Σⱼ exp(zⱼ) in each column, without conjugation, so that it is
+/// the analytic continuation of the real softmax.
+///
+/// # Panics
+/// If the two lengths differ or are no multiple of `classes`.
 pub fn softmax<T: Scalar>(classes: usize, re: &mut [T], im: &mut [T]) {
+    if re.is_empty() && im.is_empty() {
+        return;
+    }
+    assert_eq!(re.len() % classes, 0, "whole columns");
+    re.chunks_exact_mut(classes).for_each(subtract_maximum);
+    kernels::map_in_place(
+        re,
+        im,
+        #[inline(always)]
+        |x, y| kernels::exp(x, y),
+    );
     for (re, im) in re.chunks_exact_mut(classes).zip(im.chunks_exact_mut(classes)) {
-        let top = re.iter().fold(T::neg_infinity(), |top, &x| if x > top { x } else { top });
-        let mut sum = Complex::new(T::zero(), T::zero());
+        let sum = Complex::new(re.iter().copied().sum::<T>(), im.iter().copied().sum::<T>());
+        let factor = sum.inv();
         for (x, y) in re.iter_mut().zip(im.iter_mut()) {
-            let e = Complex::new(*x - top, *y).exp();
-            sum += e;
-            (*x, *y) = (e.re, e.im);
-        }
-        for (x, y) in re.iter_mut().zip(im.iter_mut()) {
-            let e = Complex::new(*x, *y) / sum;
+            let e = Complex::new(*x, *y) * factor;
             (*x, *y) = (e.re, e.im);
         }
     }
 }
 
-/// In place, `classes × samples` column-major: exp(xᵢ)/Σⱼ exp(xⱼ).
+/// In place, `classes × samples` column-major: exp(xᵢ)/Σⱼ exp(xⱼ) in each column.
+///
+/// # Panics
+/// If the length is no multiple of `classes`.
 pub fn softmax_real<T: Scalar>(classes: usize, x: &mut [T]) {
-    for x in x.chunks_exact_mut(classes) {
-        let top = x.iter().fold(T::neg_infinity(), |top, &x| if x > top { x } else { top });
-        let sum: T = x
-            .iter_mut()
-            .map(|x| {
-                *x = (*x - top).exp();
-                *x
-            })
-            .sum();
-        x.iter_mut().for_each(|x| *x /= sum);
+    if x.is_empty() {
+        return;
     }
+    assert_eq!(x.len() % classes, 0, "whole columns");
+    x.chunks_exact_mut(classes).for_each(subtract_maximum);
+    kernels::map_real_in_place(
+        x,
+        #[inline(always)]
+        |x| kernels::exp_real(x),
+    );
+    for x in x.chunks_exact_mut(classes) {
+        let factor = x.iter().copied().sum::<T>().recip();
+        x.iter_mut().for_each(|x| *x *= factor);
+    }
+}
+
+/// Makes the largest element 0: it keeps exp in range and cancels in the quotient.
+fn subtract_maximum<T: Scalar>(column: &mut [T]) {
+    let top = column.iter().copied().fold(T::neg_infinity(), |top, x| if x > top { x } else { top });
+    column.iter_mut().for_each(|x| *x -= top);
+}
+
+#[inline(always)]
+fn tanh_slope<T: Scalar>(x: T, y: T) -> (T, T) {
+    let y = poisoned(x, y);
+    let (u, v) = kernels::logistic_slope(x + x, y + y);
+    let four = T::of(4.0);
+    (four * u, four * v)
+}
+
+#[inline(always)]
+fn tanh_slope_real<T: Scalar>(x: T) -> T {
+    poisoned(x, T::of(4.0) * kernels::logistic_slope_real(x + x))
+}
+
+#[inline(always)]
+fn softplus_slope<T: Scalar>(x: T, y: T) -> (T, T) {
+    kernels::logistic(x, poisoned(x, y))
+}
+
+#[inline(always)]
+fn softplus_slope_real<T: Scalar>(x: T) -> T {
+    poisoned(x, kernels::logistic_real(x))
+}
+
+#[inline(always)]
+fn identity_slope<T: Scalar>(x: T) -> T {
+    poisoned(x, T::one())
+}
+
+// The comparisons below are written so that NaN stays NaN.
+
+#[inline(always)]
+fn hard_tanh<T: Scalar>(x: T) -> T {
+    let above = if x < -T::one() { -T::one() } else { x };
+    poisoned(x, if above > T::one() { T::one() } else { above })
+}
+
+#[inline(always)]
+fn hard_tanh_slope<T: Scalar>(x: T) -> T {
+    poisoned(x, if x.abs() < T::one() { T::one() } else { T::zero() })
+}
+
+#[inline(always)]
+fn relu<T: Scalar>(x: T) -> T {
+    poisoned(x, if x < T::zero() { T::zero() } else { x })
+}
+
+#[inline(always)]
+fn relu_slope<T: Scalar>(x: T) -> T {
+    poisoned(x, if x > T::zero() { T::one() } else { T::zero() })
 }
