@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{canvas::Canvas, panel, png, style};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A grid of panels, filled row by row.
 #[derive(Debug, Clone, PartialEq)]

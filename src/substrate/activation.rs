@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
 use crate::scalar::Scalar;
-use crate::substrate::kernels::{self, dsilu, dsilu_real, dsilu_slope, dsilu_slope_real, poisoned, softplus, softplus_real, tanh, tanh_real};
+use crate::substrate::kernels::{
+    self, dsilu, dsilu_real, dsilu_slope, dsilu_slope_real, poisoned, softplus, softplus_real, tanh,
+    tanh_real,
+};
 
 /// The loop over planar slices with a kernel that is named, so that it is inlined into the vectorised loop.
 macro_rules! map {
@@ -144,7 +147,8 @@ impl Activation {
                     out_im,
                     #[inline(always)]
                     move |x, y| {
-                        let (u, v) = kernels::logistic_slope(slope.mul_add(x, offset), slope * poisoned(x, y));
+                        let (u, v) =
+                            kernels::logistic_slope(slope.mul_add(x, offset), slope * poisoned(x, y));
                         (slope * u, slope * v)
                     },
                 );

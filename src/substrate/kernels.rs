@@ -530,7 +530,13 @@ pub(crate) fn for_each<I: Iterator>(items: I, f: impl Fn(I::Item)) {
 /// # Panics
 /// If the four lengths differ.
 #[inline(always)]
-pub(crate) fn map<T: Elementary>(re: &[T], im: &[T], out_re: &mut [T], out_im: &mut [T], f: impl Fn(T, T) -> (T, T)) {
+pub(crate) fn map<T: Elementary>(
+    re: &[T],
+    im: &[T],
+    out_re: &mut [T],
+    out_im: &mut [T],
+    f: impl Fn(T, T) -> (T, T),
+) {
     assert_eq!([im.len(), out_re.len(), out_im.len()], [re.len(); 3], "planar slices of one length");
     for_each(
         re.iter().zip(im).zip(out_re).zip(out_im),
