@@ -10,6 +10,7 @@ pub mod gradient;
 pub mod imperfections;
 pub mod integrators;
 mod krylov;
+pub mod learning;
 pub mod lockin;
 pub mod relaxation;
 pub mod report;
