@@ -3,8 +3,11 @@
 #![deny(unsafe_code)]
 
 mod choice;
+pub mod cli;
 pub mod data;
 pub mod error;
+pub mod experiment;
+pub mod figures;
 pub mod files;
 pub mod gradient;
 pub mod imperfections;
@@ -12,6 +15,7 @@ pub mod integrators;
 mod krylov;
 pub mod learning;
 pub mod lockin;
+pub mod records;
 pub mod relaxation;
 pub mod report;
 pub mod rng;

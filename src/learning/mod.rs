@@ -5,4 +5,4 @@ pub mod optimiser;
 pub mod trainer;
 
 pub use optimiser::{Optimiser, OptimiserSpec, Schedule};
-pub use trainer::{Epoch, Plan, Score, Trainer};
+pub use trainer::{Plan, Score, Trainer};

@@ -12,6 +12,7 @@ use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{Adjoint, CHUNK, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
 use crate::imperfections::Imperfections;
+use crate::records::Epoch;
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::network::{Network, Output};
@@ -69,37 +70,6 @@ pub struct Score {
     pub loss: f64,
     /// Share of samples whose largest output is the label's.
     pub accuracy: f64,
-}
-
-/// One line of the metrics of a training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// Epochs completed.
-    pub epoch: u64,
-    /// Learning rate of the last update.
-    pub learning_rate: f64,
-    /// Mean cost over the epoch's training samples, as the substrate saw them while it learnt.
-    pub train_loss: f64,
-    /// Share of correct answers among them.
-    pub train_accuracy: f64,
-    /// Mean cost on the test set at the free equilibrium.
-    pub test_loss: f64,
-    /// Share of correct answers on the test set.
-    pub test_accuracy: f64,
-    /// Cosine of the estimate to the adjoint gradient, whole gradient.
-    pub cosine: Option<f64>,
-    /// The same over the weights between layers alone.
-    pub synapse_cosine: Option<f64>,
-    /// Relative error of the estimate over the weights between layers.
-    pub relative_error: Option<f64>,
-    /// Slowest relaxation rate, in 1/τ.
-    pub slowest_rate: Option<f64>,
-    /// ωτ of the drive.
-    pub drive_rate: Option<f64>,
-    /// Evaluations of the right-hand side by the estimator since the start.
-    pub rhs_evaluations: u64,
-    /// Seconds of the epoch.
-    pub seconds: f64,
 }
 
 impl<T: Scalar> Trainer<T> {
