@@ -1,7 +1,6 @@
 //! Runs a `gradient` experiment: the interchange with anyone's own code.
 
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use serde_json::json;
 
 use super::folder::RunFolder;
@@ -27,13 +26,13 @@ pub(super) fn run<T: Scalar>(
     let effective = Effective::new(network, spec.form, &parameters);
     let noise = spec.imperfections.state_noise.map(|noise| (noise, spec.seed));
     let setting = Setting { effective: &effective, noise, update: 0, diagnose: true };
-    let mut estimates: BTreeMap<&str, Estimate<T>> = BTreeMap::new();
+    let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {
         let estimate = estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;
         estimates.insert(label, estimate);
     }
-    let is_truth = |label: &&&String| matches!(spec.estimators[**label], EstimatorSpec::Adjoint(_));
-    let truth = spec.estimators.keys().collect::<Vec<_>>().iter().find(is_truth).map(|l| l.as_str());
+    let adjoint = spec.estimators.iter().find(|(_, e)| matches!(e, EstimatorSpec::Adjoint(_)));
+    let truth = adjoint.map(|(label, _)| label.as_str());
 
     let (mut gradients, mut states) = (Tensors::new(), Tensors::new());
     let (mut comparisons, mut lines) = (serde_json::Map::new(), Vec::new());

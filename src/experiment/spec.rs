@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -250,7 +251,7 @@ pub struct Gradient {
     #[serde(default)]
     pub imperfections: Imperfections,
     /// The estimators, by label. The first `adjoint` is the truth that the others are compared with.
-    pub estimators: BTreeMap<String, EstimatorSpec>,
+    pub estimators: IndexMap<String, EstimatorSpec>,
 }
 
 /// Watches one sample oscillate.
@@ -303,7 +304,7 @@ pub struct Amplitude {
     /// The amplitudes |β|.
     pub amplitudes: Vec<f64>,
     /// The estimators, by label; their own amplitude is replaced.
-    pub estimators: BTreeMap<String, EstimatorSpec>,
+    pub estimators: IndexMap<String, EstimatorSpec>,
 }
 
 /// Gradient error against the period of the drive.
@@ -343,7 +344,7 @@ fn three() -> u64 {
 }
 
 fn estimators(
-    estimators: &BTreeMap<String, EstimatorSpec>,
+    estimators: &IndexMap<String, EstimatorSpec>,
     network: &Network,
     form: Form,
     imperfections: &Imperfections,

@@ -1,8 +1,8 @@
 //! Figure of a `gradient` run: relative error of each estimator, parameter by parameter.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::report::{Figure, Mark, Panel, Series};
 /// What the figure needs of an entry of `comparison.json`.
 #[derive(Deserialize)]
 struct Entry {
-    parameters: Option<BTreeMap<String, Agreement>>,
+    parameters: Option<IndexMap<String, Agreement>>,
 }
 
 /// Draws `gradient` from `comparison.json`.
@@ -23,7 +23,7 @@ struct Entry {
 pub fn draw(folder: &Path) -> Result<()> {
     let path = folder.join("comparison.json");
     let text = files::read_text(&path)?;
-    let entries: BTreeMap<String, Entry> = serde_json::from_str(&text).map_err(|e| {
+    let entries: IndexMap<String, Entry> = serde_json::from_str(&text).map_err(|e| {
         Error::input(path.display().to_string(), "", e.to_string(), "a comparison written by holograd")
     })?;
     let names: Vec<&String> =
