@@ -110,14 +110,14 @@ fn dispatch(arguments: Arguments) -> Result<()> {
 
 fn run_experiment(run: &Run) -> Result<()> {
     let command: Vec<String> = std::env::args().collect();
-    let (loaded, mut folder) = if run.resume {
+    let (loaded, folder) = if run.resume {
         let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
         let path = run.out.clone().unwrap_or_else(|| RunFolder::latest(&name.unwrap_or_default()));
         let folder = RunFolder::reopen(&path, command)?;
         // The run continues with the experiment that it began with.
         let loaded = experiment::load(&path.join("experiment.json").display().to_string(), &run.set)?;
         if !matches!(loaded.experiment, Experiment::Train(_)) {
-            let found = format!("found an experiment of kind `{}`", loaded.experiment.kind());
+            let found = format!("found an experiment of kind `{}`", loaded.experiment.kind().name());
             return Err(Error::input("--resume", "", found, "only training runs are resumed"));
         }
         (loaded, folder)
@@ -127,7 +127,7 @@ fn run_experiment(run: &Run) -> Result<()> {
         (loaded, RunFolder::create(&path, command)?)
     };
     println!("{} -> {}", loaded.origin.display(), folder.path().display());
-    match complete(&loaded, &mut folder, run) {
+    match complete(&loaded, &folder, run) {
         Ok(lines) => {
             lines.iter().for_each(|line| println!("{line}"));
             println!("figures and data: {}", folder.path().display());
@@ -142,11 +142,11 @@ fn run_experiment(run: &Run) -> Result<()> {
     }
 }
 
-fn complete(loaded: &Loaded, folder: &mut RunFolder, run: &Run) -> Result<Vec<String>> {
+fn complete(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
     let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
-    let lines = experiment::run(loaded, folder, &options)?;
+    let lines = loaded.experiment.kind().run(loaded, folder, &options)?;
     figures::draw(folder.path())?;
-    folder.write_manifest(loaded.experiment.seed())?;
+    folder.write_manifest(loaded.experiment.kind().seed())?;
     Ok(lines)
 }
 

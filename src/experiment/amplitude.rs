@@ -1,18 +1,73 @@
 //! Runs an `amplitude` experiment: gradient error against |β|.
 
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
 use super::load::Loaded;
-use super::problem;
-use super::spec::Amplitude;
-use crate::error::{Error, Result};
+use super::spec::{Kind, ModelRef, validate_estimators};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
 use crate::gradient::compare::compare;
-use crate::gradient::{Adjoint, Setting, estimate_batch};
+use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
+use crate::imperfections::Imperfections;
 use crate::records::{AmplitudePoint, read_metrics};
-use crate::substrate::effective::Effective;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::network::Network;
 
-pub(super) fn run(spec: &Amplitude, loaded: &Loaded, folder: &mut RunFolder) -> Result<Vec<String>> {
+/// Gradient error against |β|.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amplitude {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// The amplitudes |β|.
+    pub amplitudes: Vec<f64>,
+    /// The estimators, by label; their own amplitude is replaced.
+    pub estimators: IndexMap<String, EstimatorSpec>,
+}
+
+impl Kind for Amplitude {
+    fn name(&self) -> &'static str {
+        "amplitude"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        if self.amplitudes.is_empty() {
+            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
+        }
+        for (i, amplitude) in self.amplitudes.iter().enumerate() {
+            positive(&format!("amplitudes[{i}]"), *amplitude)?;
+        }
+        validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;

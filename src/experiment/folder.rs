@@ -87,7 +87,7 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
         let mut experiment = loaded.experiment.clone();
-        for reference in experiment.files_mut() {
+        for reference in experiment.kind_mut().files_mut() {
             let source = loaded.origin.beside(reference);
             let name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
             files::write_atomically(self.path.join(&name), &source.read()?)?;

@@ -2,27 +2,101 @@
 
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
 use super::load::Loaded;
-use super::problem;
-use super::spec::Frequency;
-use crate::error::{Error, Result};
+use super::spec::{Kind, ModelRef, referee, validate_holomorphic};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
 use crate::gradient::compare::{compare, complex_relative_error};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::readout::{self, Local};
 use crate::gradient::{Adjoint, Estimator, Oscillation, Setting, estimate_batch, extrapolation_weights};
+use crate::integrators::IntegratorSpec;
 use crate::lockin::Window;
 use crate::records::{FrequencyPoint, read_metrics};
 use crate::relaxation::slowest_rate;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::linear::Linearised;
+use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
-pub(super) fn run(spec: &Frequency, loaded: &Loaded, folder: &mut RunFolder) -> Result<Vec<String>> {
+/// Gradient error against the period of the drive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Frequency {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// |β|.
+    pub amplitude: f64,
+    /// The periods, in τ; each is also the shortest of its Richardson sequence.
+    pub periods: Vec<f64>,
+    /// Time that passes before each record, in τ.
+    #[serde(default = "long")]
+    pub settle_time: f64,
+    /// Most periods T, 2T, 4T … that are extrapolated.
+    #[serde(default = "three")]
+    pub richardson: u64,
+    /// How the trajectory is integrated.
+    #[serde(default = "referee")]
+    pub integrator: IntegratorSpec,
+}
+
+fn long() -> f64 {
+    100.0
+}
+
+fn three() -> u64 {
+    3
+}
+
+impl Kind for Frequency {
+    fn name(&self) -> &'static str {
+        "frequency"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("settle_time", self.settle_time)?;
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        if self.periods.is_empty() {
+            return Err(Invalid::new("periods", "found none", "a list of periods in tau"));
+        }
+        for (i, period) in self.periods.iter().enumerate() {
+            self.integrator.clock(&format!("periods[{i}]"), *period)?;
+        }
+        if !(1..=6).contains(&self.richardson) {
+            return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
+        }
+        validate_holomorphic(network)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;

@@ -1,24 +1,83 @@
 //! Runs a `gradient` experiment: the interchange with anyone's own code.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
 use super::load::Loaded;
-use super::problem;
-use super::spec::Gradient;
-use crate::error::Result;
+use super::spec::{Kind, ModelRef, Precision, double, validate_estimators};
+use super::{Options, problem};
+use crate::error::{Invalid, Result};
 use crate::files::{Tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
+use crate::imperfections::Imperfections;
 use crate::scalar::Scalar;
-use crate::substrate::effective::Effective;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::network::Network;
 
-pub(super) fn run<T: Scalar>(
-    spec: &Gradient,
-    loaded: &Loaded,
-    folder: &mut RunFolder,
-) -> Result<Vec<String>> {
+/// Compares estimators on given parameters and samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gradient {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Precision of the simulation.
+    #[serde(default = "double")]
+    pub precision: Precision,
+    /// Seed of the noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples: `x` and `y`.
+    pub batch: String,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// What is imperfect.
+    #[serde(default)]
+    pub imperfections: Imperfections,
+    /// The estimators, by label. The first `adjoint` is the truth that the others are compared with.
+    pub estimators: IndexMap<String, EstimatorSpec>,
+}
+
+impl Kind for Gradient {
+    fn name(&self) -> &'static str {
+        "gradient"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        validate_estimators(&self.estimators, network, self.form, &self.imperfections)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        match self.precision {
+            Precision::F32 => run::<f32>(self, loaded, folder),
+            Precision::F64 => run::<f64>(self, loaded, folder),
+        }
+    }
+}
+
+fn run<T: Scalar>(spec: &Gradient, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let network = &loaded.network;
     let parameters = problem::parameters::<T>(loaded, &spec.parameters)?;
     let samples = problem::samples::<T>(loaded, &spec.batch)?;

@@ -102,8 +102,8 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     }
     let file = origin.display();
     let mut experiment = parse_experiment(value, &file)?;
-    let network = resolve_model(experiment.model_mut(), &origin)?;
-    experiment.validate(&network).map_err(|invalid| invalid.in_file(&file))?;
+    let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
+    experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
     let stem = match &origin {
         Origin::Disk(path) => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         Origin::BuiltIn(path) => path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json").to_owned(),
@@ -121,10 +121,10 @@ pub fn check(reference: &str) -> Result<String> {
     if value.get("kind").is_some() || !value.get("layers").is_some_and(Value::is_array) {
         let loaded = load(reference, &[])?;
         let mut experiment = loaded.experiment;
-        for path in experiment.files_mut() {
+        for path in experiment.kind_mut().files_mut() {
             origin.beside(path).tensors()?;
         }
-        return Ok(format!("a legal experiment of kind `{}`", experiment.kind()));
+        return Ok(format!("a legal experiment of kind `{}`", experiment.kind().name()));
     }
     let model: ModelSpec = deserialise(value, &origin.display())?;
     let network = Network::new(&model).map_err(|invalid| invalid.in_file(origin.display()))?;

@@ -1,6 +1,5 @@
 //! The description of an experiment: what its JSON says, strictly typed.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use indexmap::IndexMap;
@@ -9,13 +8,14 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::data::DataSpec;
-use crate::error::{Invalid, positive};
+use super::Options;
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::{Amplitude, Frequency, Gradient, Trace, Train};
+use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
-use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
 use crate::integrators::IntegratorSpec;
-use crate::learning::{OptimiserSpec, Schedule};
 use crate::substrate::effective::Form;
 use crate::substrate::model::ModelSpec;
 use crate::substrate::network::Network;
@@ -39,62 +39,58 @@ pub enum Experiment {
 /// The names of all kinds.
 pub const KINDS: [&str; 5] = ["train", "gradient", "trace", "amplitude", "frequency"];
 
-impl Experiment {
-    /// One of [`KINDS`].
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Train(_) => "train",
-            Self::Gradient(_) => "gradient",
-            Self::Trace(_) => "trace",
-            Self::Amplitude(_) => "amplitude",
-            Self::Frequency(_) => "frequency",
-        }
+/// What every kind of experiment offers.
+pub trait Kind {
+    /// The name in files.
+    fn name(&self) -> &'static str;
+
+    /// The model, by path or written out.
+    fn model_mut(&mut self) -> &mut ModelRef;
+
+    /// The parameter and batch files, by path relative to the experiment.
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        Vec::new()
     }
 
     /// The seed; 0 where nothing is drawn.
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        match self {
-            Self::Train(spec) => spec.seed,
-            Self::Gradient(spec) => spec.seed,
-            Self::Trace(_) | Self::Amplitude(_) | Self::Frequency(_) => 0,
-        }
-    }
-
-    /// The model, by path or written out.
-    pub fn model_mut(&mut self) -> &mut ModelRef {
-        match self {
-            Self::Train(spec) => &mut spec.model,
-            Self::Gradient(spec) => &mut spec.model,
-            Self::Trace(spec) => &mut spec.model,
-            Self::Amplitude(spec) => &mut spec.model,
-            Self::Frequency(spec) => &mut spec.model,
-        }
-    }
-
-    /// The parameter and batch files, by path, where the kind has them.
-    pub fn files_mut(&mut self) -> Vec<&mut String> {
-        match self {
-            Self::Train(spec) => spec.parameters.iter_mut().collect(),
-            Self::Gradient(spec) => vec![&mut spec.parameters, &mut spec.batch],
-            Self::Trace(spec) => vec![&mut spec.parameters, &mut spec.batch],
-            Self::Amplitude(spec) => vec![&mut spec.parameters, &mut spec.batch],
-            Self::Frequency(spec) => vec![&mut spec.parameters, &mut spec.batch],
-        }
+    fn seed(&self) -> u64 {
+        0
     }
 
     /// Checks everything that the types do not, with the model at hand.
     ///
     /// # Errors
     /// The first finding, with its path.
-    pub fn validate(&self, network: &Network) -> Result<(), Invalid> {
+    fn validate(&self, network: &Network) -> Result<(), Invalid>;
+
+    /// Runs it into a folder; returns the lines that sum it up for the user.
+    ///
+    /// # Errors
+    /// Bad input, or a simulation that diverged.
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> crate::Result<Vec<String>>;
+}
+
+impl Experiment {
+    /// What is common to all kinds.
+    #[must_use]
+    pub fn kind(&self) -> &dyn Kind {
         match self {
-            Self::Train(spec) => spec.validate(network),
-            Self::Gradient(spec) => spec.validate(network),
-            Self::Trace(spec) => spec.validate(network),
-            Self::Amplitude(spec) => spec.validate(network),
-            Self::Frequency(spec) => spec.validate(network),
+            Self::Train(spec) => &**spec,
+            Self::Gradient(spec) => spec,
+            Self::Trace(spec) => spec,
+            Self::Amplitude(spec) => spec,
+            Self::Frequency(spec) => spec,
+        }
+    }
+
+    /// The same, to change.
+    pub fn kind_mut(&mut self) -> &mut dyn Kind {
+        match self {
+            Self::Train(spec) => &mut **spec,
+            Self::Gradient(spec) => spec,
+            Self::Trace(spec) => spec,
+            Self::Amplitude(spec) => spec,
+            Self::Frequency(spec) => spec,
         }
     }
 }
@@ -157,193 +153,21 @@ pub enum Precision {
     F64,
 }
 
-fn single() -> Precision {
+pub(super) fn single() -> Precision {
     Precision::F32
 }
 
-fn double() -> Precision {
+pub(super) fn double() -> Precision {
     Precision::F64
 }
 
-/// Trains a network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Train {
-    /// One line for lists.
-    #[serde(default)]
-    pub description: String,
-    /// The network.
-    pub model: ModelRef,
-    /// Initial parameters from a file instead of the seed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<String>,
-    /// Precision of the simulation.
-    #[serde(default = "single")]
-    pub precision: Precision,
-    /// Seed of initial weights, split, batch order and noise.
-    #[serde(default)]
-    pub seed: u64,
-    /// What is learnt.
-    #[serde(default)]
-    pub data: DataSpec,
-    /// Which variable the neurons integrate.
-    #[serde(default)]
-    pub form: Form,
-    /// How gradients are obtained.
-    pub estimator: EstimatorSpec,
-    /// What is imperfect.
-    #[serde(default)]
-    pub imperfections: Imperfections,
-    /// How gradients become updates.
-    pub optimiser: OptimiserSpec,
-    /// How the learning rate goes with time.
-    #[serde(default)]
-    pub schedule: Schedule,
-    /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
-    #[serde(default)]
-    pub learning_rates: BTreeMap<String, f64>,
-    /// Passes over the training set.
-    pub epochs: u64,
-    /// Samples of an update.
-    pub batch_size: usize,
-    /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
-    #[serde(default)]
-    pub carry_state: bool,
-    /// How the equilibria of inference are waited for.
-    #[serde(default = "inference")]
-    pub inference: Settle,
-    /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
-    #[serde(default = "compared")]
-    pub compare: usize,
-}
-
-fn inference() -> Settle {
-    Settle { step: 0.5, tolerance: Some(1e-3), max_time: 200.0 }
-}
-
-fn compared() -> usize {
-    20
-}
-
-/// Compares estimators on given parameters and samples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Gradient {
-    /// One line for lists.
-    #[serde(default)]
-    pub description: String,
-    /// The network.
-    pub model: ModelRef,
-    /// Precision of the simulation.
-    #[serde(default = "double")]
-    pub precision: Precision,
-    /// Seed of the noise.
-    #[serde(default)]
-    pub seed: u64,
-    /// Safetensors file of the parameters.
-    pub parameters: String,
-    /// Safetensors file of the samples: `x` and `y`.
-    pub batch: String,
-    /// Which variable the neurons integrate.
-    #[serde(default)]
-    pub form: Form,
-    /// What is imperfect.
-    #[serde(default)]
-    pub imperfections: Imperfections,
-    /// The estimators, by label. The first `adjoint` is the truth that the others are compared with.
-    pub estimators: IndexMap<String, EstimatorSpec>,
-}
-
-/// Watches one sample oscillate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Trace {
-    /// One line for lists.
-    #[serde(default)]
-    pub description: String,
-    /// The network.
-    pub model: ModelRef,
-    /// Safetensors file of the parameters.
-    pub parameters: String,
-    /// Safetensors file of the samples.
-    pub batch: String,
-    /// Which sample of the batch is shown.
-    #[serde(default)]
-    pub sample: usize,
-    /// |β|.
-    pub amplitude: f64,
-    /// Period of the drive, in τ.
-    pub period: f64,
-    /// Periods that are shown, from rest.
-    pub periods: u64,
-    /// How the trajectory is integrated.
-    #[serde(default = "referee")]
-    pub integrator: IntegratorSpec,
-}
-
-fn referee() -> IntegratorSpec {
+/// The adaptive integrator that studies use unless told otherwise.
+pub(super) fn referee() -> IntegratorSpec {
     IntegratorSpec::Dopri5 { rtol: 1e-10, atol: 1e-12, samples: 64 }
 }
 
-/// Gradient error against |β|.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Amplitude {
-    /// One line for lists.
-    #[serde(default)]
-    pub description: String,
-    /// The network.
-    pub model: ModelRef,
-    /// Safetensors file of the parameters.
-    pub parameters: String,
-    /// Safetensors file of the samples.
-    pub batch: String,
-    /// Which variable the neurons integrate.
-    #[serde(default)]
-    pub form: Form,
-    /// The amplitudes |β|.
-    pub amplitudes: Vec<f64>,
-    /// The estimators, by label; their own amplitude is replaced.
-    pub estimators: IndexMap<String, EstimatorSpec>,
-}
-
-/// Gradient error against the period of the drive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Frequency {
-    /// One line for lists.
-    #[serde(default)]
-    pub description: String,
-    /// The network.
-    pub model: ModelRef,
-    /// Safetensors file of the parameters.
-    pub parameters: String,
-    /// Safetensors file of the samples.
-    pub batch: String,
-    /// |β|.
-    pub amplitude: f64,
-    /// The periods, in τ; each is also the shortest of its Richardson sequence.
-    pub periods: Vec<f64>,
-    /// Time that passes before each record, in τ.
-    #[serde(default = "long")]
-    pub settle_time: f64,
-    /// Most periods T, 2T, 4T … that are extrapolated.
-    #[serde(default = "three")]
-    pub richardson: u64,
-    /// How the trajectory is integrated.
-    #[serde(default = "referee")]
-    pub integrator: IntegratorSpec,
-}
-
-fn long() -> f64 {
-    100.0
-}
-
-fn three() -> u64 {
-    3
-}
-
-fn estimators(
+/// Checks labelled estimators.
+pub(super) fn validate_estimators(
     estimators: &IndexMap<String, EstimatorSpec>,
     network: &Network,
     form: Form,
@@ -363,81 +187,8 @@ fn estimators(
     Ok(())
 }
 
-impl Train {
-    fn validate(&self, network: &Network) -> Result<(), Invalid> {
-        self.data.check().map_err(|e| e.under("data"))?;
-        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
-        let noise = self.imperfections.state_noise;
-        self.estimator.validate(network, self.form, noise).map_err(|e| e.under("estimator"))?;
-        self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
-        self.schedule.validate().map_err(|e| e.under("schedule"))?;
-        self.inference.validate().map_err(|e| e.under("inference"))?;
-        if self.epochs == 0 || self.epochs > 1_000_000 {
-            return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
-        }
-        if self.batch_size == 0 || self.batch_size > 1_000_000 {
-            return Err(Invalid::new(
-                "batch_size",
-                format!("found {}", self.batch_size),
-                "1 to 1000000 samples",
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl Gradient {
-    fn validate(&self, network: &Network) -> Result<(), Invalid> {
-        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
-        estimators(&self.estimators, network, self.form, &self.imperfections)
-    }
-}
-
-impl Trace {
-    fn validate(&self, network: &Network) -> Result<(), Invalid> {
-        positive("amplitude", self.amplitude)?;
-        positive("period", self.period)?;
-        self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        self.integrator.clock("period", self.period)?;
-        if !(2..=10_000).contains(&self.periods) {
-            let legal = "2 to 10000: the first is transient";
-            return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
-        }
-        holomorphic(network)
-    }
-}
-
-impl Amplitude {
-    fn validate(&self, network: &Network) -> Result<(), Invalid> {
-        if self.amplitudes.is_empty() {
-            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
-        }
-        for (i, amplitude) in self.amplitudes.iter().enumerate() {
-            positive(&format!("amplitudes[{i}]"), *amplitude)?;
-        }
-        estimators(&self.estimators, network, self.form, &Imperfections::default())
-    }
-}
-
-impl Frequency {
-    fn validate(&self, network: &Network) -> Result<(), Invalid> {
-        positive("amplitude", self.amplitude)?;
-        positive("settle_time", self.settle_time)?;
-        self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        if self.periods.is_empty() {
-            return Err(Invalid::new("periods", "found none", "a list of periods in tau"));
-        }
-        for (i, period) in self.periods.iter().enumerate() {
-            self.integrator.clock(&format!("periods[{i}]"), *period)?;
-        }
-        if !(1..=6).contains(&self.richardson) {
-            return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
-        }
-        holomorphic(network)
-    }
-}
-
-fn holomorphic(network: &Network) -> Result<(), Invalid> {
+/// Refuses networks that cannot carry a complex state.
+pub(super) fn validate_holomorphic(network: &Network) -> Result<(), Invalid> {
     if network.is_holomorphic() {
         return Ok(());
     }

@@ -2,27 +2,88 @@
 
 use num_complex::Complex;
 use rustfft::FftPlanner;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
 use super::load::Loaded;
-use super::problem;
-use super::spec::Trace;
-use crate::error::{Error, Result};
+use super::spec::{Kind, ModelRef, referee, validate_holomorphic};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
 use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
 use crate::gradient::readout::{self, Local};
 use crate::gradient::{Adjoint, Setting, estimate_batch};
+use crate::integrators::IntegratorSpec;
 use crate::integrators::VectorField;
 use crate::lockin::{LockIn, Observer, Record, View, Window};
 use crate::simulate::Simulation;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
+use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Time, Waveform};
+
+/// Watches one sample oscillate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// Which sample of the batch is shown.
+    #[serde(default)]
+    pub sample: usize,
+    /// |β|.
+    pub amplitude: f64,
+    /// Period of the drive, in τ.
+    pub period: f64,
+    /// Periods that are shown, from rest.
+    pub periods: u64,
+    /// How the trajectory is integrated.
+    #[serde(default = "referee")]
+    pub integrator: IntegratorSpec,
+}
+
+impl Kind for Trace {
+    fn name(&self) -> &'static str {
+        "trace"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("period", self.period)?;
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        self.integrator.clock("period", self.period)?;
+        if !(2..=10_000).contains(&self.periods) {
+            let legal = "2 to 10000: the first is transient";
+            return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
+        }
+        validate_holomorphic(network)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
 
 /// Records every tick of one sample.
 struct Recorder {
@@ -52,7 +113,7 @@ fn planar(shape: &StateShape, state: &[f64]) -> Vec<Complex<f64>> {
     (0..shape.layers()).flat_map(neuron).collect()
 }
 
-pub(super) fn run(spec: &Trace, loaded: &Loaded, folder: &mut RunFolder) -> Result<Vec<String>> {
+fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let network = &loaded.network;
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let all = problem::samples::<f64>(loaded, &spec.batch)?;

@@ -1,26 +1,140 @@
 //! Runs a `train` experiment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::spec::Train;
+use super::spec::{Kind, ModelRef, Precision, single};
 use super::{Options, problem};
-use crate::data::{Lookup, Split};
-use crate::error::{Error, Result};
+use crate::data::{DataSpec, Lookup, Split};
+use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors};
-use crate::learning::{Optimiser, Plan, Score, Trainer, checkpoint};
+use crate::gradient::EstimatorSpec;
+use crate::gradient::equilibrium::Settle;
+use crate::imperfections::Imperfections;
+use crate::learning::{Optimiser, OptimiserSpec, Plan, Schedule, Score, Trainer, checkpoint};
 use crate::records::{Epoch, read_metrics};
 use crate::scalar::Scalar;
+use crate::substrate::effective::Form;
+use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 
-pub(super) fn run<T: Scalar>(
+/// Trains a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Initial parameters from a file instead of the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Precision of the simulation.
+    #[serde(default = "single")]
+    pub precision: Precision,
+    /// Seed of initial weights, split, batch order and noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is learnt.
+    #[serde(default)]
+    pub data: DataSpec,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// How gradients are obtained.
+    pub estimator: EstimatorSpec,
+    /// What is imperfect.
+    #[serde(default)]
+    pub imperfections: Imperfections,
+    /// How gradients become updates.
+    pub optimiser: OptimiserSpec,
+    /// How the learning rate goes with time.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
+    #[serde(default)]
+    pub learning_rates: BTreeMap<String, f64>,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Samples of an update.
+    pub batch_size: usize,
+    /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
+    #[serde(default)]
+    pub carry_state: bool,
+    /// How the equilibria of inference are waited for.
+    #[serde(default = "inference")]
+    pub inference: Settle,
+    /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
+    #[serde(default = "compared")]
+    pub compare: usize,
+}
+
+fn inference() -> Settle {
+    Settle { step: 0.5, tolerance: Some(1e-3), max_time: 200.0 }
+}
+
+fn compared() -> usize {
+    20
+}
+
+impl Kind for Train {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        self.parameters.iter_mut().collect()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        self.data.check().map_err(|e| e.under("data"))?;
+        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        let noise = self.imperfections.state_noise;
+        self.estimator.validate(network, self.form, noise).map_err(|e| e.under("estimator"))?;
+        self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
+        self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        self.inference.validate().map_err(|e| e.under("inference"))?;
+        if self.epochs == 0 || self.epochs > 1_000_000 {
+            return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
+        }
+        if self.batch_size == 0 || self.batch_size > 1_000_000 {
+            return Err(Invalid::new(
+                "batch_size",
+                format!("found {}", self.batch_size),
+                "1 to 1000000 samples",
+            ));
+        }
+        Ok(())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+        match self.precision {
+            Precision::F32 => run::<f32>(self, loaded, folder, options),
+            Precision::F64 => run::<f64>(self, loaded, folder, options),
+        }
+    }
+}
+
+fn run<T: Scalar>(
     spec: &Train,
     loaded: &Loaded,
-    folder: &mut RunFolder,
+    folder: &RunFolder,
     options: &Options,
 ) -> Result<Vec<String>> {
     let file = loaded.origin.display();

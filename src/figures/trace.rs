@@ -62,20 +62,21 @@ pub fn draw(folder: &Path) -> Result<()> {
         .series(Series::new("Im β", Mark::Dashed, zip(time, array("beta_im")?)).colour(1));
     let (mut real, mut imaginary) = (Panel::new("time (τ)", "Re u"), Panel::new("time (τ)", "Im u"));
     // The teaching acts on the last layer: its neurons move most.
-    for k in n.saturating_sub(SHOWN)..n {
-        real = real.line(neurons[k].as_str(), zip(time, &neuron(re, k)));
-        imaginary = imaginary.line(neurons[k].as_str(), zip(time, &neuron(im, k)));
+    for (k, name) in neurons.iter().enumerate().skip(n.saturating_sub(SHOWN)) {
+        real = real.line(name.as_str(), zip(time, &neuron(re, k)));
+        imaginary = imaginary.line(name.as_str(), zip(time, &neuron(im, k)));
     }
     let mut orbits = Panel::new("Re (u − u*)", "Im (u − u*)").equal_aspect();
     let mut bins = Panel::new("harmonic k", "|cₖ| of the potentials").log_y();
     let steady = time.len() - ticks..time.len();
-    for k in 0..n {
+    for (k, name) in neurons.iter().enumerate() {
         let (x, y) = (&neuron(re, k)[steady.clone()], &neuron(im, k)[steady.clone()]);
         let (cx, cy) = (x.iter().sum::<f64>() / ticks as f64, y.iter().sum::<f64>() / ticks as f64);
         let mut orbit: Vec<(f64, f64)> = x.iter().zip(y).map(|(x, y)| (x - cx, y - cy)).collect();
         orbit.extend(orbit.first().copied());
         orbits = orbits.series(
-            Series::new(if k + SHOWN < n { "" } else { &neurons[k] }, Mark::Line, orbit).colour(k % 6),
+            Series::new(if k + SHOWN < n { "" } else { name }, Mark::Line, orbit)
+                .colour((k + 6 - n % 6 + SHOWN) % 6),
         );
     }
     let size = |bin: usize| {

@@ -26,10 +26,6 @@ pub fn draw(folder: &Path) -> Result<()> {
     if epochs.iter().all(|e| e.cosine.is_none()) {
         return Ok(());
     }
-    let misalignment = |cosine: Option<f64>| cosine.map(|c| c.clamp(-1.0, 1.0).acos().to_degrees());
-    let angle = Panel::new("epoch", "angle to the adjoint gradient (°)")
-        .line("all parameters", against(&|e| misalignment(e.cosine)))
-        .line("between layers", against(&|e| misalignment(e.synapse_cosine)));
     let cosine = Panel::new("epoch", "cosine to the adjoint gradient")
         .line("all parameters", against(&|e| e.cosine))
         .line("between layers", against(&|e| e.synapse_cosine));
@@ -37,6 +33,6 @@ pub fn draw(folder: &Path) -> Result<()> {
     let rates = Panel::new("epoch", "rate (1/τ)")
         .line("slowest relaxation", against(&|e| e.slowest_rate))
         .series(drive);
-    Figure::new().columns(3).panel(cosine).panel(angle).panel(rates).write(folder, "alignment")?;
+    Figure::new().panel(cosine).panel(rates).write(folder, "alignment")?;
     Ok(())
 }
