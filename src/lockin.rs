@@ -106,7 +106,7 @@ impl Record {
 /// Fourier coefficients of every neuron's rate and of the output error.
 pub struct LockIn<T: Scalar> {
     record: Record,
-    batch: usize,
+    complex: StateShape,
     coefficients: Vec<Coefficient<T>>,
 }
 
@@ -132,7 +132,8 @@ impl<T: Scalar> LockIn<T> {
             rates: vec![T::zero(); complex.len()],
             output_error: vec![T::zero(); outputs],
         };
-        Self { record, batch: shape.batch, coefficients: harmonics.iter().map(coefficient).collect() }
+        let coefficients = harmonics.iter().map(coefficient).collect();
+        Self { record, coefficients, complex }
     }
 
     /// The coefficient of a harmonic that was asked for.
@@ -149,14 +150,14 @@ impl<T: Scalar> Observer<T> for LockIn<T> {
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
         let Some(index) = self.record.index(tick) else { return };
-        let complex = view.shape.with_rails(2);
-        for coefficient in &mut self.coefficients {
-            let w = self.record.demodulator(index, coefficient.harmonic);
+        let Self { complex, record, coefficients } = self;
+        debug_assert_eq!(view.shape.batch, complex.batch);
+        for coefficient in coefficients {
+            let w = record.demodulator(index, coefficient.harmonic);
             for layer in 0..complex.layers() {
                 let sums = &mut coefficient.rates[complex.layer(layer)];
                 accumulate(w, &view.rates[view.shape.layer(layer)], view.shape.rails, sums);
             }
-            debug_assert_eq!(view.shape.batch, self.batch);
             accumulate(w, view.output_error, view.shape.rails, &mut coefficient.output_error);
         }
     }
