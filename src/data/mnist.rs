@@ -570,17 +570,4 @@ mod tests {
             "experiment: at `data.mnist.train`: found 0; it must be at least 1, or null for all images"
         );
     }
-
-    #[test]
-    #[ignore = "needs HOLOGRAD_DATA with the whole of MNIST; prints how long loading takes"]
-    fn the_whole_of_mnist_is_read() {
-        let start = std::time::Instant::now();
-        let split = DataSpec::Mnist(ImageFiles::default()).load(0, &Lookup::default()).unwrap();
-        println!("{:?}", start.elapsed());
-        assert_eq!((split.train.samples(), split.test.samples()), (60_000, 10_000));
-        // The mean pixel that is commonly used to normalise MNIST.
-        let mean =
-            split.train.inputs.iter().map(|&x| f64::from(x)).sum::<f64>() / split.train.inputs.len() as f64;
-        assert!((mean - 0.1307).abs() < 5e-5, "{mean}");
-    }
 }

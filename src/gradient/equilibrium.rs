@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Setting, Stop};
 use crate::error::Result;
 use crate::error::{Invalid, non_negative, positive};
-use crate::integrators::{FixedStep, Method, VectorField};
+use crate::integrators::{FixedStep, Leak, Method, VectorField};
 use crate::scalar::Scalar;
 use crate::simulate::Simulation;
 use crate::substrate::effective::{Effective, Form};
@@ -18,7 +18,7 @@ use crate::teaching::{Teaching, Time};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settle {
-    /// Euler step, in τ; 1 is the papers' map.
+    /// Euler step, in units of each neuron's own τ (an equilibrium does not depend on them); 1 is the papers' map.
     pub step: f64,
     /// Largest |G − s| at which the state counts as settled; null for 1e-13 (f64) or 2e-6 (f32), 0 to run to `max_time`.
     pub tolerance: Option<f64>,
@@ -39,6 +39,13 @@ impl Settle {
     /// The first finding, with its path.
     pub fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("step", self.step)?;
+        if self.step >= 2.0 {
+            return Err(Invalid::new(
+                "step",
+                format!("found {}", self.step),
+                "below 2: the leak is unstable beyond",
+            ));
+        }
         positive("max_time", self.max_time)?;
         self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))
     }
@@ -83,12 +90,8 @@ pub fn equilibrium<'a, T: Scalar>(
     setting.hold_noise(&mut field, samples);
     let len = field.shape().len();
     let state = start.map_or_else(|| vec![T::zero(); len], <[T]>::to_vec);
-    let method = if settle.step == 1.0 && *field.leak() == crate::integrators::Leak::Uniform(T::one()) {
-        Method::Map
-    } else {
-        Method::Euler
-    };
-    let integrator = Box::new(FixedStep::new(method, settle.step, field.leak(), len));
+    let method = if settle.step == 1.0 { Method::Map } else { Method::Euler };
+    let integrator = Box::new(FixedStep::new(method, settle.step, &Leak::Uniform(T::one()), len));
     let mut simulation = Simulation::new(field, integrator, settle.step, state);
     let most = (settle.max_time / settle.step).ceil() as u64;
     let tolerance = settle.tolerance::<T>();

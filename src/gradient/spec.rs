@@ -137,6 +137,13 @@ impl EstimatorSpec {
                 let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
                 return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
             }
+            let fastest =
+                network.layers.iter().flat_map(|l| l.tau.iter().copied()).fold(f64::INFINITY, f64::min);
+            if let Some(step) = integrator.unstable_beyond(2.0 * fastest) {
+                let found = format!("found a step of {step} with a shortest time constant of {fastest}");
+                let legal = "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
+                return Err(Invalid::new("integrator", found, legal));
+            }
             if let Some(noise) = noise {
                 noise.check(integrator, form).map_err(|e| e.under("integrator"))?;
             }

@@ -133,6 +133,13 @@ impl IntegratorSpec {
         Ok(())
     }
 
+    /// The step, if it is an explicit one of at least `limit`, where the leak itself turns unstable.
+    #[must_use]
+    pub fn unstable_beyond(self, limit: f64) -> Option<f64> {
+        let (_, step) = self.fixed_step()?;
+        (step >= limit && self.method() != Some(Method::ExponentialEuler)).then_some(step)
+    }
+
     /// Whether the step adapts to a tolerance.
     #[must_use]
     pub fn is_adaptive(self) -> bool {
