@@ -268,7 +268,12 @@ impl<T: Scalar> Observer<T> for SynapseLockIn<T> {
         }
         if let Some((layer, sums)) = &mut self.readout {
             let classes = view.output_error.len() / columns;
-            modulate(self.record.demodulator(index, 0, 0.0), view.output_error, shape.rails, &mut self.modulated);
+            modulate(
+                self.record.demodulator(index, 0, 0.0),
+                view.output_error,
+                shape.rails,
+                &mut self.modulated,
+            );
             let source = &view.rates[shape.layer(*layer)];
             gemm_outer((classes, columns, shape.size(*layer)), &self.modulated, source, T::one(), sums);
         }

@@ -37,7 +37,12 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     /// # Panics
     /// If the state is not laid out as the field's.
     #[must_use]
-    pub fn new(mut field: Dynamics<'a, T>, integrator: Box<dyn Integrator<T>>, step: f64, state: Vec<T>) -> Self {
+    pub fn new(
+        mut field: Dynamics<'a, T>,
+        integrator: Box<dyn Integrator<T>>,
+        step: f64,
+        state: Vec<T>,
+    ) -> Self {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
         field.set_step(step);

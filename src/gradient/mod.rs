@@ -284,8 +284,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
         if let Some((instant, seed)) = &self.noise {
             let inputs = self.effective.network().inputs;
-            let noise =
-                Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
+            let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
             field.hold_noise(noise, &samples.inputs);
         }
     }

@@ -54,9 +54,8 @@ impl<T: Scalar> Device<T> {
         let none = Fabrication::default();
         let spec = imperfections.fabrication.as_ref().unwrap_or(&none);
         let seed = imperfections.device_seed;
-        let stream = |part: Part, item: usize| {
-            rng::stream(seed, Purpose::Device, (part as u64) << 32 | item as u64)
-        };
+        let stream =
+            |part: Part, item: usize| rng::stream(seed, Purpose::Device, (part as u64) << 32 | item as u64);
         let per_layer = |part, draw: &dyn Fn(usize, &mut rand_chacha::ChaCha8Rng) -> Vec<f64>| {
             (0..network.layers.len()).map(|l| draw(l, &mut stream(part, l))).collect::<Vec<_>>()
         };
@@ -151,7 +150,13 @@ impl<T: Scalar> Device<T> {
     }
 
     /// As [`Self::program`], as the device is `seconds` after the write. The same write has the same errors at all times.
-    pub fn program_at(&self, parameters: &Parameters<T>, write: u64, seconds: f64, effective: &mut Effective<T>) {
+    pub fn program_at(
+        &self,
+        parameters: &Parameters<T>,
+        write: u64,
+        seconds: f64,
+        effective: &mut Effective<T>,
+    ) {
         let changed = self.imperfections.programming.is_some()
             || self.imperfections.drift.is_some()
             || self.stuck.iter().any(|s| !s.is_empty());
@@ -182,7 +187,8 @@ impl<T: Scalar> Device<T> {
             }
         }
         let output = self.network.output.layer();
-        let teaching_gain = self.gains.as_ref().map(|gains| gains[output].iter().map(|g| T::of(*g)).collect());
+        let teaching_gain =
+            self.gains.as_ref().map(|gains| gains[output].iter().map(|g| T::of(*g)).collect());
         effective.set_neurons(self.taus.clone(), teaching_gain);
     }
 
@@ -247,7 +253,8 @@ impl<T: Scalar> Device<T> {
             for (i, (w, nominal)) in weights.iter_mut().zip(&nominal).enumerate() {
                 let targets = programming.targets(*nominal, scale);
                 let mut held = targets;
-                for (g, (target, (written, device, read))) in held.iter_mut().zip(targets.iter().zip(&draws)) {
+                for (g, (target, (written, device, read))) in held.iter_mut().zip(targets.iter().zip(&draws))
+                {
                     if let Some(noise) = programming.noise {
                         *g = (target + noise.sigma(*target) * written[i]).max(0.0);
                     }
@@ -279,7 +286,9 @@ fn is_weight(network: &Network, index: usize) -> bool {
 /// Whether an edge runs against an earlier one: the feedback of a pair.
 fn is_feedback(network: &Network, place: usize) -> bool {
     let edge = &network.edges[place];
-    network.edges[..place].iter().any(|e| e.from == Source::Layer(edge.to) && edge.from == Source::Layer(e.to))
+    network.edges[..place]
+        .iter()
+        .any(|e| e.from == Source::Layer(edge.to) && edge.from == Source::Layer(e.to))
 }
 
 /// Dead and stuck elements of a matrix, each drawn on its own.

@@ -104,7 +104,11 @@ impl Fabrication {
             mismatch.validate().map_err(|e| e.under(name))?;
             if matches!(name, "gain" | "tau") && mismatch.spread() > 1.0 {
                 let found = format!("found a standard deviation of {}", mismatch.spread());
-                return Err(Invalid::new(name, found, "at most 1: a gain or a time constant has to stay positive"));
+                return Err(Invalid::new(
+                    name,
+                    found,
+                    "at most 1: a gain or a time constant has to stay positive",
+                ));
             }
         }
         if offset.is_some_and(|o| o.distribution == Distribution::LogNormal) {
@@ -166,7 +170,11 @@ impl Mismatch {
             && !(dof.is_finite() && dof > 2.0)
         {
             let found = format!("found {dof}");
-            return Err(Invalid::new("distribution.student_t.dof", found, "above 2, where the variance is finite"));
+            return Err(Invalid::new(
+                "distribution.student_t.dof",
+                found,
+                "above 2, where the variance is finite",
+            ));
         }
         Ok(())
     }

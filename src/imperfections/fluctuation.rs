@@ -197,3 +197,185 @@ fn correlation_times(shortest: f64, longest: f64) -> Vec<f64> {
     let ratio = (longest / shortest).powf(1.0 / intervals);
     (0..=intervals as i32).map(|i| shortest * ratio.powi(i)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rustfft::FftPlanner;
+    use rustfft::num_complex::Complex;
+
+    use super::*;
+    use crate::rng::Purpose;
+
+    const STEP: f64 = 0.25;
+
+    fn source(noise: Noise, neurons: usize, first: usize, batch: usize, rails: usize) -> Fluctuation<f64> {
+        let shape = StateShape::block(neurons, batch, rails);
+        let mut source = Fluctuation::new(noise, NoiseKey::new(3, Purpose::StateNoise, 0), first, &shape);
+        source.set_step(STEP);
+        source
+    }
+
+    /// Traces of independent elements, [element][tick].
+    fn traces(noise: Noise, elements: usize, ticks: u64) -> Vec<Vec<f64>> {
+        let mut source = source(noise, elements, 0, 1, 1);
+        let rows: Vec<Vec<f64>> = (0..ticks).map(|tick| source.advance(tick).to_vec()).collect();
+        (0..elements).map(|i| rows.iter().map(|row| row[i]).collect()).collect()
+    }
+
+    /// ⟨x(0) x(lag)⟩ over elements at tick 0, with its standard error.
+    fn correlation(traces: &[Vec<f64>], start: usize, lag: usize) -> (f64, f64) {
+        let products: Vec<f64> = traces.iter().map(|x| x[start] * x[start + lag]).collect();
+        let n = products.len() as f64;
+        let mean = products.iter().sum::<f64>() / n;
+        let variance = products.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean, (variance / n).sqrt())
+    }
+
+    #[test]
+    fn ornstein_uhlenbeck_starts_stationary_and_forgets_exponentially() {
+        let (std, time) = (0.7, 2.0);
+        let noise = Noise::OrnsteinUhlenbeck { std, correlation_time: time, rails: Rails::Independent };
+        let traces = traces(noise, 20_000, 40);
+        for start in [0, 17] {
+            for lag in [0, 1, 4, 8, 20] {
+                let expected = std * std * (-(lag as f64) * STEP / time).exp();
+                let (found, error) = correlation(&traces, start, lag);
+                // Ten looks at four standard errors: a false alarm in 1600 seeds.
+                assert!(
+                    (found - expected).abs() < 4.0 * error,
+                    "{start}+{lag}: {found} not {expected} +- {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn telegraph_noise_has_two_levels_and_exponential_dwell_times() {
+        let (std, dwell) = (0.3, 3.0);
+        let noise = Noise::Telegraph { std, dwell_time: dwell, rails: Rails::Independent };
+        let traces = traces(noise, 500, 2000);
+        assert!(traces.iter().flatten().all(|x| x.abs() == std));
+        // Rate of leaving a level per step; an even number of jumps within a step stays unseen.
+        let jumps: usize = traces.iter().map(|x| x.windows(2).filter(|w| w[0] != w[1]).count()).sum();
+        let steps = 500.0 * 1999.0;
+        let chance = 0.5 * (1.0 - (-2.0 * STEP / dwell).exp());
+        let error = (chance * (1.0 - chance) / steps).sqrt();
+        assert!((jumps as f64 / steps - chance).abs() < 4.0 * error);
+        // Dwell times are geometric: Kolmogorov-Smirnov on complete stays, significance 1 %.
+        let mut stays = vec![0_usize; 400];
+        for trace in &traces {
+            let jumps: Vec<usize> = (1..trace.len()).filter(|&t| trace[t] != trace[t - 1]).collect();
+            jumps.windows(2).for_each(|w| stays[(w[1] - w[0]).min(399)] += 1);
+        }
+        let total = stays.iter().sum::<usize>() as f64;
+        let mut seen = 0.0;
+        let mut distance = 0.0_f64;
+        for (length, count) in stays.iter().enumerate().take(399) {
+            seen += *count as f64;
+            let expected = 1.0 - (1.0 - chance).powi(length as i32);
+            distance = distance.max((seen / total - expected).abs());
+        }
+        assert!(distance * total.sqrt() < 1.63, "{distance} of {total} stays");
+        let mean = traces.iter().map(|x| x[0]).sum::<f64>() / 500.0;
+        assert!(mean.abs() < 4.0 * std / 500_f64.sqrt(), "both levels are equally likely at the start");
+    }
+
+    #[test]
+    fn one_over_f_noise_has_the_slope_and_the_variance_that_it_promises() {
+        let std = 0.5;
+        let noise = Noise::OneOverF { std, shortest: 0.5, longest: 5000.0, rails: Rails::Independent };
+        let (elements, ticks) = (400, 1 << 16);
+        let traces = traces(noise, elements, ticks);
+        let (found, error) = correlation(&traces, 1000, 0);
+        assert!((found - std * std).abs() < 4.0 * error, "variance {found}");
+        let fft = FftPlanner::new().plan_fft_forward(ticks as usize);
+        let mut power = vec![0.0; ticks as usize / 2];
+        for trace in &traces {
+            // A Hann window keeps the strong low frequencies from leaking into the weak high ones.
+            let hann = |t: usize| 0.5 - 0.5 * (std::f64::consts::TAU * t as f64 / ticks as f64).cos();
+            let mut line: Vec<Complex<f64>> =
+                trace.iter().enumerate().map(|(t, x)| Complex::new(x * hann(t), 0.0)).collect();
+            fft.process(&mut line);
+            power.iter_mut().zip(&line).for_each(|(p, z)| *p += z.norm_sqr());
+        }
+        // Two decades in the middle: 1/(2 pi T) of T = 1.6 to 160.
+        let frequency = |k: usize| k as f64 / (ticks as f64 * STEP);
+        let points: Vec<(f64, f64)> = (0..20)
+            .map(|i| {
+                let centre = 1e-3 * 10_f64.powf(0.1 * f64::from(i) + 0.05);
+                let band = |k: &usize| (frequency(*k) / centre).ln().abs() < 0.05 * 10_f64.ln();
+                let bins: Vec<f64> = (1..power.len()).filter(band).map(|k| power[k]).collect();
+                (centre.ln(), (bins.iter().sum::<f64>() / bins.len() as f64).ln())
+            })
+            .collect();
+        let n = points.len() as f64;
+        let (mx, my) =
+            (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+        let slope = points.iter().map(|(x, y)| (x - mx) * (y - my)).sum::<f64>()
+            / points.iter().map(|(x, _)| (x - mx).powi(2)).sum::<f64>();
+        println!("1/f slope {slope:.3}");
+        assert!((slope + 1.0).abs() < 0.1, "slope {slope}");
+    }
+
+    #[test]
+    fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
+        let std = 0.4;
+        for step in [0.1, 0.02] {
+            let noise = Noise::White { std, rails: Rails::Independent };
+            let mut source = source(noise, 4000, 0, 1, 1);
+            source.set_step(step);
+            let mut u = vec![0.0; 4000];
+            for tick in 0..(8.0 / step) as u64 {
+                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += step * (x - *u));
+            }
+            let variance = u.iter().map(|u| u * u).sum::<f64>() / 4000.0;
+            // Euler's own stationary variance is sigma^2/(1 - h/2).
+            let expected = std * std / (1.0 - 0.5 * step);
+            let error = expected * (2.0_f64 / 4000.0).sqrt();
+            assert!((variance - expected).abs() < 4.0 * error, "step {step}: {variance} not {expected}");
+        }
+    }
+
+    #[test]
+    fn values_depend_neither_on_how_a_batch_is_cut_nor_on_what_else_is_in_it() {
+        let kinds = [
+            Noise::Held { std: 1.0, shared: false, rails: Rails::Independent },
+            Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails: Rails::Independent },
+            Noise::OneOverF { std: 1.0, shortest: 1.0, longest: 100.0, rails: Rails::Independent },
+            Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails: Rails::Independent },
+        ];
+        for noise in kinds {
+            let (mut whole, mut tail) = (source(noise, 5, 0, 7, 2), source(noise, 5, 3, 4, 2));
+            for tick in 0..50 {
+                let (all, some) = (whole.advance(tick), tail.advance(tick));
+                assert_eq!(all[15..35], some[..20], "real rail at {tick}");
+                assert_eq!(all[50..], some[20..], "imaginary rail at {tick}");
+            }
+        }
+    }
+
+    #[test]
+    fn rails_are_independent_equal_or_real() {
+        for rails in [Rails::Independent, Rails::Equal, Rails::Real] {
+            let kinds = [
+                Noise::Held { std: 1.0, shared: false, rails },
+                Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails },
+                Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails },
+            ];
+            for noise in kinds {
+                let mut source = source(noise, 4000, 0, 1, 2);
+                (0..3).for_each(|tick| {
+                    source.advance(tick);
+                });
+                let (re, im) = source.values().split_at(4000);
+                let cross = re.iter().zip(im).map(|(a, b)| a * b).sum::<f64>() / 4000.0;
+                match rails {
+                    Rails::Independent => assert!(cross.abs() < 4.0 / 4000_f64.sqrt(), "{cross}"),
+                    Rails::Equal => assert_eq!(re, im),
+                    Rails::Real => assert!(im.iter().all(|x| *x == 0.0)),
+                }
+                assert!(re.iter().all(|x| *x != 0.0));
+            }
+        }
+    }
+}

@@ -96,7 +96,14 @@ impl<T: Scalar> Disturbances<T> {
 
     /// Binds the noise to a batch whose first sample has place `first`; white noise on the state is the integrator's affair.
     #[must_use]
-    pub fn new(instant: &Instant, seed: u64, update: u64, shape: &StateShape, inputs: usize, first: usize) -> Self {
+    pub fn new(
+        instant: &Instant,
+        seed: u64,
+        update: u64,
+        shape: &StateShape,
+        inputs: usize,
+        first: usize,
+    ) -> Self {
         let source = |noise: Option<Noise>, purpose, shape: &StateShape| {
             noise.map(|noise| Fluctuation::new(noise, NoiseKey::new(seed, purpose, update), first, shape))
         };
@@ -190,7 +197,8 @@ impl<T: Scalar> SynapseNoise<T> {
                     continue;
                 }
                 // Cholesky factor of the two rails' covariance; they share it only if they share their synapses.
-                let shared = if self.rails == Rails::Equal && size > T::zero() { cross / size } else { T::zero() };
+                let shared =
+                    if self.rails == Rails::Equal && size > T::zero() { cross / size } else { T::zero() };
                 let own = (im - shared * shared).max(T::zero()).sqrt();
                 let imaginary = shape.column(to, 1, sample);
                 let second = &unit[imaginary.clone()];

@@ -13,7 +13,7 @@ pub mod readout;
 
 use schemars::{JsonSchema, Schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use device::Device;
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Imperfections {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Imperfections, A::Error> {
-                let written = Imperfections::deserialize(MapAccessDeserializer::new(map)).map_err(A::Error::custom)?;
+                let written = Imperfections::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(written.expanded())
             }
         }

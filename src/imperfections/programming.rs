@@ -29,15 +29,7 @@ pub struct Programming {
 
 impl Default for Programming {
     fn default() -> Self {
-        Self {
-            g_min: 0.0,
-            g_max: 1.0,
-            weight_max: None,
-            levels: None,
-            bits: None,
-            noise: None,
-            update: None,
-        }
+        Self { g_min: 0.0, g_max: 1.0, weight_max: None, levels: None, bits: None, noise: None, update: None }
     }
 }
 
@@ -191,7 +183,14 @@ impl UpdateRule {
 
     /// Moves every x by the pulses that are nearest to `wanted`. `device` is the device's own factor of the step. The random
     /// numbers of the write come from lane `lane` of `key`.
-    pub(super) fn pulse(&self, x: &mut [f64], wanted: &[f64], device: Option<&[f64]>, key: &NoiseKey, lane: u64) {
+    pub(super) fn pulse(
+        &self,
+        x: &mut [f64],
+        wanted: &[f64],
+        device: Option<&[f64]>,
+        key: &NoiseKey,
+        lane: u64,
+    ) {
         let mut draws = vec![0.0; x.len()];
         if self.remainder == Remainder::Stochastic {
             key.uniforms(0, lane, &mut draws);
@@ -215,7 +214,8 @@ impl UpdateRule {
             for (i, x) in x.iter_mut().enumerate().filter(|(i, _)| pulses[*i] > pulse) {
                 let direction = wanted[i].signum();
                 let cycle = if self.cycle_spread > 0.0 { 1.0 + self.cycle_spread * draws[i] } else { 1.0 };
-                let size = self.step * (1.0 + direction * self.asymmetry) * device.map_or(1.0, |d| d[i]) * cycle;
+                let size =
+                    self.step * (1.0 + direction * self.asymmetry) * device.map_or(1.0, |d| d[i]) * cycle;
                 *x = (*x + direction * size * self.law.factor(*x, direction)).clamp(-1.0, 1.0);
             }
         }

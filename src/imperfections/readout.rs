@@ -110,7 +110,11 @@ impl<T: Scalar> Converter<T> {
             for layer in 0..view.shape.layers() {
                 let split = view.shape.real(layer).end;
                 quantise(bits, (low, high), &mut self.rates[view.shape.real(layer)]);
-                quantise(bits, (-0.5 * span, 0.5 * span), &mut self.rates[split..view.shape.layer(layer).end]);
+                quantise(
+                    bits,
+                    (-0.5 * span, 0.5 * span),
+                    &mut self.rates[split..view.shape.layer(layer).end],
+                );
             }
             quantise(bits, (-span, span), &mut self.output_error);
         }
@@ -132,7 +136,13 @@ fn quantise<T: Scalar>(bits: u32, (low, high): (f64, f64), values: &mut [T]) {
     for x in values {
         let level = ((*x - low) * inverse).round();
         // Comparisons, not `min` and `max`: those would turn a missing number into a level.
-        let level = if level < T::zero() { T::zero() } else if level > steps { steps } else { level };
+        let level = if level < T::zero() {
+            T::zero()
+        } else if level > steps {
+            steps
+        } else {
+            level
+        };
         *x = low + level * per_step;
     }
 }
