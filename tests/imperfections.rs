@@ -145,11 +145,42 @@ fn neurons_mismatch_in_gain_offset_and_time_constant() {
     let taus = [effective.tau(0), effective.tau(1)].concat();
     assert!(follows(taus.iter().map(|t| (t - 1.0) / 0.2).collect(), normal));
     assert_eq!(effective.teaching_gain().unwrap(), gains);
+    let samples = Samples { inputs: vec![0.0; 2], targets: vec![0.0; 100], count: 1, first: 0 };
+    let field = Dynamics::new(&effective, &samples, 1);
+    taus.iter().enumerate().for_each(|(i, tau)| assert_eq!(field.leak().at(i), 1.0 / tau));
 }
 
-/// Mean cost at the free equilibrium of a = ρ(g u + o), u = W a + b, by plain iteration of the unfolded equations.
 #[test]
-fn folding_gain_and_offset_is_exact_and_harmless_to_learning() {
+fn folding_gain_and_offset_is_exact() {
+    // a = ρ(g u + o), u = W a + b + W_in x, iterated as it stands on one recurrent layer.
+    let model: ModelSpec = serde_json::from_value(json!({
+        "name": "loop", "input": 1, "activation": "tanh", "cost": "squared_error",
+        "layers": [{ "name": "a", "size": 3 }], "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "a" }] }))
+    .unwrap();
+    let network = Arc::new(Network::new(&model).unwrap());
+    let parameters = Parameters::<f64>::initial(network.shapes(), 4);
+    let table = |part: Value| {
+        let spec = imperfections(json!({ "device_seed": 2, "fabrication": part }));
+        Device::fabricate(&network, &spec).effective(Form::Potential, &parameters, 0)
+    };
+    let offset = table(json!({ "offset": { "std": 0.3 } })).bias(0).to_vec();
+    let gain = table(json!({ "gain": { "std": 0.3 } })).teaching_gain().unwrap().to_vec();
+    let both = table(json!({ "gain": { "std": 0.3 }, "offset": { "std": 0.3 } }));
+    let samples = Samples { inputs: vec![0.7], targets: vec![0.0; 3], count: 1, first: 0 };
+    let setting = Setting { effective: &both, noise: None, update: 0, diagnose: false };
+    let found = holograd::gradient::equilibrium::free(&setting, &samples, &Default::default()).unwrap().rates;
+    let (w, w_in) = (parameters.get("a-a.weight").unwrap(), parameters.get("input-a.weight").unwrap());
+    let mut a = nalgebra::DVector::zeros(3);
+    for _ in 0..2000 {
+        let u = w * &a + w_in * 0.7;
+        let next = nalgebra::DVector::from_fn(3, |i, _| (gain[i] * u[i] + offset[i]).tanh());
+        a = 0.5 * (a + next);
+    }
+    a.iter().zip(found).for_each(|(a, found)| assert_relative_eq!(*a, found, epsilon = 1e-11));
+}
+
+#[test]
+fn gain_and_offset_mismatch_is_harmless_to_learning() {
     // Symmetric weights keep an energy whatever the gains, so the estimate stays the gradient in the nominal parameters.
     let problem = toy();
     let spec = imperfections(json!({ "device_seed": 5,
@@ -287,7 +318,7 @@ fn pulsed(start: f64, change: f64, rule: Value, write: u64) -> Vec<f64> {
     let device = Device::fabricate(&network, &spec);
     device.update(&mut parameters, &wanted, write);
     let bias = network.layers[0].bias.unwrap();
-    assert_relative_eq!(parameters.at(bias)[0], start + change, max_relative = 1e-15);
+    assert_eq!(parameters.at(bias)[0], start + change, "biases are not pulsed");
     parameters.at(network.recurrent().next().unwrap().1.weight).as_slice().to_vec()
 }
 
@@ -314,6 +345,7 @@ fn pulses_follow_the_step_laws() {
     let uneven = json!({ "step": 0.01, "asymmetry": 0.3, "remainder": "lost" });
     all(pulsed(0.0, 0.2001, uneven.clone(), 0), 0.26);
     all(pulsed(0.0, -0.2001, uneven, 0), -0.14);
+    assert!(pulsed(0.0, f64::INFINITY, rule(json!("constant")), 0).iter().all(|w| w.is_infinite()));
 }
 
 #[test]
@@ -609,6 +641,8 @@ fn presets_expand_cite_their_source_and_refuse_what_was_not_published() {
         finding(json!({ "programming": { "update": { "step": 0.01 } } })).path,
         "programming.weight_max"
     );
+    let schema = serde_json::to_string(&schemars::schema_for!(Imperfections)).unwrap();
+    assert!(schema.contains("cmo_hfox") && schema.contains("device_seed"));
     let unknown = serde_json::from_value::<Imperfections>(json!("magic")).unwrap_err().to_string();
     assert!(unknown.contains("magic") && unknown.contains("ecram"), "{unknown}");
     assert!(serde_json::from_value::<Imperfections>(json!({ "drifts": {} })).is_err());

@@ -7,7 +7,7 @@ use super::fabrication::{Fabrication, Mismatch};
 use super::programming::Programming;
 use crate::rng::{self, NoiseKey, Purpose};
 use crate::scalar::Scalar;
-use crate::substrate::effective::{Effective, Form};
+use crate::substrate::effective::{Analog, Effective, Form};
 use crate::substrate::network::{Edge, Network, Output, Source};
 use crate::substrate::parameters::Parameters;
 
@@ -171,7 +171,7 @@ impl<T: Scalar> Device<T> {
         } else {
             effective.program(parameters);
         }
-        let (weights, biases, readout) = effective.analog_mut();
+        let Analog { weights, biases, readout } = effective.analog_mut();
         for (weights, factors) in weights.iter_mut().zip(&self.edges) {
             multiply(weights, factors.as_deref());
         }
@@ -219,9 +219,11 @@ impl<T: Scalar> Device<T> {
                 z
             });
             rule.pulse(&mut x, &wanted, spread.as_deref(), &key, LANES * index as u64);
-            // What has not moved keeps its bits.
             for ((w, x), wanted) in values.iter_mut().zip(x).zip(wanted) {
-                if wanted != 0.0 {
+                if !wanted.is_finite() {
+                    // Pulses must not hide that learning has diverged.
+                    *w = T::of(wanted);
+                } else if wanted != 0.0 {
                     *w = T::of(x * weight_max);
                 }
             }

@@ -127,7 +127,7 @@ impl<T: Scalar> Fluctuation<T> {
         }
         let telegraph = matches!(noise, Noise::Telegraph { .. });
         for (index, component) in components.iter_mut().enumerate() {
-            if component.started && tick % component.stride != 0 {
+            if component.started && !tick.is_multiple_of(component.stride) {
                 continue;
             }
             if telegraph {

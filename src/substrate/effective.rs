@@ -34,6 +34,16 @@ pub struct Effective<T: Scalar> {
     teaching_gain: Option<Vec<T>>,
 }
 
+/// The programmed quantities of an effective network, to be changed in place.
+pub(crate) struct Analog<'a, T> {
+    /// Weights of every edge, in the order of the network's edges.
+    pub weights: &'a mut [Vec<T>],
+    /// Biases of every layer.
+    pub biases: &'a mut [Vec<T>],
+    /// The read-out's weights.
+    pub readout: Option<&'a mut [T]>,
+}
+
 impl<T: Scalar> Effective<T> {
     /// Programs the parameters.
     #[must_use]
@@ -119,11 +129,10 @@ impl<T: Scalar> Effective<T> {
         self.teaching_gain.as_deref()
     }
 
-    /// What a device changes after the parameters have been written: weights of every edge, in the order of the network's
-    /// edges, biases of every layer, and the read-out's weights.
-    pub(crate) fn analog_mut(&mut self) -> (&mut [Vec<T>], &mut [Vec<T>], Option<&mut [T]>) {
+    /// What a device changes after the parameters have been written.
+    pub(crate) fn analog_mut(&mut self) -> Analog<'_, T> {
         let readout = self.readout.as_mut().map(|(weight, _)| weight.as_mut_slice());
-        (&mut self.weights, &mut self.biases, readout)
+        Analog { weights: &mut self.weights, biases: &mut self.biases, readout }
     }
 
     /// Gives the neurons time constants and teaching gains of their own.
