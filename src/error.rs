@@ -79,6 +79,23 @@ impl Error {
         Self::Io { file: file.as_ref().to_owned(), action, source }
     }
 
+    /// The same error, saying which other file asked for this one.
+    #[must_use]
+    pub fn referred_to_by(self, by: &str, path: &str) -> Self {
+        match self {
+            Self::Input { file, path: inner, found, legal } => {
+                Self::Input { file: format!("{file} (from {by}, `{path}`)"), path: inner, found, legal }
+            }
+            Self::Io { file, action, source } => Self::Input {
+                file: by.to_owned(),
+                path: path.to_owned(),
+                found: format!("cannot {action} {}: {source}", file.display()),
+                legal: "paths are relative to the file that holds them".into(),
+            },
+            other => other,
+        }
+    }
+
     /// The process exit code: 2 for what the user must correct, 1 for a run that failed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

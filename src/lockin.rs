@@ -107,7 +107,7 @@ impl Record {
 pub struct LockIn<T: Scalar> {
     record: Record,
     phase_error: f64,
-    batch: usize,
+    complex: StateShape,
     coefficients: Vec<Coefficient<T>>,
 }
 
@@ -134,7 +134,7 @@ impl<T: Scalar> LockIn<T> {
             output_error: vec![T::zero(); outputs],
         };
         let coefficients = harmonics.iter().map(coefficient).collect();
-        Self { record, phase_error: 0.0, batch: shape.batch, coefficients }
+        Self { record, phase_error: 0.0, coefficients, complex }
     }
 
     /// The same lock-in with a reference that is ahead of the drive by `radians`.
@@ -157,14 +157,14 @@ impl<T: Scalar> Observer<T> for LockIn<T> {
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
         let Some(index) = self.record.index(tick) else { return };
-        let complex = view.shape.with_rails(2);
-        for coefficient in &mut self.coefficients {
-            let w = self.record.demodulator(index, coefficient.harmonic, self.phase_error);
+        let Self { complex, record, phase_error, coefficients } = self;
+        debug_assert_eq!(view.shape.batch, complex.batch);
+        for coefficient in coefficients {
+            let w = record.demodulator(index, coefficient.harmonic, *phase_error);
             for layer in 0..complex.layers() {
                 let sums = &mut coefficient.rates[complex.layer(layer)];
                 accumulate(w, &view.rates[view.shape.layer(layer)], view.shape.rails, sums);
             }
-            debug_assert_eq!(view.shape.batch, self.batch);
             accumulate(w, view.output_error, view.shape.rails, &mut coefficient.output_error);
         }
     }
@@ -291,4 +291,191 @@ pub(crate) fn modulate<T: Scalar>((w_re, w_im): (f64, f64), values: &[T], rails:
     let (re, im) = values.split_at(values.len() / 2);
     out.extend(re.iter().zip(im).map(|(a, b)| w_re * *a - w_im * *b));
     out.extend(re.iter().zip(im).map(|(a, b)| -(w_re * *b + w_im * *a)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::TAU;
+
+    use num_complex::Complex;
+    use rustfft::FftPlanner;
+
+    use super::*;
+    use crate::rng::{NoiseKey, Purpose};
+    use crate::substrate::model::ModelSpec;
+
+    fn network() -> Network {
+        let model: ModelSpec = serde_json::from_value(serde_json::json!({
+            "name": "two", "input": 1, "activation": "tanh",
+            "layers": [{ "name": "a", "size": 3 }, { "name": "b", "size": 2 }],
+            "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }],
+            "readout": { "from": "b", "classes": 4 } }))
+        .unwrap();
+        Network::new(&model).unwrap()
+    }
+
+    /// A record of random rates and output errors, [tick][element].
+    fn random_record(len: usize, ticks: u64, lane: u64) -> Vec<Vec<f64>> {
+        let key = NoiseKey::new(5, Purpose::Data, 0);
+        let draw = |tick| {
+            let mut values = vec![0.0; len];
+            key.normals(tick, lane, &mut values);
+            values
+        };
+        (0..ticks).map(draw).collect()
+    }
+
+    /// (real, imaginary) places of every element of a block of `len` numbers that begins at `start`.
+    fn places(start: usize, len: usize, rails: usize) -> Vec<(usize, Option<usize>)> {
+        let half = len / rails;
+        (start..start + half).map(|i| (i, (rails == 2).then_some(i + half))).collect()
+    }
+
+    #[test]
+    fn the_coefficients_are_those_of_a_fast_fourier_transform() {
+        let (network, batch, ticks) = (network(), 2, 12_usize);
+        for rails in [1, 2] {
+            let shape = StateShape::new(&network, batch, rails);
+            let outputs = network.output.size() * shape.columns();
+            // The record begins late, and takes every third tick of two periods.
+            let (start, stride) = (5, 3);
+            let record = Record {
+                start,
+                stride,
+                samples_per_period: ticks as u64,
+                weights: Window::Boxcar.weights(2 * ticks, 1.0),
+            };
+            let harmonics: Vec<i64> = (-6..=6).collect();
+            let mut lockin = LockIn::<f64>::new(record, &harmonics, &network, &shape);
+            let rates = random_record(shape.len(), ticks as u64, 0);
+            let errors = random_record(outputs, ticks as u64, 1);
+            for tick in 0..start + 3 * stride * ticks as u64 {
+                // Two periods alike; what lies between and beyond the samples must not be seen.
+                let since = tick.wrapping_sub(start);
+                let on = tick >= start && since % stride == 0 && since / stride < 2 * ticks as u64;
+                assert_eq!(lockin.wants(tick), on);
+                let sample = (since / stride) as usize % ticks;
+                let poison = (vec![f64::NAN; shape.len()], vec![f64::NAN; outputs]);
+                let (rates, output_error) =
+                    if on { (&rates[sample], &errors[sample]) } else { (&poison.0, &poison.1) };
+                lockin.observe(tick, &View { shape: &shape, state: rates, rates, output_error });
+            }
+            let fft = FftPlanner::new().plan_fft_forward(ticks);
+            let transform = |record: &[Vec<f64>], (re, im): (usize, Option<usize>)| {
+                let mut course: Vec<Complex<f64>> =
+                    record.iter().map(|v| Complex::new(v[re], im.map_or(0.0, |i| v[i]))).collect();
+                fft.process(&mut course);
+                course
+            };
+            let complex = shape.with_rails(2);
+            for &k in &harmonics {
+                let coefficient = lockin.coefficient(k).unwrap();
+                let bin = k.rem_euclid(ticks as i64) as usize;
+                let check = |record: &[Vec<f64>],
+                             from: Vec<_>,
+                             to: Vec<(usize, Option<usize>)>,
+                             ours: &[f64]| {
+                    for (source, (re, im)) in from.into_iter().zip(to) {
+                        let expected = transform(record, source)[bin] / ticks as f64;
+                        let found = Complex::new(ours[re], ours[im.unwrap()]);
+                        assert!((found - expected).norm() < 1e-14, "harmonic {k}: {found}, not {expected}");
+                    }
+                };
+                for layer in 0..2 {
+                    let block = |shape: &StateShape| {
+                        let range = shape.layer(layer);
+                        places(range.start, range.len(), shape.rails)
+                    };
+                    check(&rates, block(&shape), block(&complex), &coefficient.rates);
+                }
+                let ours = &coefficient.output_error;
+                check(&errors, places(0, outputs, rails), places(0, ours.len(), 2), ours);
+            }
+            assert!(lockin.coefficient(7).is_none());
+        }
+    }
+
+    #[test]
+    fn a_boxcar_over_whole_periods_is_blind_to_other_harmonics() {
+        for (per_period, periods) in [(8_u64, 1_u64), (37, 3)] {
+            let record = Record {
+                start: 0,
+                stride: 1,
+                samples_per_period: per_period,
+                weights: Window::Boxcar.weights((per_period * periods) as usize, 0.25),
+            };
+            for asked in [-1_i64, 0, 1, 2] {
+                for present in -3_i64..=3 {
+                    let sum: Complex<f64> = (0..record.weights.len())
+                        .map(|i| {
+                            let (re, im) = record.demodulator(i, asked, 0.0);
+                            Complex::new(re, im)
+                                * Complex::cis(TAU * present as f64 * i as f64 / per_period as f64)
+                        })
+                        .sum();
+                    let expected = f64::from(u8::from(asked == present));
+                    assert!((sum - expected).norm() < 1e-14, "{asked} sees {present}: {sum}");
+                }
+            }
+        }
+    }
+
+    /// The output of `poles` equal RC stages in a row, T dy_k/dt = y_{k−1} − y_k from rest, driven by `input` for `span`.
+    fn cascade(poles: usize, time_constant: f64, span: f64, steps: usize, input: impl Fn(f64) -> f64) -> f64 {
+        let h = span / steps as f64;
+        let slope = |y: &[f64], x: f64| -> Vec<f64> {
+            (0..poles).map(|k| (if k == 0 { x } else { y[k - 1] } - y[k]) / time_constant).collect()
+        };
+        let moved =
+            |y: &[f64], k: &[f64], by: f64| y.iter().zip(k).map(|(y, k)| y + by * k).collect::<Vec<_>>();
+        let mut y = vec![0.0; poles];
+        for step in 0..steps {
+            let t = step as f64 * h;
+            let k1 = slope(&y, input(t));
+            let k2 = slope(&moved(&y, &k1, 0.5 * h), input(t + 0.5 * h));
+            let k3 = slope(&moved(&y, &k2, 0.5 * h), input(t + 0.5 * h));
+            let k4 = slope(&moved(&y, &k3, h), input(t + h));
+            for (y, ((a, b), (c, d))) in y.iter_mut().zip(k1.iter().zip(&k2).zip(k3.iter().zip(&k4))) {
+                *y += h / 6.0 * (a + 2.0 * b + 2.0 * c + d);
+            }
+        }
+        y[poles - 1]
+    }
+
+    #[test]
+    fn a_low_pass_weighs_as_a_cascade_of_rc_stages_does() {
+        // The sum over samples is a rectangle rule: it meets the cascade up to the samples' interval over T.
+        let (time_constant, count) = (7.0, 400_usize);
+        let signal = |t: f64| 0.4 + (0.31 * t).sin() + 0.5 * (1.7 * t + 0.4).cos();
+        for poles in [1_u32, 2, 4] {
+            let off = |interval: f64| {
+                let count = (count as f64 * 0.1 / interval).round() as usize;
+                let span = count as f64 * interval;
+                let weights = Window::LowPass { poles, time_constant }.weights(count, interval);
+                assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-13);
+                let summed: f64 =
+                    weights.iter().enumerate().map(|(i, w)| w * signal(i as f64 * interval)).sum();
+                let stages =
+                    |input: &dyn Fn(f64) -> f64| cascade(poles as usize, time_constant, span, 4000, input);
+                // From rest the cascade has not yet seen all of a constant: the weights are relative to what it has.
+                (summed - stages(&signal) / stages(&|_| 1.0)).abs()
+            };
+            let [coarse, fine] = [0.1, 0.05].map(off);
+            assert!(coarse < 0.1 / time_constant, "{poles} poles: {coarse:e}");
+            assert!(fine < 0.6 * coarse, "{poles} poles: {coarse:e}, then {fine:e} at half the interval");
+        }
+    }
+
+    #[test]
+    fn more_poles_are_blinder_to_other_harmonics() {
+        let leak = |window: Window| {
+            let weights = window.weights(400, 0.1);
+            let sum: Complex<f64> =
+                weights.iter().enumerate().map(|(i, w)| Complex::cis(TAU * i as f64 / 20.0) * w).sum();
+            sum.norm()
+        };
+        let [one, two, four] = [1, 2, 4].map(|poles| leak(Window::LowPass { poles, time_constant: 2.0 }));
+        assert!(one > 3.0 * two && two > 10.0 * four, "{one}, {two}, {four}");
+        assert!(leak(Window::Boxcar) < 1e-14);
+    }
 }

@@ -29,3 +29,47 @@ pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network
     let values = ritz_values(shape, apply, PRODUCTS);
     -values.iter().flatten().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::substrate::effective::{Effective, Form};
+    use crate::substrate::model::ModelSpec;
+    use crate::substrate::parameters::Parameters;
+    use crate::substrate::state::StateShape;
+
+    #[test]
+    fn the_slowest_rate_is_that_of_the_dense_jacobian() {
+        for (taus, seed) in [(serde_json::json!([1.0, 1.0, 1.0]), 1), (serde_json::json!([0.5, 3.0, 0.8]), 2)]
+        {
+            let model: ModelSpec = serde_json::from_value(serde_json::json!({
+                "name": "ring", "input": 2, "activation": "tanh", "cost": "squared_error",
+                "layers": [{ "name": "a", "size": 3, "tau": taus }, { "name": "b", "size": 5 },
+                    { "name": "c", "size": 2, "tau": 1.5 }],
+                "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "independent" },
+                    { "from": "b", "to": "c" }, { "from": "c", "to": "a" }] }))
+            .unwrap();
+            let network = Arc::new(Network::new(&model).unwrap());
+            let parameters = Parameters::<f64>::initial(network.shapes(), seed);
+            let effective = Effective::new(&network, Form::Potential, &parameters);
+            let shape = StateShape::new(&network, 3, 1);
+            let potentials: Vec<f64> = (0..shape.len()).map(|i| (1.3 * i as f64).sin()).collect();
+            let linearised = Linearised::new(&effective, &shape, &potentials);
+            let taus: Vec<f64> = network.layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
+            let slowest = |sample: usize| {
+                let mut jacobian = linearised.jacobian(sample);
+                for (mut row, tau) in jacobian.row_iter_mut().zip(&taus) {
+                    row /= *tau;
+                }
+                jacobian.complex_eigenvalues().iter().map(|z| -z.re).fold(f64::INFINITY, f64::min)
+            };
+            let rates: Vec<f64> = (0..3).map(slowest).collect();
+            let expected = rates.iter().copied().fold(f64::INFINITY, f64::min);
+            assert!(rates.iter().any(|r| (r - expected).abs() > 1e-3), "the samples differ: {rates:?}");
+            let found = slowest_rate(&linearised, &network);
+            assert!((found - expected).abs() < 1e-10, "{found}, not {expected}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::equilibrium::{self, Settle};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Estimator, Setting, matrices};
+use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
 use crate::krylov::gmres;
 use crate::scalar::Scalar;
@@ -95,6 +95,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
             quadrature: None,
             free: matrices(&shape, &free.rates),
             error_vector: matrices(&shape, &error_vector),
+            output_error: columns(samples.count, &free.output_error),
             nudged: Vec::new(),
             diagnostics,
         })

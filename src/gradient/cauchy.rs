@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::equilibrium::{self, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
@@ -120,6 +120,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             quadrature: Some(readout::gradient(network, &real, samples, &quadrature)),
             free: matrices(&real, &free.rates),
             error_vector: matrices(&real, &error_vector),
+            output_error: columns(samples.count, &free.output_error),
             nudged: phases.iter().map(|phase| matrices(&complex, phase)).collect(),
             diagnostics,
         })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::equilibrium::{self, Settle};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Estimator, Setting, Stop, matrices};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
@@ -85,6 +85,7 @@ impl<T: Scalar> Estimator<T> for Classic {
             quadrature: None,
             free: matrices(&shape, &free.rates),
             error_vector: matrices(&shape, &error_vector),
+            output_error: columns(samples.count, &free.output_error),
             nudged: Vec::new(),
             diagnostics,
         })

@@ -1,7 +1,6 @@
 //! Any estimate beside the truth: cosine and relative error, per parameter and in total.
 
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Scalar;
@@ -26,7 +25,7 @@ pub struct Comparison {
     /// would hide their error.
     pub synapses: Agreement,
     /// Of each parameter, by name.
-    pub parameters: BTreeMap<String, Agreement>,
+    pub parameters: IndexMap<String, Agreement>,
 }
 
 /// Inner products from which an agreement follows.
@@ -67,7 +66,7 @@ impl Products {
 #[must_use]
 pub fn compare<T: Scalar>(estimate: &Parameters<T>, truth: &Parameters<T>) -> Comparison {
     let (mut total, mut synapses) = (Products::default(), Products::default());
-    let mut parameters = BTreeMap::new();
+    let mut parameters = IndexMap::new();
     for ((name, a), (_, b)) in estimate.iter().zip(truth.iter()) {
         let products = products(a.as_slice(), b.as_slice());
         total.join(products);

@@ -3,7 +3,7 @@
 use super::cauchy::largest;
 use super::equilibrium::{imaginary_part, real_part};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Setting, Stop, matrices};
+use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
 use crate::integrators::{IntegratorSpec, VectorField};
 use crate::lockin::{LockIn, Observer, Record, SynapseLockIn};
@@ -107,6 +107,7 @@ pub(super) fn estimate<T: Scalar>(
         gradient,
         free: matrices(&real, &free),
         error_vector: matrices(&real, &error_vector),
+        output_error: columns(samples.count, &output_error),
         nudged: Vec::new(),
         diagnostics,
     })

@@ -85,6 +85,8 @@ pub struct Estimate<T: Scalar> {
     pub free: Vec<DMatrix<T>>,
     /// δ, the response of the rates per unit of β, of each layer, [n × samples].
     pub error_vector: Vec<DMatrix<T>>,
+    /// p − y (or a − y) of the free equilibrium it believes in, [outputs × samples].
+    pub output_error: DMatrix<T>,
     /// Nudged equilibria, where the estimator visits any: for each point, each layer's rates, [n × 2·samples].
     pub nudged: Vec<Vec<DMatrix<T>>>,
     /// How the estimate came about.
@@ -247,6 +249,7 @@ impl<T: Scalar> Estimate<T> {
         for (mine, theirs) in self.error_vector.iter_mut().zip(&other.error_vector) {
             append_columns(mine, theirs);
         }
+        append_columns(&mut self.output_error, &other.output_error);
         for (mine, theirs) in self.nudged.iter_mut().flatten().zip(other.nudged.iter().flatten()) {
             append_rails(mine, theirs);
         }
@@ -265,6 +268,11 @@ fn append_rails<T: Scalar>(a: &mut DMatrix<T>, b: &DMatrix<T>) {
     let (b_re, b_im) = b.as_slice().split_at(b.len() / 2);
     let data: Vec<T> = [a_re, b_re, a_im, b_im].concat();
     *a = DMatrix::from_vec(a.nrows(), a.ncols() + b.ncols(), data);
+}
+
+/// Numbers per sample as a matrix, [n × samples].
+fn columns<T: Scalar>(samples: usize, values: &[T]) -> DMatrix<T> {
+    DMatrix::from_column_slice(values.len() / samples, samples, values)
 }
 
 /// A state's layers as matrices, [n × columns].
@@ -364,6 +372,7 @@ impl<T: Scalar> Estimate<T> {
             mine.iter_mut().zip(theirs.iter()).for_each(|(a, b)| *a += factor * *b);
         }
         self.free.clone_from(&other.free);
+        self.output_error.clone_from(&other.output_error);
         self.diagnostics.merge(&other.diagnostics);
         self.diagnostics.settling_residual = other.diagnostics.settling_residual;
     }

@@ -82,17 +82,26 @@ impl<T: Scalar> Parameters<T> {
     /// # Errors
     /// [`crate::Error::Input`] for a missing or unknown name, a wrong shape, or an entry that is not finite.
     pub fn from_tensors(shapes: &Arc<[ParameterShape]>, tensors: &mut Tensors) -> Result<Self> {
+        let read = Self::read(shapes, tensors, "")?;
+        tensors.refuse_unused()?;
+        Ok(read)
+    }
+
+    /// Reads every parameter under `prefix` and its name.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] for a missing name, a wrong shape, or an entry that is not finite.
+    pub fn read(shapes: &Arc<[ParameterShape]>, tensors: &mut Tensors, prefix: &str) -> Result<Self> {
         let mut read = Self::zeros(shapes);
         for (shape, value) in shapes.iter().zip(&mut read.values) {
+            let name = format!("{prefix}{}", shape.name);
             // A bias is a vector in files.
-            *value = if shape.name.ends_with(".bias") {
-                let vector = tensors.vector::<T>(&shape.name, shape.rows)?;
-                DMatrix::from_column_slice(shape.rows, 1, vector.as_slice())
+            *value = if name.ends_with(".bias") {
+                DMatrix::from_column_slice(shape.rows, 1, tensors.vector::<T>(&name, shape.rows)?.as_slice())
             } else {
-                tensors.matrix(&shape.name, [shape.rows, shape.columns])?
+                tensors.matrix(&name, [shape.rows, shape.columns])?
             };
         }
-        tensors.refuse_unused()?;
         Ok(read)
     }
 

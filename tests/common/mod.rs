@@ -43,12 +43,17 @@ pub fn toy() -> Problem {
     Problem { network, parameters, samples: Samples::labelled(&inputs, &labels, 4) }
 }
 
-/// A random problem for a model given as JSON: initial parameters and random samples from the seed.
+/// A random problem for a model given as JSON: initial weights, biases and samples that vary with the seed.
 pub fn random(model: serde_json::Value, samples: usize, seed: u64) -> Problem {
     let model: ModelSpec = serde_json::from_value(model).unwrap();
     let network = Arc::new(Network::new(&model).unwrap());
-    let parameters = Parameters::initial(network.shapes(), seed);
+    let mut parameters = Parameters::initial(network.shapes(), seed);
     let wave = |i: usize| (1.7 * (i as f64 + 1.0) * (seed as f64 + 1.0).sqrt()).sin();
+    for index in 0..parameters.len() {
+        if network.shapes()[index].name.ends_with(".bias") {
+            (0..).zip(parameters.at_mut(index).iter_mut()).for_each(|(i, b)| *b = 0.2 * wave(i + 57 * index));
+        }
+    }
     let inputs = DMatrix::from_fn(network.inputs, samples, |i, j| wave(i + 31 * j));
     let outputs = network.output.size();
     let labels: Vec<u32> = (0..samples).map(|j| ((j * 7 + seed as usize) % outputs) as u32).collect();
@@ -85,8 +90,40 @@ impl Problem {
             cost_slope: DVector::from_vec(linearised.cost_slope(&free.output_error)),
             potentials: free.state,
             rates: free.rates,
+            taus: self.network.layers.iter().flat_map(|l| l.tau.iter().copied()).collect(),
         }
     }
+
+    /// The problem with another choice of its samples.
+    pub fn only(&self, samples: std::ops::Range<usize>) -> Self {
+        let (inputs, outputs) = (self.network.inputs, self.network.output.size());
+        let cut = |values: &[f64], n: usize| values[samples.start * n..samples.end * n].to_vec();
+        Self {
+            network: Arc::clone(&self.network),
+            parameters: self.parameters.clone(),
+            samples: Samples {
+                inputs: cut(&self.samples.inputs, inputs),
+                targets: cut(&self.samples.targets, outputs),
+                count: samples.len(),
+                first: samples.start,
+            },
+        }
+    }
+}
+
+/// Slope of the least-squares line through (x, y).
+pub fn slope(points: impl IntoIterator<Item = (f64, f64)>) -> f64 {
+    let points: Vec<(f64, f64)> = points.into_iter().collect();
+    let n = points.len() as f64;
+    let mean = |f: fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let covariance: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    covariance / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
+}
+
+/// Order of convergence: the slope of ln error against ln step.
+pub fn order(points: impl IntoIterator<Item = (f64, f64)>) -> f64 {
+    slope(points.into_iter().map(|(step, error)| (step.ln(), error.ln())))
 }
 
 /// The linearised substrate at its free equilibrium.
@@ -96,15 +133,18 @@ pub struct Free {
     pub cost_slope: DVector<f64>,
     pub potentials: Vec<f64>,
     pub rates: Vec<f64>,
+    /// Time constant of each neuron, in units of the nominal τ.
+    pub taus: Vec<f64>,
 }
 
 impl Free {
-    /// c₁[u]/|β| = (iωτ − J)⁻¹ F_β with F_β = −∂C/∂a, by dense LU.
+    /// c₁[u]/|β| = (iωτ − J)⁻¹ F_β with F_β = −∂C/∂a, by dense LU; `omega_tau` is ω in units of the nominal τ.
     pub fn response(&self, omega_tau: f64) -> DVector<Complex<f64>> {
         let n = self.jacobian.nrows();
         let complex = |x: f64| Complex::new(x, 0.0);
         let matrix = DMatrix::from_fn(n, n, |i, j| {
-            complex(-self.jacobian[(i, j)]) + if i == j { Complex::new(0.0, omega_tau) } else { complex(0.0) }
+            complex(-self.jacobian[(i, j)])
+                + if i == j { Complex::new(0.0, omega_tau * self.taus[i]) } else { complex(0.0) }
         });
         matrix.lu().solve(&(-&self.cost_slope).map(complex)).unwrap()
     }

@@ -1,0 +1,176 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::experiment::{self, Experiment, Loaded, Options, RunFolder, library};
+use crate::figures;
+use crate::substrate::model::ModelSpec;
+
+/// Analog networks that learn by holomorphic equilibrium propagation.
+#[derive(Debug, Parser)]
+#[command(name = "holograd", version, about, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Threads; 0 for one per core.
+    #[arg(long, global = true, default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs an experiment: the path of its file, or the name of a shipped one.
+    Run(Run),
+    /// Validates an experiment or a model.
+    Check {
+        /// Path, or name of a shipped experiment.
+        file: String,
+    },
+    /// Lists the shipped experiments.
+    List,
+    /// Redraws the figures of a finished run.
+    Plot {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// Prints a JSON Schema of experiments and models, for editors.
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// Path, or name of a shipped experiment.
+    experiment: String,
+    /// Where the results go; runs/NAME by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Overrides a field, as --set estimator.oscillation.period=60.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Continues an interrupted training run.
+    #[arg(long)]
+    resume: bool,
+    /// Where data sets are looked for first.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Runs the program on its arguments; returns the exit code.
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output and are no failure; everything else is bad input.
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    match dispatch(arguments) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("holograd: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().map_err(|e| {
+        Error::input("--threads", "", format!("found {}: {e}", arguments.threads), "a number of threads")
+    })?;
+    let default = || {
+        let experiment = library::DEFAULT.to_owned();
+        Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })
+    };
+    match arguments.command.unwrap_or_else(default) {
+        Command::Run(run) => run_experiment(&run),
+        Command::Check { file } => {
+            println!("{file}: {}", experiment::load::check(&file)?);
+            Ok(())
+        }
+        Command::List => list(),
+        Command::Plot { folder } => {
+            figures::draw(&folder)?;
+            println!("redrawn: the figures of {}", folder.display());
+            Ok(())
+        }
+        Command::Schema => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?
+            );
+            Ok(())
+        }
+    }
+}
+
+fn run_experiment(run: &Run) -> Result<()> {
+    let command: Vec<String> = std::env::args().collect();
+    let (loaded, folder) = if run.resume {
+        let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
+        let path = run.out.clone().unwrap_or_else(|| RunFolder::latest(&name.unwrap_or_default()));
+        let folder = RunFolder::reopen(&path, command)?;
+        // The run continues with the experiment that it began with.
+        let loaded = experiment::load(&path.join("experiment.json").display().to_string(), &run.set)?;
+        if !matches!(loaded.experiment, Experiment::Train(_)) {
+            let found = format!("found an experiment of kind `{}`", loaded.experiment.kind().name());
+            return Err(Error::input("--resume", "", found, "only training runs are resumed"));
+        }
+        (loaded, folder)
+    } else {
+        let loaded = experiment::load(&run.experiment, &run.set)?;
+        let path = run.out.clone().unwrap_or_else(|| RunFolder::fresh(&loaded.name));
+        (loaded, RunFolder::create(&path, command)?)
+    };
+    println!("{} -> {}", loaded.origin.display(), folder.path().display());
+    match complete(&loaded, &folder, run) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            println!("figures and data: {}", folder.path().display());
+            Ok(())
+        }
+        Err(error) => {
+            if error.exit_code() == 2 {
+                folder.discard();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn complete(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
+    let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
+    let lines = loaded.experiment.kind().run(loaded, folder, &options)?;
+    figures::draw(folder.path())?;
+    folder.write_manifest(loaded.experiment.kind().seed())?;
+    Ok(lines)
+}
+
+fn list() -> Result<()> {
+    let names = library::experiments();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    for name in &names {
+        let text = library::file(&format!("experiments/{name}.json")).unwrap_or_default();
+        let value: Value = serde_json::from_slice(text)
+            .map_err(|e| Error::Internal(format!("the shipped experiment {name} is not JSON: {e}")))?;
+        println!("{name:width$}  {}", value["description"].as_str().unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// One schema for both kinds of file: an experiment of any kind, or a model.
+fn schema() -> Value {
+    let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
+    let (experiment, model) =
+        (generator.subschema_for::<Experiment>(), generator.subschema_for::<ModelSpec>());
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "holograd experiment or model",
+        "anyOf": [experiment, model],
+        "$defs": generator.take_definitions(true),
+    })
+}

@@ -1,0 +1,122 @@
+//! Runs an `amplitude` experiment: gradient error against |β|.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, validate_estimators};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
+use crate::gradient::compare::compare;
+use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
+use crate::imperfections::Imperfections;
+use crate::records::{AmplitudePoint, read_metrics};
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::network::Network;
+
+/// Gradient error against |β|.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amplitude {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// The amplitudes |β|.
+    pub amplitudes: Vec<f64>,
+    /// The estimators, by label; their own amplitude is replaced.
+    pub estimators: IndexMap<String, EstimatorSpec>,
+}
+
+impl Kind for Amplitude {
+    fn name(&self) -> &'static str {
+        "amplitude"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        if self.amplitudes.is_empty() {
+            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
+        }
+        for (i, amplitude) in self.amplitudes.iter().enumerate() {
+            positive(&format!("amplitudes[{i}]"), *amplitude)?;
+        }
+        validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
+    let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
+    let samples = problem::samples::<f64>(loaded, &spec.batch)?;
+    folder.write_experiment(loaded)?;
+    let effective = Effective::new(&loaded.network, spec.form, &parameters);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
+    let mut lines = Vec::new();
+    for (label, estimator) in &spec.estimators {
+        let mut errors = Vec::new();
+        for &amplitude in &spec.amplitudes {
+            let estimator = estimator.with_amplitude(amplitude).build::<f64>();
+            let mut point = AmplitudePoint {
+                estimator: label.clone(),
+                amplitude,
+                cosine: None,
+                relative_error: None,
+                radius_of_convergence: None,
+                rhs_evaluations: None,
+                failure: None,
+            };
+            // Beyond the radius of convergence some estimators must fail: that is part of the picture.
+            match estimate_batch(&*estimator, &setting, &samples, &mut Vec::new()) {
+                Ok(estimate) => {
+                    let agreement = compare(&estimate.gradient, &truth.gradient).synapses;
+                    point.cosine = agreement.cosine;
+                    point.relative_error = agreement.relative_error;
+                    point.radius_of_convergence = estimate.diagnostics.radius_of_convergence;
+                    point.rhs_evaluations = Some(estimate.diagnostics.rhs_evaluations);
+                    errors.extend(agreement.relative_error);
+                }
+                Err(error @ Error::Diverged { .. }) => point.failure = Some(error.to_string()),
+                Err(other) => return Err(other),
+            }
+            folder.append_metrics(&point)?;
+        }
+        let (least, most) = errors.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), e| (a.min(*e), b.max(*e)));
+        lines.push(format!(
+            "{label:14} relative error {least:.2e} to {most:.2e} over {} amplitudes",
+            errors.len()
+        ));
+    }
+    let points: Vec<AmplitudePoint> = read_metrics(folder.path())?;
+    let best = |label: &String| {
+        let own = points.iter().filter(|p| p.estimator == *label);
+        let best =
+            own.filter_map(|p| p.relative_error.map(|e| (e, p.amplitude))).min_by(|a, b| a.0.total_cmp(&b.0));
+        best.map(|(error, amplitude)| json!({ "amplitude": amplitude, "relative_error": error }))
+    };
+    let best: serde_json::Map<_, _> = spec.estimators.keys().map(|l| (l.clone(), json!(best(l)))).collect();
+    folder.write_json("summary.json", &json!({ "best": best, "wall_seconds": folder.seconds() }))?;
+    Ok(lines)
+}

@@ -1,0 +1,189 @@
+//! The run folder: what a run leaves behind.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::load::Loaded;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
+pub struct RunFolder {
+    path: PathBuf,
+    command: Vec<String>,
+    created: bool,
+    started: Instant,
+}
+
+impl RunFolder {
+    /// Takes a folder for a new run: creates it, or accepts an empty one.
+    ///
+    /// # Errors
+    /// If it holds anything, or cannot be created.
+    pub fn create(path: &Path, command: Vec<String>) -> Result<Self> {
+        let existed = path.exists();
+        if existed && fs::read_dir(path).map_err(|e| Error::io(path, "read", e))?.next().is_some() {
+            return Err(Error::input(
+                path.display().to_string(),
+                "",
+                "the folder is not empty",
+                "choose another --out, or add --resume to continue a training run there",
+            ));
+        }
+        fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
+        Ok(Self { path: path.to_owned(), command, created: !existed, started: Instant::now() })
+    }
+
+    /// Takes the folder of an earlier run.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn reopen(path: &Path, command: Vec<String>) -> Result<Self> {
+        if !path.join("experiment.json").exists() {
+            let legal = "--resume continues a run that has begun; leave it out to start one";
+            return Err(Error::input(path.display().to_string(), "", "found no run to continue", legal));
+        }
+        Ok(Self { path: path.to_owned(), command, created: false, started: Instant::now() })
+    }
+
+    /// The first of `runs/name`, `runs/name-2`, … that does not exist.
+    #[must_use]
+    pub fn fresh(name: &str) -> PathBuf {
+        let numbered = |n: usize| {
+            let suffix = if n == 1 { String::new() } else { format!("-{n}") };
+            Path::new("runs").join(format!("{name}{suffix}"))
+        };
+        (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))
+    }
+
+    /// The last of `runs/name`, `runs/name-2`, … that exists.
+    #[must_use]
+    pub fn latest(name: &str) -> PathBuf {
+        let numbered = |n: usize| if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
+        let path = |n| Path::new("runs").join(numbered(n));
+        (1..).take_while(|&n| path(n).exists()).last().map_or_else(|| path(1), path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Seconds since the run began.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// Writes `experiment.json`, every default written out, and copies the parameter and batch files beside it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
+        let mut experiment = loaded.experiment.clone();
+        for reference in experiment.kind_mut().files_mut() {
+            let source = loaded.origin.beside(reference);
+            let name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
+            files::write_atomically(self.path.join(&name), &source.read()?)?;
+            *reference = name;
+        }
+        self.write_json("experiment.json", &experiment)
+    }
+
+    /// Writes a JSON file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        files::write_json(self.path.join(name), value)
+    }
+
+    /// Appends a line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append_metrics(&self, line: &impl Serialize) -> Result<()> {
+        let path = self.path.join("metrics.jsonl");
+        let text = serde_json::to_string(line).map_err(|e| Error::Internal(e.to_string()))? + "\n";
+        let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(text.as_bytes());
+        append().map_err(|e| Error::io(&path, "write", e))
+    }
+
+    /// Cuts `metrics.jsonl` to its first `lines` lines: a run that was stopped may have written one too many.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Input`] if there are fewer.
+    pub fn keep_metrics(&self, lines: usize) -> Result<()> {
+        let path = self.path.join("metrics.jsonl");
+        let text = if path.exists() { files::read_text(&path)? } else { String::new() };
+        let kept: Vec<&str> = text.split_inclusive('\n').filter(|l| l.ends_with('\n')).take(lines).collect();
+        if kept.len() < lines {
+            let found = format!("found {} complete lines", kept.len());
+            let legal = format!("the checkpoint has seen {lines} epochs: start the run anew");
+            return Err(Error::input(path.display().to_string(), "", found, legal));
+        }
+        files::write_atomically(&path, kept.concat().as_bytes())
+    }
+
+    /// Writes `manifest.json`: version, command, seed, machine, wall time and the SHA-256 of each file. Call it last.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_manifest(&self, seed: u64) -> Result<()> {
+        let mut hashes = serde_json::Map::new();
+        let mut names: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(|e| Error::io(&self.path, "read", e))? {
+            names.push(entry.map_err(|e| Error::io(&self.path, "read", e))?.path());
+        }
+        names.sort();
+        for path in names.into_iter().filter(|p| p.is_file() && !p.ends_with("manifest.json")) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            hashes.insert(name, Value::String(files::sha256(&path)?));
+        }
+        let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        self.write_json(
+            "manifest.json",
+            &json!({
+                "program": "holograd",
+                "version": env!("CARGO_PKG_VERSION"),
+                "commit": env!("HOLOGRAD_COMMIT"),
+                "command": self.command,
+                "seed": seed,
+                "machine": machine(),
+                "finished_unix_seconds": finished,
+                "wall_seconds": self.seconds(),
+                "sha256": hashes,
+            }),
+        )
+    }
+
+    /// Removes what a run with bad input has created.
+    pub fn discard(self) {
+        if self.created {
+            // The error that led here is the one to report.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn machine() -> Value {
+    use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+    let kind = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::everything());
+    let system = System::new_with_specifics(kind).ok();
+    json!({
+        "processor": system.as_ref().and_then(|s| Some(s.cpus().first()?.brand().trim().to_owned())),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "threads": rayon::current_num_threads(),
+        "memory_gib": system.as_ref().map(|s| (s.total_memory() as f64 / f64::from(1 << 30) * 10.0).round() / 10.0),
+        "system": System::long_os_version().ok(),
+        "architecture": std::env::consts::ARCH,
+    })
+}

@@ -1,0 +1,230 @@
+//! Runs a `frequency` experiment: gradient error of `oscillation` against its period, beside theory.
+
+use nalgebra::{DMatrix, DVector};
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, referee, validate_holomorphic};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
+use crate::gradient::compare::{compare, complex_relative_error};
+use crate::gradient::equilibrium::{self, Settle};
+use crate::gradient::readout::{self, Local};
+use crate::gradient::{Adjoint, Estimator, Oscillation, Setting, estimate_batch, extrapolation_weights};
+use crate::integrators::IntegratorSpec;
+use crate::lockin::Window;
+use crate::records::{FrequencyPoint, read_metrics};
+use crate::relaxation::slowest_rate;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::linear::Linearised;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+
+/// Gradient error against the period of the drive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Frequency {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// |β|.
+    pub amplitude: f64,
+    /// The periods, in τ; each is also the shortest of its Richardson sequence.
+    pub periods: Vec<f64>,
+    /// Time that passes before each record, in τ.
+    #[serde(default = "long")]
+    pub settle_time: f64,
+    /// Most periods T, 2T, 4T … that are extrapolated.
+    #[serde(default = "three")]
+    pub richardson: u64,
+    /// How the trajectory is integrated.
+    #[serde(default = "referee")]
+    pub integrator: IntegratorSpec,
+}
+
+fn long() -> f64 {
+    100.0
+}
+
+fn three() -> u64 {
+    3
+}
+
+impl Kind for Frequency {
+    fn name(&self) -> &'static str {
+        "frequency"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("settle_time", self.settle_time)?;
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        if self.periods.is_empty() {
+            return Err(Invalid::new("periods", "found none", "a list of periods in tau"));
+        }
+        for (i, period) in self.periods.iter().enumerate() {
+            self.integrator.clock(&format!("periods[{i}]"), *period)?;
+        }
+        if !(1..=6).contains(&self.richardson) {
+            return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
+        }
+        validate_holomorphic(network)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
+    let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
+    let samples = problem::samples::<f64>(loaded, &spec.batch)?;
+    folder.write_experiment(loaded)?;
+    let effective = Effective::new(&loaded.network, Form::Potential, &parameters);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
+    let theory = Theory::new(&setting, &samples)?;
+    let mut lines = vec![format!("slowest relaxation rate {:.4}/tau", theory.slowest_rate)];
+    for &period in &spec.periods {
+        let predicted: Vec<(Parameters<f64>, Parameters<f64>)> = (0..spec.richardson)
+            .map(|k| theory.gradient(period * f64::from(1 << k)))
+            .collect::<Result<_>>()?;
+        for richardson in 1..=spec.richardson {
+            let oscillation = Oscillation {
+                amplitude: spec.amplitude,
+                period,
+                settle_periods: (spec.settle_time / period).ceil() as u64,
+                periods: 1,
+                onset_periods: 0.0,
+                richardson,
+                integrator: spec.integrator,
+                window: Window::Boxcar,
+                per_synapse: false,
+            };
+            let estimator: &dyn Estimator<f64> = &oscillation;
+            let estimate = estimate_batch(estimator, &setting, &samples, &mut Vec::new())?;
+            let weights = extrapolation_weights(richardson as usize);
+            let mut real = Parameters::zeros(truth.shapes());
+            let mut imaginary = real.clone();
+            for (weight, (re, im)) in weights.iter().zip(&predicted) {
+                real.add_scaled(*weight, re);
+                imaginary.add_scaled(*weight, im);
+            }
+            let missing = || Error::Internal("an estimate without quadrature or truth".into());
+            let agreement = compare(&estimate.gradient, &truth).synapses;
+            let quadrature = estimate.quadrature.as_ref().ok_or_else(missing)?;
+            let point = FrequencyPoint {
+                period,
+                richardson,
+                relative_error: agreement.relative_error.ok_or_else(missing)?,
+                complex_error: complex_relative_error(&estimate.gradient, quadrature, &truth)
+                    .ok_or_else(missing)?,
+                theory: compare(&real, &truth).synapses.relative_error.ok_or_else(missing)?,
+                complex_theory: complex_relative_error(&real, &imaginary, &truth).ok_or_else(missing)?,
+                cosine: agreement.cosine,
+                rhs_evaluations: estimate.diagnostics.rhs_evaluations,
+                slowest_rate: theory.slowest_rate,
+            };
+            folder.append_metrics(&point)?;
+            if richardson == 1 {
+                lines.push(format!(
+                    "T = {period:6} tau: relative error {:.3e} (theory {:.3e}), complex {:.3e}",
+                    point.relative_error, point.theory, point.complex_error
+                ));
+            }
+        }
+    }
+    let points: Vec<FrequencyPoint> = read_metrics(folder.path())?;
+    let off = points.iter().map(|p| (p.relative_error / p.theory - 1.0).abs()).fold(0.0, f64::max);
+    folder.write_json(
+        "summary.json",
+        &json!({
+            "slowest_rate": theory.slowest_rate,
+            "largest_relative_difference_to_theory": off,
+            "wall_seconds": folder.seconds(),
+        }),
+    )?;
+    Ok(lines)
+}
+
+/// The closed form c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β of every sample, by dense elimination.
+struct Theory<'a> {
+    samples: &'a Samples<f64>,
+    setting: &'a Setting<'a, f64>,
+    shape: StateShape,
+    jacobians: Vec<DMatrix<f64>>,
+    slope: Vec<f64>,
+    cost_slope: Vec<f64>,
+    rates: Vec<f64>,
+    slowest_rate: f64,
+}
+
+impl<'a> Theory<'a> {
+    fn new(setting: &'a Setting<'a, f64>, samples: &'a Samples<f64>) -> Result<Self> {
+        let network = setting.effective.network();
+        let shape = StateShape::new(network, samples.count, 1);
+        let free = equilibrium::free(setting, samples, &Settle::default())?;
+        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let linearised = Linearised::new(setting.effective, &shape, &potentials);
+        Ok(Self {
+            samples,
+            setting,
+            jacobians: (0..samples.count).map(|sample| linearised.jacobian(sample)).collect(),
+            slope: linearised.slope().to_vec(),
+            cost_slope: linearised.cost_slope(&free.output_error),
+            rates: free.rates,
+            slowest_rate: slowest_rate(&linearised, network),
+            shape,
+        })
+    }
+
+    /// Real and imaginary part of the gradient read-out at a period.
+    fn gradient(&self, period: f64) -> Result<(Parameters<f64>, Parameters<f64>)> {
+        let network = self.setting.effective.network();
+        let omega = std::f64::consts::TAU / period;
+        let taus: Vec<f64> = network.layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
+        let (mut real, mut imaginary) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.len()]);
+        for (sample, jacobian) in self.jacobians.iter().enumerate() {
+            let places = || (0..self.shape.layers()).flat_map(|layer| self.shape.column(layer, 0, sample));
+            let right =
+                DVector::from_iterator(taus.len(), places().map(|i| Complex::new(-self.cost_slope[i], 0.0)));
+            let matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
+                Complex::new(-jacobian[(i, j)], if i == j { omega * taus[i] } else { 0.0 })
+            });
+            let solved = matrix.lu().solve(&right);
+            let response = solved.ok_or_else(|| Error::Internal("a singular response".into()))?;
+            for (place, u) in places().zip(response.iter()) {
+                real[place] = self.slope[place] * u.re;
+                imaginary[place] = self.slope[place] * u.im;
+            }
+        }
+        let silent = vec![0.0; network.output.size() * self.samples.count];
+        let read = |error_vector: &[f64]| {
+            let local = Local { error_vector, free: &self.rates, output_error: &silent };
+            let mut gradient = readout::gradient(network, &self.shape, self.samples, &local);
+            gradient.scale(1.0 / self.samples.count as f64);
+            gradient
+        };
+        Ok((read(&real), read(&imaginary)))
+    }
+}

@@ -1,0 +1,290 @@
+//! From a name or path, with overrides, to a validated experiment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::library;
+use super::spec::{Experiment, KINDS, ModelRef};
+use crate::error::{Error, Result};
+use crate::files::{self, Tensors, parse_tensors, read_tensors};
+use crate::substrate::model::ModelSpec;
+use crate::substrate::network::Network;
+
+/// A file on disk, or one that ships inside the binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// On disk.
+    Disk(PathBuf),
+    /// In the binary, by its path in the project.
+    BuiltIn(String),
+}
+
+impl Origin {
+    /// How messages name it.
+    #[must_use]
+    pub fn display(&self) -> String {
+        match self {
+            Self::Disk(path) => path.display().to_string(),
+            Self::BuiltIn(path) => format!("built-in {path}"),
+        }
+    }
+
+    /// The file that `path`, written in this one, means.
+    #[must_use]
+    pub fn beside(&self, path: &str) -> Self {
+        match self {
+            Self::Disk(file) => Self::Disk(file.parent().unwrap_or(Path::new("")).join(path)),
+            Self::BuiltIn(file) => {
+                let mut parts: Vec<&str> = file.split('/').collect();
+                parts.pop();
+                for part in path.split('/') {
+                    match part {
+                        ".." => drop(parts.pop()),
+                        "." => {}
+                        part => parts.push(part),
+                    }
+                }
+                Self::BuiltIn(parts.join("/"))
+            }
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// If there is no such file, or it cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::Disk(path) => files::read_bytes(path),
+            Self::BuiltIn(path) => library::file(path).map(<[u8]>::to_vec).ok_or_else(|| {
+                Error::input(self.display(), "", "no such file in the binary", "see `holograd list`")
+            }),
+        }
+    }
+
+    /// The arrays of a safetensors file.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn tensors(&self) -> Result<Tensors> {
+        match self {
+            Self::Disk(path) => read_tensors(path),
+            Self::BuiltIn(_) => parse_tensors(&self.display(), &self.read()?),
+        }
+    }
+}
+
+/// A validated experiment with its network.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Where it came from.
+    pub origin: Origin,
+    /// A short name: the file's, without folder and extension.
+    pub name: String,
+    /// The experiment, its model written out.
+    pub experiment: Experiment,
+    /// The model's instance.
+    pub network: Arc<Network>,
+}
+
+/// Loads an experiment by path or by the name of a shipped one, applies `--set` overrides and validates it.
+///
+/// # Errors
+/// [`Error::Input`] or [`Error::Io`], which name file, path and what is legal.
+pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
+    let origin = find(reference)?;
+    let mut value = parse_json(&origin)?;
+    for text in overrides {
+        apply_override(&mut value, text, &origin)?;
+    }
+    let file = origin.display();
+    let mut experiment = parse_experiment(value, &file)?;
+    let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
+    experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
+    let stem = match &origin {
+        Origin::Disk(path) => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
+        Origin::BuiltIn(path) => path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json").to_owned(),
+    };
+    Ok(Loaded { origin, name: stem, experiment, network: Arc::new(network) })
+}
+
+/// Validates a file of either kind; returns what it is.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(reference: &str) -> Result<String> {
+    let origin = find(reference)?;
+    let value = parse_json(&origin)?;
+    if value.get("kind").is_some() || !value.get("layers").is_some_and(Value::is_array) {
+        let loaded = load(reference, &[])?;
+        let mut experiment = loaded.experiment;
+        for path in experiment.kind_mut().files_mut() {
+            origin.beside(path).tensors()?;
+        }
+        return Ok(format!("a legal experiment of kind `{}`", experiment.kind().name()));
+    }
+    let model: ModelSpec = deserialise(value, &origin.display())?;
+    let network = Network::new(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
+    Ok(format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons()))
+}
+
+/// A path if there is such a file, else the name of a shipped experiment or model.
+fn find(reference: &str) -> Result<Origin> {
+    let path = Path::new(reference);
+    if path.exists() {
+        return Ok(Origin::Disk(path.to_owned()));
+    }
+    let name = reference.trim_end_matches(".json");
+    for candidate in [format!("experiments/{name}.json"), format!("{name}.json")] {
+        if library::file(&candidate).is_some() {
+            return Ok(Origin::BuiltIn(candidate));
+        }
+    }
+    let legal = format!("give a path, or one of {}", library::experiments().join(", "));
+    Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
+}
+
+fn parse_json(origin: &Origin) -> Result<Value> {
+    let bytes = origin.read()?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Error::input(origin.display(), "", format!("not JSON: {e}"), "see docs/configuration.md")
+    })
+}
+
+/// Reads a strict type out of JSON; errors carry the path inside the file.
+fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = e.path().to_string();
+        Error::input(file, if path == "." { String::new() } else { path }, e.into_inner().to_string(), "")
+    })
+}
+
+fn parse_experiment(mut value: Value, file: &str) -> Result<Experiment> {
+    let legal = || format!("it must be one of {}", KINDS.join(", "));
+    let Some(object) = value.as_object_mut() else {
+        return Err(Error::input(file, "", "found no object", "an experiment is a JSON object"));
+    };
+    let kind = object.remove("kind");
+    let Some(kind) = kind.as_ref().and_then(Value::as_str) else {
+        return Err(Error::input(file, "kind", "found no kind", legal()));
+    };
+    Ok(match kind {
+        "train" => Experiment::Train(deserialise(value, file)?),
+        "gradient" => Experiment::Gradient(deserialise(value, file)?),
+        "trace" => Experiment::Trace(deserialise(value, file)?),
+        "amplitude" => Experiment::Amplitude(deserialise(value, file)?),
+        "frequency" => Experiment::Frequency(deserialise(value, file)?),
+        other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
+    })
+}
+
+/// Replaces a model's path by the model, and builds its instance.
+fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
+    if let ModelRef::Path(path) = model {
+        let file = origin.beside(path);
+        let value = parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
+        let spec: ModelSpec = deserialise(value, &file.display())?;
+        let network = Network::new(&spec).map_err(|invalid| invalid.in_file(file.display()))?;
+        *model = ModelRef::Whole(Box::new(spec));
+        return Ok(network);
+    }
+    let ModelRef::Whole(spec) = model else { unreachable!("a path was replaced above") };
+    Network::new(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
+}
+
+/// Applies `a.b.c=value`. The value is JSON if it parses as such, else a string. A name that stands for a choice becomes an
+/// object when a field below it is set, and so does the path of a model.
+fn apply_override(root: &mut Value, text: &str, origin: &Origin) -> Result<()> {
+    let refuse = |found: &str, legal: &str| Error::input(format!("--set {text}"), "", found, legal);
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(refuse("found no `=`", "write --set path.to.key=value"));
+    };
+    if path.split('.').any(str::is_empty) {
+        return Err(refuse("found an empty part in the path", "write --set path.to.key=value"));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    let mut place = root;
+    for (depth, key) in path.split('.').enumerate() {
+        if let Value::String(name) = place {
+            let name = name.clone();
+            // Only the top-level `model` is a path; every other string on the way is the name of a choice.
+            *place = if depth == 1 && path.starts_with("model.") {
+                parse_json(&origin.beside(&name))?
+            } else {
+                serde_json::json!({ name: {} })
+            };
+        }
+        place = match place {
+            Value::Object(object) => {
+                object.entry(key).or_insert_with(|| Value::Object(serde_json::Map::new()))
+            }
+            Value::Array(items) => {
+                let count = items.len();
+                let index = key.parse::<usize>().ok().filter(|i| *i < count);
+                let Some(index) = index else {
+                    return Err(refuse(
+                        &format!("found `{key}` where a list of {count} stands"),
+                        "a list takes an index from 0",
+                    ));
+                };
+                &mut items[index]
+            }
+            other => {
+                return Err(refuse(
+                    &format!("found {other} above `{key}`"),
+                    "a path leads through objects and lists",
+                ));
+            }
+        };
+    }
+    *place = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn set(mut value: Value, text: &str) -> Result<Value> {
+        apply_override(&mut value, text, &Origin::BuiltIn("experiments/x.json".into()))?;
+        Ok(value)
+    }
+
+    #[test]
+    fn overrides_reach_objects_lists_choices_and_the_model() {
+        assert_eq!(set(json!({ "a": { "b": 1 } }), "a.b=2.5").unwrap(), json!({ "a": { "b": 2.5 } }));
+        assert_eq!(set(json!({ "a": [1, 2] }), "a.1=3").unwrap(), json!({ "a": [1, 3] }));
+        assert_eq!(set(json!({}), "a.b=name").unwrap(), json!({ "a": { "b": "name" } }));
+        assert_eq!(
+            set(json!({ "integrator": "rk4" }), "integrator.rk4.step=0.1").unwrap(),
+            json!({ "integrator": { "rk4": { "step": 0.1 } } })
+        );
+        let model = set(json!({ "model": "../models/toy.json" }), "model.input=7").unwrap();
+        assert_eq!(model["model"]["input"], 7);
+        assert_eq!(model["model"]["name"], "toy");
+    }
+
+    #[test]
+    fn bad_overrides_are_refused() {
+        for text in ["a", "a..b=1", "=1", "list.7=1", "number.b=1"] {
+            let error = set(json!({ "list": [1], "number": 1 }), text).unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn built_in_paths_are_relative_to_their_file() {
+        let origin = Origin::BuiltIn("experiments/paper1/fig.json".into());
+        assert_eq!(origin.beside("../../models/toy.json"), Origin::BuiltIn("models/toy.json".into()));
+        assert_eq!(
+            origin.beside("./a.safetensors"),
+            Origin::BuiltIn("experiments/paper1/a.safetensors".into())
+        );
+    }
+}

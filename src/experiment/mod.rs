@@ -1,0 +1,30 @@
+//! Experiments: from the JSON that a user writes to a run folder.
+
+mod amplitude;
+pub mod folder;
+mod frequency;
+mod gradient;
+pub mod library;
+pub mod load;
+mod problem;
+pub mod spec;
+mod trace;
+mod train;
+
+pub use folder::RunFolder;
+pub use load::{Loaded, load};
+pub use spec::{Experiment, Kind, ModelRef, Precision};
+pub use {amplitude::Amplitude, frequency::Frequency, gradient::Gradient, trace::Trace, train::Train};
+
+use std::path::PathBuf;
+
+/// What the command line adds to an experiment.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where data sets are looked for first.
+    pub data: Option<PathBuf>,
+    /// Whether a training run continues from its checkpoint.
+    pub resume: bool,
+    /// Whether to show a progress bar.
+    pub progress: bool,
+}

@@ -1,0 +1,52 @@
+//! Parameters and samples from the files of an experiment.
+
+use super::load::Loaded;
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
+use crate::substrate::network::{Network, Output};
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+
+/// Reads the parameters at `path`, relative to the experiment.
+///
+/// # Errors
+/// If the file is missing or damaged, or does not fit the network.
+pub fn parameters<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Parameters<T>> {
+    let tensors = loaded.origin.beside(path).tensors();
+    let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "parameters"))?;
+    Parameters::from_tensors(loaded.network.shapes(), &mut tensors)
+}
+
+/// Reads the samples at `path`: `x` [samples, inputs]; `y` labels [samples], or targets [samples, outputs].
+///
+/// # Errors
+/// If the file is missing or damaged, or does not fit the network.
+pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
+    let network: &Network = &loaded.network;
+    let tensors = loaded.origin.beside(path).tensors();
+    let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "batch"))?;
+    let file = tensors.file().to_owned();
+    let count = tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0);
+    let inputs = tensors.matrix::<T>("x", [count, network.inputs])?.transpose();
+    if count == 0 {
+        return Err(Error::input(file, "x", "found no samples", "at least one"));
+    }
+    let outputs = network.output.size();
+    let has_labels = tensors.get("y").is_some_and(|y| y.shape.len() == 1);
+    let samples = if has_labels {
+        Samples::labelled(&inputs, &tensors.labels("y", count, outputs)?, outputs)
+    } else {
+        let targets = tensors.matrix::<T>("y", [count, outputs])?;
+        if let Output::Readout { .. } = network.output {
+            let whole = |row: f64| (row - 1.0).abs() < 1e-3;
+            if let Some(sample) = targets.row_iter().position(|r| !whole(r.iter().map(|y| y.double()).sum()))
+            {
+                let found = format!("the targets of sample {sample} do not sum to 1");
+                return Err(Error::input(file, "y", found, "cross_entropy takes labels, or probabilities"));
+            }
+        }
+        Samples::valued(&inputs, &targets.transpose())
+    };
+    tensors.refuse_unused()?;
+    Ok(samples)
+}

@@ -1,0 +1,294 @@
+//! Runs a `trace` experiment: one sample, watched while it oscillates.
+
+use num_complex::Complex;
+use rustfft::FftPlanner;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, referee, validate_holomorphic};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result, positive};
+use crate::files::Npz;
+use crate::gradient::compare::compare;
+use crate::gradient::equilibrium::{imaginary_part, real_part};
+use crate::gradient::readout::{self, Local};
+use crate::gradient::{Adjoint, Setting, estimate_batch};
+use crate::integrators::IntegratorSpec;
+use crate::integrators::VectorField;
+use crate::lockin::{LockIn, Observer, Record, View, Window};
+use crate::simulate::Simulation;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::field::Dynamics;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, Time, Waveform};
+
+/// Watches one sample oscillate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// Which sample of the batch is shown.
+    #[serde(default)]
+    pub sample: usize,
+    /// |β|.
+    pub amplitude: f64,
+    /// Period of the drive, in τ.
+    pub period: f64,
+    /// Periods that are shown, from rest.
+    pub periods: u64,
+    /// How the trajectory is integrated.
+    #[serde(default = "referee")]
+    pub integrator: IntegratorSpec,
+}
+
+impl Kind for Trace {
+    fn name(&self) -> &'static str {
+        "trace"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        positive("period", self.period)?;
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        self.integrator.clock("period", self.period)?;
+        if !(2..=10_000).contains(&self.periods) {
+            let legal = "2 to 10000: the first is transient";
+            return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
+        }
+        validate_holomorphic(network)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+/// Records every tick of one sample.
+struct Recorder {
+    potentials: Vec<Vec<Complex<f64>>>,
+    rates: Vec<Vec<f64>>,
+    output_error: Vec<Vec<f64>>,
+}
+
+impl Observer<f64> for Recorder {
+    fn wants(&self, _tick: u64) -> bool {
+        true
+    }
+
+    fn observe(&mut self, _tick: u64, view: &View<'_, f64>) {
+        self.potentials.push(planar(view.shape, view.state));
+        self.rates.push(view.rates.to_vec());
+        self.output_error.push(view.output_error.to_vec());
+    }
+}
+
+/// The neurons of one sample as complex numbers.
+fn planar(shape: &StateShape, state: &[f64]) -> Vec<Complex<f64>> {
+    let neuron = |layer: usize| {
+        let (re, im) = (shape.column(layer, 0, 0), shape.column(layer, 1, 0));
+        re.zip(im).map(|(i, j)| Complex::new(state[i], state[j])).collect::<Vec<_>>()
+    };
+    (0..shape.layers()).flat_map(neuron).collect()
+}
+
+fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
+    let network = &loaded.network;
+    let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
+    let all = problem::samples::<f64>(loaded, &spec.batch)?;
+    if spec.sample >= all.count {
+        let found = format!("found {} in a batch of {}", spec.sample, all.count);
+        return Err(Error::input(loaded.origin.display(), "sample", found, "samples are counted from 0"));
+    }
+    folder.write_experiment(loaded)?;
+    let (inputs, outputs) = (network.inputs, network.output.size());
+    let samples = Samples {
+        inputs: all.inputs[spec.sample * inputs..(spec.sample + 1) * inputs].to_vec(),
+        targets: all.targets[spec.sample * outputs..(spec.sample + 1) * outputs].to_vec(),
+        count: 1,
+        first: 0,
+    };
+    let effective = Effective::new(network, Form::Potential, &parameters);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
+
+    let clock = spec.integrator.clock("period", spec.period).expect("validated");
+    let (ticks, total) = (clock.ticks, spec.periods * clock.ticks);
+    let teaching =
+        Teaching { waveform: Waveform::Circular { ticks }, amplitude: spec.amplitude, onset: ticks };
+    let mut field = Dynamics::new(&effective, &samples, 2);
+    field.teach(teaching);
+    let len = field.shape().len();
+    let integrator = spec.integrator.build(clock.step, field.leak(), len);
+    let mut simulation = Simulation::new(field, integrator, clock.step, vec![0.0; len]);
+    let mut recorder = Recorder { potentials: Vec::new(), rates: Vec::new(), output_error: Vec::new() };
+    simulation.run(total, &mut [&mut recorder])?;
+
+    let running: Vec<Running> = (ticks..=total)
+        .map(|end| recorder.running(end, ticks, spec.amplitude, &samples, &effective, &truth.gradient))
+        .collect();
+    let last = running.last().ok_or_else(|| Error::Internal("an empty trace".into()))?;
+    write(spec, loaded, folder, &recorder, &running, (teaching, clock.step))?;
+    let spectrum = spectrum(&recorder.potentials[(total - ticks) as usize..]);
+    let size = |k: usize| spectrum.iter().map(|c| c[k].norm()).fold(0.0, f64::max);
+    let negative = (count_half(ticks)..ticks as usize).map(size).fold(0.0, f64::max);
+    folder.write_json(
+        "summary.json",
+        &json!({
+            "relative_error": last.relative_error,
+            "cosine": last.cosine,
+            "largest_positive_harmonic": size(1),
+            "largest_negative_harmonic": negative,
+            "slowest_rate": truth.diagnostics.slowest_rate,
+            "wall_seconds": folder.seconds(),
+        }),
+    )?;
+    Ok(vec![
+        format!(
+            "after {} periods: cosine {:.6}, relative error {:.2e}",
+            spec.periods, last.cosine, last.relative_error
+        ),
+        format!("spectrum: |c1| = {:.2e}, largest negative harmonic {negative:.1e}", size(1)),
+    ])
+}
+
+/// First index of the negative half of a spectrum.
+fn count_half(ticks: u64) -> usize {
+    ticks as usize / 2 + 1
+}
+
+/// The gradient estimate of the period that ends at a tick.
+struct Running {
+    cosine: f64,
+    relative_error: f64,
+}
+
+impl Recorder {
+    fn running(
+        &self,
+        end: u64,
+        ticks: u64,
+        amplitude: f64,
+        samples: &Samples<f64>,
+        effective: &Effective<f64>,
+        truth: &Parameters<f64>,
+    ) -> Running {
+        let network = effective.network();
+        let shape = StateShape::new(network, 1, 2);
+        let real = shape.with_rails(1);
+        let start = end - ticks;
+        let weights = Window::Boxcar.weights(ticks as usize, 1.0);
+        let record = Record { start, stride: 1, samples_per_period: ticks, weights };
+        let mut lockin = LockIn::new(record, &[0, 1], network, &shape);
+        for tick in start..end {
+            let (rates, output_error) = (&self.rates[tick as usize], &self.output_error[tick as usize]);
+            lockin.observe(tick, &View { shape: &shape, state: rates, rates, output_error });
+        }
+        let rest = lockin.coefficient(0).expect("harmonic 0 was asked for");
+        let first = lockin.coefficient(1).expect("harmonic 1 was asked for");
+        // The record's phase is counted from its start, the teaching signal's from tick 0.
+        let turn = Complex::cis(-std::f64::consts::TAU * (start % ticks) as f64 / ticks as f64) / amplitude;
+        let (re, im) = (real_part(&real, &first.rates), imaginary_part(&real, &first.rates));
+        let error_vector: Vec<f64> =
+            re.iter().zip(&im).map(|(re, im)| (Complex::new(*re, *im) * turn).re).collect();
+        let outputs = network.output.size();
+        let local = Local {
+            error_vector: &error_vector,
+            free: &real_part(&real, &rest.rates),
+            output_error: &rest.output_error[..outputs],
+        };
+        let agreement = compare(&readout::gradient(network, &real, samples, &local), truth).synapses;
+        Running {
+            cosine: agreement.cosine.unwrap_or(0.0),
+            relative_error: agreement.relative_error.unwrap_or(f64::NAN),
+        }
+    }
+}
+
+/// Spectrum of each neuron over one period, [neuron][bin], bins 0, 1, … then the negative frequencies.
+fn spectrum(period: &[Vec<Complex<f64>>]) -> Vec<Vec<Complex<f64>>> {
+    let fft = FftPlanner::new().plan_fft_forward(period.len());
+    (0..period[0].len())
+        .map(|neuron| {
+            let mut bins: Vec<Complex<f64>> =
+                period.iter().map(|row| row[neuron] / period.len() as f64).collect();
+            fft.process(&mut bins);
+            bins
+        })
+        .collect()
+}
+
+fn write(
+    spec: &Trace,
+    loaded: &Loaded,
+    folder: &RunFolder,
+    recorder: &Recorder,
+    running: &[Running],
+    (teaching, step): (Teaching, f64),
+) -> Result<()> {
+    let total = recorder.potentials.len();
+    let neurons = recorder.potentials[0].len();
+    let ticks = teaching.ticks_per_period() as usize;
+    let mut traces = Npz::new();
+    let time: Vec<f64> = (0..total).map(|tick| tick as f64 * step).collect();
+    traces.insert("time", &[total], &time, "tau", &["tick"]);
+    let beta: Vec<Complex<f64>> = (0..total as u64).map(|tick| teaching.beta(Time::at(tick))).collect();
+    let parts = |values: &mut dyn Iterator<Item = Complex<f64>>| -> (Vec<f64>, Vec<f64>) {
+        values.map(|z| (z.re, z.im)).unzip()
+    };
+    let (re, im) = parts(&mut beta.iter().copied());
+    traces.insert("beta_re", &[total], &re, "1", &["tick"]);
+    traces.insert("beta_im", &[total], &im, "1", &["tick"]);
+    let (re, im) = parts(&mut recorder.potentials.iter().flatten().copied());
+    traces.insert("potential_re", &[total, neurons], &re, "1", &["tick", "neuron"]);
+    traces.insert("potential_im", &[total, neurons], &im, "1", &["tick", "neuron"]);
+    let spectrum = spectrum(&recorder.potentials[total - ticks..]);
+    let (re, im) = parts(&mut spectrum.iter().flatten().copied());
+    traces.insert(
+        "spectrum_re",
+        &[neurons, ticks],
+        &re,
+        "1",
+        &["neuron", "harmonic, the negative ones last"],
+    );
+    traces.insert(
+        "spectrum_im",
+        &[neurons, ticks],
+        &im,
+        "1",
+        &["neuron", "harmonic, the negative ones last"],
+    );
+    let end: Vec<f64> = (ticks..=total).map(|tick| tick as f64 * step).collect();
+    let cosine: Vec<f64> = running.iter().map(|r| r.cosine).collect();
+    let error: Vec<f64> = running.iter().map(|r| r.relative_error).collect();
+    traces.insert("running_time", &[end.len()], &end, "tau", &["end of the record"]);
+    traces.insert("running_cosine", &[end.len()], &cosine, "1", &["end of the record"]);
+    traces.insert("running_relative_error", &[end.len()], &error, "1", &["end of the record"]);
+    traces.write(folder.path().join("trace.npz"))?;
+    let names = |layer: &crate::substrate::network::Layer| {
+        (0..layer.size).map(|i| format!("{}[{i}]", layer.name)).collect::<Vec<_>>()
+    };
+    let neurons: Vec<String> = loaded.network.layers.iter().flat_map(names).collect();
+    folder.write_json("neurons.json", &json!({ "neurons": neurons, "period": spec.period }))
+}

@@ -1,0 +1,267 @@
+//! Runs a `train` experiment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::{Loaded, Origin};
+use super::spec::{Kind, ModelRef, Precision, single};
+use super::{Options, problem};
+use crate::data::{DataSpec, Lookup, Split};
+use crate::error::{Error, Invalid, Result};
+use crate::files::{self, Tensors};
+use crate::gradient::EstimatorSpec;
+use crate::gradient::equilibrium::Settle;
+use crate::imperfections::Imperfections;
+use crate::learning::{Optimiser, OptimiserSpec, Plan, Schedule, Score, Trainer, checkpoint};
+use crate::records::{Epoch, read_metrics};
+use crate::scalar::Scalar;
+use crate::substrate::effective::Form;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+
+/// Trains a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network.
+    pub model: ModelRef,
+    /// Initial parameters from a file instead of the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Precision of the simulation.
+    #[serde(default = "single")]
+    pub precision: Precision,
+    /// Seed of initial weights, split, batch order and noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is learnt.
+    #[serde(default)]
+    pub data: DataSpec,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// How gradients are obtained.
+    pub estimator: EstimatorSpec,
+    /// What is imperfect.
+    #[serde(default)]
+    pub imperfections: Imperfections,
+    /// How gradients become updates.
+    pub optimiser: OptimiserSpec,
+    /// How the learning rate goes with time.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
+    #[serde(default)]
+    pub learning_rates: BTreeMap<String, f64>,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Samples of an update.
+    pub batch_size: usize,
+    /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
+    #[serde(default)]
+    pub carry_state: bool,
+    /// How the equilibria of inference are waited for.
+    #[serde(default = "inference")]
+    pub inference: Settle,
+    /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
+    #[serde(default = "compared")]
+    pub compare: usize,
+}
+
+fn inference() -> Settle {
+    Settle { step: 0.5, tolerance: Some(1e-3), max_time: 200.0 }
+}
+
+fn compared() -> usize {
+    20
+}
+
+impl Kind for Train {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        self.parameters.iter_mut().collect()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        self.data.check().map_err(|e| e.under("data"))?;
+        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        let imperfections = Some(&self.imperfections);
+        self.estimator.validate(network, self.form, imperfections).map_err(|e| e.under("estimator"))?;
+        self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
+        self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        self.inference.validate().map_err(|e| e.under("inference"))?;
+        if self.epochs == 0 || self.epochs > 1_000_000 {
+            return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
+        }
+        if self.batch_size == 0 || self.batch_size > 1_000_000 {
+            return Err(Invalid::new(
+                "batch_size",
+                format!("found {}", self.batch_size),
+                "1 to 1000000 samples",
+            ));
+        }
+        Ok(())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+        match self.precision {
+            Precision::F32 => run::<f32>(self, loaded, folder, options),
+            Precision::F64 => run::<f64>(self, loaded, folder, options),
+        }
+    }
+}
+
+fn run<T: Scalar>(
+    spec: &Train,
+    loaded: &Loaded,
+    folder: &RunFolder,
+    options: &Options,
+) -> Result<Vec<String>> {
+    let file = loaded.origin.display();
+    let data = data(spec, loaded, options)?;
+    let network = &loaded.network;
+    let parameters = match &spec.parameters {
+        Some(path) => problem::parameters::<T>(loaded, path)?,
+        None => Parameters::initial(network.shapes(), spec.seed),
+    };
+    let optimiser = Optimiser::new(spec.optimiser, &spec.learning_rates, network)
+        .map_err(|invalid| invalid.under("learning_rates").in_file(&file))?;
+    let plan = Plan {
+        seed: spec.seed,
+        estimator: spec.estimator,
+        imperfections: spec.imperfections,
+        form: spec.form,
+        batch_size: spec.batch_size,
+        epochs: spec.epochs,
+        schedule: spec.schedule,
+        carry_state: spec.carry_state,
+        inference: spec.inference,
+        compare: spec.compare,
+    };
+    let mut trainer = Trainer::new(plan, network, parameters, optimiser);
+    if options.resume {
+        checkpoint::load(&mut trainer, folder.path())?;
+        folder.keep_metrics(trainer.epoch as usize)?;
+    } else {
+        folder.write_experiment(loaded)?;
+        checkpoint::save(&trainer, folder.path())?;
+    }
+    let bar = progress_bar(options.progress, spec.epochs, trainer.epoch);
+    let mut last: Option<Epoch> = None;
+    while trainer.epoch < spec.epochs {
+        let current = trainer.epoch + 1;
+        let epoch = trainer.epoch(&data.train, &data.test, |done, batches, score| {
+            bar.set_position((current - 1) * 1000 + (done * 1000 / batches) as u64);
+            bar.set_message(message(current, spec.epochs, score, last.as_ref()));
+        })?;
+        // The line first: a checkpoint must never be ahead of its metrics.
+        folder.append_metrics(&epoch)?;
+        checkpoint::save(&trainer, folder.path())?;
+        last = Some(epoch);
+    }
+    bar.finish_and_clear();
+    finish(spec, folder, &trainer, &data)
+}
+
+fn data(spec: &Train, loaded: &Loaded, options: &Options) -> Result<Split> {
+    let file = loaded.origin.display();
+    let beside = match &loaded.origin {
+        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
+        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
+    };
+    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
+    let data = spec.data.load(spec.seed, &lookup)?;
+    let network = &loaded.network;
+    let (features, classes) = (data.train.features(), data.train.classes);
+    if features != network.inputs || classes != network.output.size() {
+        return Err(Error::input(
+            file,
+            "data",
+            format!("found samples of {features} inputs and {classes} classes"),
+            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
+        ));
+    }
+    Ok(data)
+}
+
+fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
+    if !visible {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(epochs * 1000).with_position(done * 1000);
+    let template = "{bar:24} {percent:>3}%  {msg}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn message(epoch: u64, epochs: u64, score: Score, last: Option<&Epoch>) -> String {
+    let test = last.map_or(String::new(), |e| format!(", test {:.2}%", 100.0 * e.test_accuracy));
+    format!("epoch {epoch}/{epochs}  loss {:.4}, train {:.2}%{test}", score.loss, 100.0 * score.accuracy)
+}
+
+fn finish<T: Scalar>(
+    spec: &Train,
+    folder: &RunFolder,
+    trainer: &Trainer<T>,
+    data: &Split,
+) -> Result<Vec<String>> {
+    let mut tensors = Tensors::new();
+    trainer.parameters.insert_into(&mut tensors, "");
+    files::write_tensors(folder.path().join("parameters.safetensors"), &tensors)?;
+    let (train, test) = (trainer.score(&data.train)?, trainer.score(&data.test)?);
+    let lines: Vec<Epoch> = read_metrics(folder.path())?;
+    let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
+    let learning: f64 = lines.iter().map(|e| e.seconds).sum();
+    folder.write_json(
+        "summary.json",
+        &json!({
+            "test_accuracy": test.accuracy,
+            "train_accuracy": train.accuracy,
+            "test_loss": test.loss,
+            "train_loss": train.loss,
+            "epochs": trainer.epoch,
+            "updates": trainer.optimiser.updates,
+            "wall_seconds": folder.seconds(),
+            "training_seconds": learning,
+            "rhs_evaluations": trainer.rhs_evaluations,
+            "cosine": last.cosine,
+            "slowest_rate": last.slowest_rate,
+            "estimator": spec.estimator.name(),
+            "seed": spec.seed,
+        }),
+    )?;
+    let mut told = vec![format!(
+        "test accuracy {:.2}%, train accuracy {:.2}% after {} epochs in {:.1} s",
+        100.0 * test.accuracy,
+        100.0 * train.accuracy,
+        trainer.epoch,
+        learning
+    )];
+    if let (Some(cosine), Some(rate), Some(drive)) = (last.cosine, last.slowest_rate, last.drive_rate) {
+        told.push(format!(
+            "cosine to the adjoint gradient {cosine:.4}; slowest relaxation rate {rate:.3}/tau, drive {drive:.3}/tau"
+        ));
+    }
+    Ok(told)
+}

@@ -1,0 +1,103 @@
+//! Figures of a `trace` run: drive, orbits, spectrum, and the running lock-in estimate.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::files::{self, read_npz};
+use crate::report::{Figure, Mark, Panel, Series};
+
+/// What the figure needs of `neurons.json`.
+#[derive(Deserialize)]
+struct Neurons {
+    neurons: Vec<String>,
+    period: f64,
+}
+
+/// Neurons shown as time traces.
+const SHOWN: usize = 4;
+
+/// Draws `trace` from `trace.npz`.
+///
+/// # Errors
+/// If the trace is missing or damaged, or the figure cannot be written.
+pub fn draw(folder: &Path) -> Result<()> {
+    let path = folder.join("neurons.json");
+    let Neurons { neurons, period } = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+        Error::input(path.display().to_string(), "", e.to_string(), "a trace written by holograd")
+    })?;
+    let file = folder.join("trace.npz");
+    let arrays = read_npz(&file)?;
+    let array = |name: &str| -> Result<&Vec<f64>> {
+        arrays.get(name).map(|(_, values)| values).ok_or_else(|| {
+            Error::input(
+                file.display().to_string(),
+                name,
+                "found no such array",
+                "a trace written by holograd",
+            )
+        })
+    };
+    let (time, running) = (array("time")?, array("running_time")?);
+    let (re, im) = (array("potential_re")?, array("potential_im")?);
+    let (spectrum_re, spectrum_im) = (array("spectrum_re")?, array("spectrum_im")?);
+    let n = neurons.len();
+    let ticks = spectrum_re.len() / n;
+    if re.len() != time.len() * n
+        || im.len() != re.len()
+        || spectrum_im.len() != ticks * n
+        || ticks > time.len()
+    {
+        let legal = "a trace written by holograd";
+        return Err(Error::input(file.display().to_string(), "", "arrays that do not fit together", legal));
+    }
+    let zip =
+        |x: &[f64], y: &[f64]| -> Vec<(f64, f64)> { x.iter().copied().zip(y.iter().copied()).collect() };
+    let neuron =
+        |values: &[f64], k: usize| -> Vec<f64> { values.iter().skip(k).step_by(n).copied().collect() };
+
+    let drive = Panel::new("time (τ)", "teaching signal β")
+        .line("Re β", zip(time, array("beta_re")?))
+        .series(Series::new("Im β", Mark::Dashed, zip(time, array("beta_im")?)).colour(1));
+    let (mut real, mut imaginary) = (Panel::new("time (τ)", "Re u"), Panel::new("time (τ)", "Im u"));
+    // The teaching acts on the last layer: its neurons move most.
+    for (k, name) in neurons.iter().enumerate().skip(n.saturating_sub(SHOWN)) {
+        real = real.line(name.as_str(), zip(time, &neuron(re, k)));
+        imaginary = imaginary.line(name.as_str(), zip(time, &neuron(im, k)));
+    }
+    let mut orbits = Panel::new("Re (u − u*)", "Im (u − u*)").equal_aspect();
+    let mut bins = Panel::new("harmonic k", "|cₖ| of the potentials").log_y();
+    let steady = time.len() - ticks..time.len();
+    for (k, name) in neurons.iter().enumerate() {
+        let (x, y) = (&neuron(re, k)[steady.clone()], &neuron(im, k)[steady.clone()]);
+        let (cx, cy) = (x.iter().sum::<f64>() / ticks as f64, y.iter().sum::<f64>() / ticks as f64);
+        let mut orbit: Vec<(f64, f64)> = x.iter().zip(y).map(|(x, y)| (x - cx, y - cy)).collect();
+        orbit.extend(orbit.first().copied());
+        orbits = orbits.series(
+            Series::new(if k + SHOWN < n { "" } else { name }, Mark::Line, orbit)
+                .colour((k + 6 - n % 6 + SHOWN) % 6),
+        );
+    }
+    let size = |bin: usize| {
+        let one = |k: usize| spectrum_re[k * ticks + bin].hypot(spectrum_im[k * ticks + bin]);
+        (0..n).map(one).fold(1e-18, f64::max)
+    };
+    let harmonic = |bin: usize| if 2 * bin > ticks { bin as f64 - ticks as f64 } else { bin as f64 };
+    let shown = |k: f64| k.abs() <= 12.0;
+    let stems = (0..ticks).filter(|&b| shown(harmonic(b))).map(|b| (harmonic(b), size(b))).collect();
+    bins = bins.stems("largest over neurons", stems);
+    let error = Panel::new(format!("end of the record (τ); T = {period} τ"), "relative gradient error")
+        .log_y()
+        .line("running lock-in", zip(running, array("running_relative_error")?));
+    Figure::new()
+        .columns(3)
+        .panel(drive)
+        .panel(real)
+        .panel(imaginary)
+        .panel(orbits)
+        .panel(bins)
+        .panel(error)
+        .write(folder, "trace")?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Figures of a `train` run: accuracy and loss, and how good its gradients were.
+
+use std::path::Path;
+
+use super::points;
+use crate::error::Result;
+use crate::records::{Epoch, read_metrics};
+use crate::report::{Figure, Mark, Panel, Series};
+
+/// Draws `training` and `alignment` from the metrics of a run.
+///
+/// # Errors
+/// If the metrics are missing or damaged, or a figure cannot be written.
+pub fn draw(folder: &Path) -> Result<()> {
+    let epochs: Vec<Epoch> = read_metrics(folder)?;
+    let against =
+        |value: &dyn Fn(&Epoch) -> Option<f64>| points(&epochs, |e| Some(e.epoch as f64), |e| value(e));
+    let accuracy = Panel::new("epoch", "accuracy (%)")
+        .line("training", against(&|e| Some(100.0 * e.train_accuracy)))
+        .line("test", against(&|e| Some(100.0 * e.test_accuracy)));
+    let loss = Panel::new("epoch", "cross-entropy (nats)")
+        .log_y()
+        .line("training", against(&|e| Some(e.train_loss)))
+        .line("test", against(&|e| Some(e.test_loss)));
+    Figure::new().panel(accuracy).panel(loss).write(folder, "training")?;
+    if epochs.iter().all(|e| e.cosine.is_none()) {
+        return Ok(());
+    }
+    let cosine = Panel::new("epoch", "cosine to the adjoint gradient")
+        .line("all parameters", against(&|e| e.cosine))
+        .line("between layers", against(&|e| e.synapse_cosine));
+    let drive = Series::new("drive ωτ", Mark::Dashed, against(&|e| e.drive_rate)).in_black();
+    let rates = Panel::new("epoch", "rate (1/τ)")
+        .line("slowest relaxation", against(&|e| e.slowest_rate))
+        .series(drive);
+    Figure::new().panel(cosine).panel(rates).write(folder, "alignment")?;
+    Ok(())
+}

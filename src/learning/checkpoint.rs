@@ -1,0 +1,69 @@
+//! Checkpoints: everything that a training run needs to continue to the same bits.
+
+use std::path::Path;
+
+use super::Trainer;
+use crate::error::{Error, Result};
+use crate::files::{Tensors, read_tensors, write_tensors};
+use crate::scalar::Scalar;
+use crate::substrate::parameters::Parameters;
+
+/// The file of a checkpoint inside a run folder.
+pub const FILE: &str = "checkpoint.safetensors";
+
+/// Writes the trainer's state, atomically.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path) -> Result<()> {
+    let mut tensors = Tensors::new();
+    trainer.parameters.insert_into(&mut tensors, "parameter/");
+    trainer.optimiser.first.insert_into(&mut tensors, "first/");
+    trainer.optimiser.second.insert_into(&mut tensors, "second/");
+    for (index, state) in trainer.states.iter().enumerate() {
+        tensors.insert_reals(format!("state/{index}"), &[state.len()], state);
+    }
+    let counters = [
+        ("epoch", trainer.epoch),
+        ("updates", trainer.optimiser.updates),
+        ("rhs_evaluations", trainer.rhs_evaluations),
+        ("states", trainer.states.len() as u64),
+    ];
+    for (name, value) in counters {
+        tensors.metadata.insert(name.into(), value.to_string());
+    }
+    write_tensors(folder.join(FILE), &tensors)
+}
+
+/// Puts a saved state into a trainer of the same experiment.
+///
+/// # Errors
+/// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
+pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
+    let path = folder.join(FILE);
+    let mut tensors = read_tensors(&path)?;
+    let counter = |tensors: &Tensors, name: &str| -> Result<u64> {
+        let text = tensors.metadata.get(name).map(String::as_str).unwrap_or_default();
+        text.parse().map_err(|_| {
+            let found = format!("found {text:?} for `{name}`");
+            Error::input(path.display().to_string(), "metadata", found, "a checkpoint written by holograd")
+        })
+    };
+    let shapes = trainer.parameters.shapes().clone();
+    trainer.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
+    trainer.optimiser.first = Parameters::read(&shapes, &mut tensors, "first/")?;
+    trainer.optimiser.second = Parameters::read(&shapes, &mut tensors, "second/")?;
+    let states = counter(&tensors, "states")?;
+    trainer.states = (0..states)
+        .map(|index| {
+            let name = format!("state/{index}");
+            let length = tensors.get(&name).map_or(0, |array| array.shape.iter().product());
+            tensors.reals(&name, &[length])
+        })
+        .collect::<Result<_>>()?;
+    tensors.refuse_unused()?;
+    trainer.epoch = counter(&tensors, "epoch")?;
+    trainer.optimiser.updates = counter(&tensors, "updates")?;
+    trainer.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
+    Ok(())
+}

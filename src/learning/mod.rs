@@ -1,0 +1,8 @@
+//! Learning: optimisers, schedules, the trainer and its checkpoints.
+
+pub mod checkpoint;
+pub mod optimiser;
+pub mod trainer;
+
+pub use optimiser::{Optimiser, OptimiserSpec, Schedule};
+pub use trainer::{Plan, Score, Trainer};

@@ -1,0 +1,283 @@
+//! Optimisers and learning-rate schedules.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Invalid, non_negative, positive};
+use crate::scalar::Scalar;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+
+/// How a gradient becomes a weight update.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum OptimiserSpec {
+    /// v ← μ v + g + λ w, w ← w − η v.
+    Sgd {
+        /// η.
+        learning_rate: f64,
+        /// μ.
+        #[serde(default)]
+        momentum: f64,
+        /// λ.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+    AdamW {
+        /// η.
+        learning_rate: f64,
+        /// Decay of the mean gradient.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the mean square.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// Added to the root mean square.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Decay of the weights, per unit of η.
+        #[serde(default = "decay")]
+        weight_decay: f64,
+    },
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn decay() -> f64 {
+    1e-4
+}
+
+/// How the learning rate goes with the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It falls along half a cosine to a fraction of its start.
+    Cosine {
+        /// The fraction that is left at the end.
+        #[serde(default)]
+        final_fraction: f64,
+    },
+}
+
+impl Schedule {
+    /// Factor on the learning rate after `update` of `updates` in all.
+    #[must_use]
+    pub fn factor(self, update: u64, updates: u64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine { final_fraction } => {
+                let part = update as f64 / updates.max(1) as f64;
+                final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
+            }
+        }
+    }
+
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// The finding, with its path.
+    pub fn validate(self) -> Result<(), Invalid> {
+        match self {
+            Self::Cosine { final_fraction } if !(0.0..=1.0).contains(&final_fraction) => Err(Invalid::new(
+                "cosine.final_fraction",
+                format!("found {final_fraction}"),
+                "between 0 and 1",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl OptimiserSpec {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn validate(self) -> Result<(), Invalid> {
+        let fraction = |path: &str, x: f64| {
+            if (0.0..1.0).contains(&x) {
+                Ok(())
+            } else {
+                Err(Invalid::new(path, format!("found {x}"), "at least 0 and below 1"))
+            }
+        };
+        match self {
+            Self::Sgd { learning_rate, momentum, weight_decay } => {
+                non_negative("sgd.learning_rate", learning_rate)?;
+                fraction("sgd.momentum", momentum)?;
+                non_negative("sgd.weight_decay", weight_decay)
+            }
+            Self::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } => {
+                non_negative("adam_w.learning_rate", learning_rate)?;
+                fraction("adam_w.beta1", beta1)?;
+                fraction("adam_w.beta2", beta2)?;
+                positive("adam_w.epsilon", epsilon)?;
+                non_negative("adam_w.weight_decay", weight_decay)
+            }
+        }
+    }
+
+    /// η.
+    #[must_use]
+    pub fn learning_rate(self) -> f64 {
+        match self {
+            Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => learning_rate,
+        }
+    }
+}
+
+/// An optimiser with its memory.
+#[derive(Debug, Clone)]
+pub struct Optimiser<T: Scalar> {
+    spec: OptimiserSpec,
+    /// Factor on the learning rate of each parameter.
+    factors: Vec<f64>,
+    /// Velocity, or mean gradient.
+    pub first: Parameters<T>,
+    /// Mean square gradient of AdamW; stays zero for SGD.
+    pub second: Parameters<T>,
+    /// Updates so far.
+    pub updates: u64,
+}
+
+impl<T: Scalar> Optimiser<T> {
+    /// A fresh optimiser. `factors` scales the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
+    ///
+    /// # Errors
+    /// A name that the network does not have, or a factor that is not a number ≥ 0; paths below `learning_rates`.
+    pub fn new(
+        spec: OptimiserSpec,
+        factors: &BTreeMap<String, f64>,
+        network: &Network,
+    ) -> Result<Self, Invalid> {
+        let stem = |name: &str| name.split_once('.').map_or(name, |(stem, _)| stem).to_owned();
+        let stems: Vec<String> = network.shapes().iter().map(|s| stem(&s.name)).collect();
+        for (name, factor) in factors {
+            non_negative(name, *factor)?;
+            if !stems.contains(name) {
+                let mut legal = stems.clone();
+                legal.dedup();
+                let legal = format!("it must be one of {}", legal.join(", "));
+                return Err(Invalid::new(name, "found a name that the network does not have", legal));
+            }
+        }
+        let factors = stems.iter().map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        let zeros = Parameters::zeros(network.shapes());
+        Ok(Self { spec, factors, first: zeros.clone(), second: zeros, updates: 0 })
+    }
+
+    /// The learning rate before schedule and factors.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        self.spec.learning_rate()
+    }
+
+    /// Moves the parameters against the gradient; `schedule` scales the learning rate.
+    pub fn step(&mut self, parameters: &mut Parameters<T>, gradient: &Parameters<T>, schedule: f64) {
+        self.updates += 1;
+        let rate = self.spec.learning_rate() * schedule;
+        for (index, factor) in self.factors.iter().enumerate() {
+            let rate = rate * factor;
+            let weights = parameters.at_mut(index).as_mut_slice();
+            let gradient = gradient.at(index).as_slice();
+            let first = self.first.at_mut(index).as_mut_slice();
+            match self.spec {
+                OptimiserSpec::Sgd { momentum, weight_decay, .. } => {
+                    let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay));
+                    for ((w, v), g) in weights.iter_mut().zip(first).zip(gradient) {
+                        *v = momentum * *v + *g + decay * *w;
+                        *w -= rate * *v;
+                    }
+                }
+                OptimiserSpec::AdamW { beta1, beta2, epsilon, weight_decay, .. } => {
+                    let count = self.updates as f64;
+                    // Both bias corrections, folded into the rate and the epsilon-free root.
+                    let first_scale = T::of(1.0 / (1.0 - beta1.powf(count)));
+                    let second_scale = T::of(1.0 / (1.0 - beta2.powf(count)));
+                    let (b1, b2, epsilon) = (T::of(beta1), T::of(beta2), T::of(epsilon));
+                    let (rate, decay) = (T::of(rate), T::of(rate * weight_decay));
+                    let second = self.second.at_mut(index).as_mut_slice();
+                    for (((w, m), s), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
+                        *m = b1 * *m + (T::one() - b1) * *g;
+                        *s = b2 * *s + (T::one() - b2) * *g * *g;
+                        *w -= decay * *w + rate * (*m * first_scale) / ((*s * second_scale).sqrt() + epsilon);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn network() -> Network {
+        let model = json!({ "name": "one", "input": 1, "layers": [{ "name": "h", "size": 1 }],
+            "activation": "tanh", "connections": [{ "from": "input", "to": "h" }], "cost": "squared_error" });
+        Network::new(&serde_json::from_value(model).unwrap()).unwrap()
+    }
+
+    /// Runs an optimiser on C = ½ (w − 3)², w₀ = 0, and returns w after each update.
+    fn descend(spec: serde_json::Value, updates: usize) -> Vec<f64> {
+        let network = network();
+        let spec: OptimiserSpec = serde_json::from_value(spec).unwrap();
+        spec.validate().unwrap();
+        let mut optimiser = Optimiser::<f64>::new(spec, &BTreeMap::new(), &network).unwrap();
+        let mut parameters = Parameters::zeros(network.shapes());
+        (0..updates)
+            .map(|_| {
+                let mut gradient = Parameters::zeros(network.shapes());
+                gradient.at_mut(0)[0] = parameters.at(0)[0] - 3.0;
+                optimiser.step(&mut parameters, &gradient, 1.0);
+                parameters.at(0)[0]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn momentum_follows_its_recurrence() {
+        // w₁ = 0.3, v₂ = 0.5·(−3) − 2.7 = −4.2, w₂ = 0.72
+        let w = descend(json!({ "sgd": { "learning_rate": 0.1, "momentum": 0.5 } }), 2);
+        assert!((w[0] - 0.3).abs() < 1e-15 && (w[1] - 0.72).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_first_adam_step_has_the_size_of_the_learning_rate() {
+        let w = descend(json!({ "adam_w": { "learning_rate": 0.01, "weight_decay": 0.0 } }), 2000);
+        assert!((w[0] - 0.01).abs() < 1e-9);
+        assert!((w[1999] - 3.0).abs() < 1e-2);
+    }
+
+    #[test]
+    fn a_cosine_schedule_ends_at_its_fraction() {
+        let schedule = Schedule::Cosine { final_fraction: 0.1 };
+        assert!((schedule.factor(0, 100) - 1.0).abs() < 1e-15);
+        assert!((schedule.factor(50, 100) - 0.55).abs() < 1e-12);
+        assert!((schedule.factor(100, 100) - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn learning_rates_are_refused_for_unknown_connections() {
+        let spec = OptimiserSpec::Sgd { learning_rate: 0.1, momentum: 0.0, weight_decay: 0.0 };
+        let factors = BTreeMap::from([("h-h2".to_owned(), 1.0)]);
+        let invalid = Optimiser::<f32>::new(spec, &factors, &network()).unwrap_err();
+        assert_eq!(invalid.path, "h-h2");
+        assert!(invalid.legal.contains("input-h"), "{}", invalid.legal);
+    }
+}

@@ -1,0 +1,253 @@
+//! The trainer: estimate, update, reprogram; one epoch after the other.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::optimiser::{Optimiser, Schedule};
+use crate::data::{Dataset, batches};
+use crate::error::{Error, Result};
+use crate::gradient::compare::{Comparison, compare};
+use crate::gradient::equilibrium::{self, Settle};
+use crate::gradient::{Adjoint, CHUNK, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
+use crate::imperfections::Imperfections;
+use crate::records::Epoch;
+use crate::scalar::Scalar;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::network::{Network, Output};
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+
+/// What a training run holds fixed.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Seed of the batch order and of the noise.
+    pub seed: u64,
+    /// How gradients are obtained.
+    pub estimator: EstimatorSpec,
+    /// Noise and the like.
+    pub imperfections: Imperfections,
+    /// Which variable the neurons integrate.
+    pub form: Form,
+    /// Samples of an update.
+    pub batch_size: usize,
+    /// Epochs in all.
+    pub epochs: u64,
+    /// Learning-rate schedule.
+    pub schedule: Schedule,
+    /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
+    pub carry_state: bool,
+    /// How the equilibria of inference are waited for.
+    pub inference: Settle,
+    /// Samples on which each epoch compares the estimate with the adjoint; 0 for none.
+    pub compare: usize,
+}
+
+/// What evolves in a training run.
+pub struct Trainer<T: Scalar> {
+    /// What the run holds fixed.
+    pub plan: Plan,
+    network: Arc<Network>,
+    /// Nominal parameters.
+    pub parameters: Parameters<T>,
+    /// The optimiser with its memory.
+    pub optimiser: Optimiser<T>,
+    /// Carried states, one per chunk of a batch.
+    pub states: Vec<Vec<T>>,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Evaluations of the right-hand side by the estimator so far.
+    pub rhs_evaluations: u64,
+    estimator: Box<dyn Estimator<T>>,
+    effective: Effective<T>,
+}
+
+/// Mean cost and share of correct answers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Mean cost.
+    pub loss: f64,
+    /// Share of samples whose largest output is the label's.
+    pub accuracy: f64,
+}
+
+impl<T: Scalar> Trainer<T> {
+    /// A run at its start.
+    #[must_use]
+    pub fn new(
+        plan: Plan,
+        network: &Arc<Network>,
+        parameters: Parameters<T>,
+        optimiser: Optimiser<T>,
+    ) -> Self {
+        Self {
+            estimator: plan.estimator.build(),
+            effective: Effective::new(network, plan.form, &parameters),
+            network: Arc::clone(network),
+            plan,
+            parameters,
+            optimiser,
+            states: Vec::new(),
+            epoch: 0,
+            rhs_evaluations: 0,
+        }
+    }
+
+    /// Trains one epoch and measures it. `progress` hears after each batch: batches done, batches in all, running score.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], which names epoch and batch.
+    pub fn epoch(
+        &mut self,
+        train: &Dataset,
+        test: &Dataset,
+        mut progress: impl FnMut(usize, usize, Score),
+    ) -> Result<Epoch> {
+        let start = std::time::Instant::now();
+        // A resumed run has loaded its parameters since the substrate was built.
+        self.effective.program(&self.parameters);
+        let order = batches(train.samples(), self.plan.batch_size, self.plan.seed, self.epoch);
+        let updates = order.len() as u64 * self.plan.epochs;
+        let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
+        for (index, batch) in order.iter().enumerate() {
+            let samples = self.samples(&train.select(batch));
+            let estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
+            let finite = estimate.gradient.iter().all(|(_, g)| g.iter().all(|x| x.is_finite()));
+            if !finite {
+                return Err(self.locate(not_finite("the gradient estimate"), index));
+            }
+            rate = self.plan.schedule.factor(self.optimiser.updates, updates);
+            self.optimiser.step(&mut self.parameters, &estimate.gradient, rate);
+            self.effective.program(&self.parameters);
+            self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
+            let (batch_loss, batch_correct) =
+                tally(&self.network.output, &samples, estimate.output_error.as_slice());
+            loss += batch_loss;
+            correct += batch_correct;
+            seen += samples.count;
+            progress(index + 1, order.len(), score(loss, correct, seen));
+        }
+        self.epoch += 1;
+        let train_score = score(loss, correct, seen);
+        let test_score = self.score(test)?;
+        let agreement = self.agreement(train)?;
+        Ok(Epoch {
+            epoch: self.epoch,
+            learning_rate: rate * self.optimiser.learning_rate(),
+            train_loss: train_score.loss,
+            train_accuracy: train_score.accuracy,
+            test_loss: test_score.loss,
+            test_accuracy: test_score.accuracy,
+            cosine: agreement.as_ref().and_then(|a| a.0.total.cosine),
+            synapse_cosine: agreement.as_ref().and_then(|a| a.0.synapses.cosine),
+            relative_error: agreement.as_ref().and_then(|a| a.0.synapses.relative_error),
+            slowest_rate: agreement.as_ref().and_then(|a| a.1),
+            drive_rate: agreement.as_ref().map(|a| a.2),
+            rhs_evaluations: self.rhs_evaluations,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
+        let setting = Setting {
+            effective: &self.effective,
+            noise: self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed)),
+            update: self.optimiser.updates,
+            diagnose: false,
+        };
+        if !self.plan.carry_state {
+            self.states.clear();
+        }
+        estimate_batch(&*self.estimator, &setting, samples, &mut self.states)
+    }
+
+    /// Mean cost and accuracy at the free equilibrium, without noise.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn score(&self, data: &Dataset) -> Result<Score> {
+        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: false };
+        // Inference has one rail: twice the samples of a chunk make as wide a product.
+        let places: Vec<u32> = (0..data.samples() as u32).collect();
+        let tallies: Vec<Result<(f64, usize)>> = places
+            .par_chunks(2 * CHUNK)
+            .map(|chunk| {
+                let samples = self.samples(&data.select(chunk));
+                let free = equilibrium::free(&setting, &samples, &self.plan.inference)?;
+                Ok(tally(&self.network.output, &samples, &free.output_error))
+            })
+            .collect();
+        let (mut loss, mut correct) = (0.0, 0);
+        for tally in tallies {
+            let (l, c) = tally?;
+            loss += l;
+            correct += c;
+        }
+        Ok(score(loss, correct, data.samples()))
+    }
+
+    /// The estimate beside the adjoint on the first samples of the training set: comparison, slowest rate, drive rate.
+    fn agreement(&self, train: &Dataset) -> Result<Option<(Comparison, Option<f64>, f64)>> {
+        let count = self.plan.compare.min(train.samples());
+        if count == 0 {
+            return Ok(None);
+        }
+        let first: Vec<u32> = (0..count as u32).collect();
+        let samples = self.samples(&train.select(&first));
+        let quiet = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
+        let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
+        // The estimate is taken as it is taken in training: with its noise, and from rest unless the state is carried.
+        let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
+        let setting = Setting { noise, update: self.optimiser.updates, diagnose: false, ..quiet };
+        let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut Vec::new())?;
+        let comparison = compare(&estimate.gradient, &truth.gradient);
+        Ok(Some((comparison, truth.diagnostics.slowest_rate, estimate.diagnostics.drive_rate)))
+    }
+
+    fn samples(&self, data: &Dataset) -> Samples<T> {
+        Samples::labelled(&data.inputs, &data.labels, self.network.output.size())
+    }
+
+    fn locate(&self, error: Error, batch: usize) -> Error {
+        match error {
+            Error::Diverged { moment, place, what, advice } => {
+                let moment = format!("in epoch {}, batch {}, {moment}", self.epoch + 1, batch + 1);
+                Error::Diverged { moment, place, what, advice }
+            }
+            other => other,
+        }
+    }
+}
+
+fn not_finite(what: &str) -> Error {
+    Error::Diverged {
+        moment: "at the end of the record".into(),
+        place: "the read-out".into(),
+        what: format!("{what} is not finite"),
+        advice: "lower `amplitude` or the learning rate".into(),
+    }
+}
+
+fn score(loss: f64, correct: usize, samples: usize) -> Score {
+    Score { loss: loss / samples as f64, accuracy: correct as f64 / samples as f64 }
+}
+
+/// Summed cost and number of correct answers, from targets and output error.
+fn tally<T: Scalar>(output: &Output, samples: &Samples<T>, output_error: &[T]) -> (f64, usize) {
+    let outputs = output.size();
+    let (mut loss, mut correct) = (0.0, 0);
+    for (error, target) in output_error.chunks_exact(outputs).zip(samples.targets.chunks_exact(outputs)) {
+        let value = |i: usize| error[i].double() + target[i].double();
+        let largest =
+            |f: &dyn Fn(usize) -> f64| (0..outputs).max_by(|&i, &j| f(i).total_cmp(&f(j))).unwrap_or(0);
+        let label = largest(&|i| target[i].double());
+        correct += usize::from(largest(&value) == label);
+        loss += match output {
+            // A probability below the smallest number counts as that: the cost stays finite and large.
+            Output::Readout { .. } => -value(label).max(f64::MIN_POSITIVE).ln(),
+            Output::SquaredError { .. } => 0.5 * error.iter().map(|e| e.double().powi(2)).sum::<f64>(),
+        };
+    }
+    (loss, correct)
+}

@@ -1,0 +1,214 @@
+//! The time loop allocates nothing of its own, and evaluates each connection with one real product.
+//!
+//! The product of crate `gemm` takes scratch for packing its factors from the allocator, unless one of its three dimensions
+//! is small. That is measured product by product, and nothing may come on top of it.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, System};
+use std::cell::Cell;
+
+use common::{Problem, random, toy};
+use holograd::imperfections::Imperfections;
+use holograd::imperfections::instant::Disturbances;
+use holograd::imperfections::noise::{Rails, WhiteNoise};
+use holograd::imperfections::readout::Converter;
+use holograd::integrators::{FixedStep, Method, VectorField};
+use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
+use holograd::rng::{NoiseKey, Purpose};
+use holograd::scalar::{Layout, gemm, gemm_outer};
+use holograd::simulate::Simulation;
+use holograd::substrate::effective::Form;
+use holograd::substrate::field::Dynamics;
+use holograd::substrate::network::Output;
+use holograd::teaching::{Teaching, Waveform};
+use serde_json::json;
+
+/// The system's allocator, counting the calls of each thread.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is being torn down has nothing to count.
+    let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        count();
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: std::alloc::Layout, size: usize) -> *mut u8 {
+        count();
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    work();
+    CALLS.get() - before
+}
+
+#[test]
+fn allocations_are_counted() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+const TICKS: u64 = 16;
+
+/// 784-like sizes in miniature, with a loop; large enough for the product to pack its factors.
+fn wide() -> Problem {
+    let model = json!({ "name": "wide", "input": 30, "activation": "tanh",
+        "layers": [{ "name": "a", "size": 130, "tau": 1.5 }, { "name": "b", "size": 70 }],
+        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }],
+        "readout": { "from": "b", "classes": 10 } });
+    random(model, 10, 3)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Noise {
+    None,
+    White,
+    Held,
+}
+
+/// Allocations inside one product, [m × k] · [k × n], of the kind that the field uses (`layout`) or the lock-in.
+fn of_a_product((m, k, n): (usize, usize, usize), layout: Option<Layout>) -> u64 {
+    let (a, b, mut out) = (vec![1.0_f64; m * k], vec![1.0; k * n], vec![0.0; m * n]);
+    let mut multiply = |keep: f64| match layout {
+        Some(layout) => gemm((m, k, n), &a, layout, &b, keep, &mut out),
+        None => gemm_outer((m, k, n), &a, &b, keep, &mut out),
+    };
+    multiply(1.0);
+    allocations(|| multiply(1.0))
+}
+
+/// Allocations that the products of one period make: `evaluations` of a taught field, and an observation at each tick.
+fn of_the_products(problem: &Problem, rails: usize, evaluations: u64) -> u64 {
+    let (network, columns) = (&problem.network, rails * problem.samples.count);
+    let size = |layer: usize| network.layers[layer].size;
+    let edges: u64 = network
+        .recurrent()
+        .map(|(from, edge)| of_a_product((size(edge.to), size(from), columns), Some(Layout::Plain)))
+        .sum();
+    let pairs: u64 = network
+        .recurrent()
+        .filter(|(_, edge)| !edge.transposed)
+        .map(|(from, edge)| of_a_product((size(edge.to), columns, size(from)), None))
+        .sum();
+    let Output::Readout { layer, classes, .. } = network.output else {
+        panic!("the problems have a read-out")
+    };
+    let logits = of_a_product((classes, size(layer), columns), Some(Layout::Plain));
+    let nudge = of_a_product((size(layer), classes, columns), Some(Layout::Transposed));
+    let readout = of_a_product((classes, columns, size(layer)), None);
+    // The last look at the state, after the period, has no evaluation behind it.
+    evaluations * (edges + logits + nudge) + TICKS * (pairs + readout) + logits
+}
+
+/// Allocations of one period, after one period of warming up, beyond those inside the products.
+fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, rails: usize) -> i64 {
+    let effective = problem.effective(form);
+    let mut field = Dynamics::new(&effective, &problem.samples, rails);
+    let waveform =
+        if rails == 2 { Waveform::Circular { ticks: TICKS } } else { Waveform::Cosine { ticks: TICKS } };
+    field.teach(Teaching { waveform, amplitude: 0.1, onset: 0 });
+    let key = NoiseKey::new(1, Purpose::StateNoise, 0);
+    // Noisy inputs cost a product a step, which the products' own count does not know.
+    let imperfections: Imperfections = serde_json::from_value(json!({
+        "state_noise": { "one_over_f": { "std": 0.01, "shortest": 1.0, "longest": 100.0 } },
+        "synapse_noise": { "ornstein_uhlenbeck": { "std": 0.01, "correlation_time": 2.0, "rails": "equal" } },
+        "teaching_noise": { "telegraph": { "std": 0.01, "dwell_time": 2.0 } },
+        "readout": { "adc": { "bits": 8, "range": [-1.0, 1.0] }, "offset_std": 0.01 } }))
+    .unwrap();
+    let instant = imperfections.instant().unwrap();
+    if noise == Noise::Held {
+        let noise = Disturbances::new(&instant, 1, 0, field.shape(), problem.network.inputs, 0);
+        field.hold_noise(noise, &problem.samples.inputs);
+    }
+    let shape = field.shape().clone();
+    let record = Record {
+        start: 0,
+        stride: 1,
+        samples_per_period: TICKS,
+        weights: Window::Boxcar.weights(2 * TICKS as usize, 0.5),
+    };
+    let mut lockin = LockIn::new(record.clone(), &[0, 1, -1], &problem.network, &shape);
+    let mut synapses = SynapseLockIn::new(record, &problem.network, &shape);
+    let integrator = Box::new(FixedStep::new(method, 0.5, field.leak(), shape.len()));
+    let white = (noise == Noise::White)
+        .then(|| WhiteNoise::new(key, (0.1, Rails::Equal), 0, (method, 0.5), field.leak(), shape.len()));
+    let mut simulation = Simulation::new(field, integrator, 0.5, vec![0.0; shape.len()]);
+    simulation.white = white;
+    if noise == Noise::Held {
+        let outputs = problem.network.output.size();
+        simulation.converter = Converter::new(&instant.readout.unwrap(), 0, &shape, outputs);
+    }
+    let mut observers: [&mut dyn Observer<f64>; 2] = [&mut lockin, &mut synapses];
+    simulation.run(TICKS, &mut observers).unwrap();
+    let evaluations = simulation.field.evaluations();
+    let found = allocations(|| {
+        simulation.run(TICKS, &mut observers).unwrap();
+        simulation.observe(&mut observers);
+    });
+    let evaluations = simulation.field.evaluations() - evaluations;
+    found as i64 - of_the_products(problem, rails, evaluations) as i64
+}
+
+#[test]
+fn the_time_loop_allocates_nothing() {
+    let methods = [Method::Map, Method::Euler, Method::Heun, Method::Rk4, Method::ExponentialEuler];
+    for problem in [toy(), wide()] {
+        for form in [Form::Potential, Form::Rate] {
+            for method in methods {
+                for noise in [Noise::None, Noise::White, Noise::Held] {
+                    for rails in [1, 2] {
+                        let found = of_one_period(&problem, form, method, noise, rails);
+                        assert_eq!(
+                            found, 0,
+                            "{}, {form:?}, {method:?}, {noise:?}, {rails}",
+                            problem.network.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_is_one_real_product_a_direction() {
+    let ring = json!({ "name": "ring", "input": 2, "activation": "tanh", "cost": "squared_error",
+        "layers": [{ "name": "a", "size": 2 }, { "name": "b", "size": 3 }, { "name": "c", "size": 2 }],
+        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "independent" },
+            { "from": "b", "to": "c", "feedback": "tied" }, { "from": "c", "to": "a" }, { "from": "a", "to": "a" }] });
+    // Directions between layers: the input's drive is computed once per batch, not once per step.
+    for (problem, directions) in [(toy(), 2), (random(ring, 3, 1), 6)] {
+        for form in [Form::Potential, Form::Rate] {
+            for rails in [1, 2] {
+                let effective = problem.effective(form);
+                let field = Dynamics::new(&effective, &problem.samples, rails);
+                let len = field.shape().len();
+                let integrator = Box::new(FixedStep::new(Method::Rk4, 0.5, field.leak(), len));
+                let mut simulation = Simulation::new(field, integrator, 0.5, vec![0.0; len]);
+                simulation.run(5, &mut []).unwrap();
+                assert_eq!(simulation.field.evaluations(), 20);
+                assert_eq!(simulation.field.products(), 20 * directions, "{form:?}, {rails} rails");
+            }
+        }
+    }
+}
