@@ -94,11 +94,11 @@ impl Record {
         (since % self.stride == 0 && index < self.weights.len()).then_some(index)
     }
 
-    /// weight · e^{−ikωt} of a sample, phase exact modulo the period.
-    fn demodulator(&self, index: usize, harmonic: i64) -> (f64, f64) {
+    /// weight · e^{−ik(ωt + φ)} of a sample, phase exact modulo the period; φ is the error of the reference.
+    fn demodulator(&self, index: usize, harmonic: i64, error: f64) -> (f64, f64) {
         let period = self.samples_per_period as i64;
         let phase = (index as i64 % period) * harmonic % period;
-        let angle = std::f64::consts::TAU * phase as f64 / period as f64;
+        let angle = std::f64::consts::TAU * phase as f64 / period as f64 + harmonic as f64 * error;
         (self.weights[index] * angle.cos(), -self.weights[index] * angle.sin())
     }
 }
@@ -106,6 +106,7 @@ impl Record {
 /// Fourier coefficients of every neuron's rate and of the output error.
 pub struct LockIn<T: Scalar> {
     record: Record,
+    phase_error: f64,
     complex: StateShape,
     coefficients: Vec<Coefficient<T>>,
 }
@@ -133,7 +134,13 @@ impl<T: Scalar> LockIn<T> {
             output_error: vec![T::zero(); outputs],
         };
         let coefficients = harmonics.iter().map(coefficient).collect();
-        Self { record, coefficients, complex }
+        Self { record, phase_error: 0.0, coefficients, complex }
+    }
+
+    /// The same lock-in with a reference that is ahead of the drive by `radians`.
+    #[must_use]
+    pub fn with_phase_error(self, radians: f64) -> Self {
+        Self { phase_error: radians, ..self }
     }
 
     /// The coefficient of a harmonic that was asked for.
@@ -150,10 +157,10 @@ impl<T: Scalar> Observer<T> for LockIn<T> {
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
         let Some(index) = self.record.index(tick) else { return };
-        let Self { complex, record, coefficients } = self;
+        let Self { complex, record, phase_error, coefficients } = self;
         debug_assert_eq!(view.shape.batch, complex.batch);
         for coefficient in coefficients {
-            let w = record.demodulator(index, coefficient.harmonic);
+            let w = record.demodulator(index, coefficient.harmonic, *phase_error);
             for layer in 0..complex.layers() {
                 let sums = &mut coefficient.rates[complex.layer(layer)];
                 accumulate(w, &view.rates[view.shape.layer(layer)], view.shape.rails, sums);
@@ -186,6 +193,7 @@ fn accumulate<T: Scalar>((w_re, w_im): (f64, f64), values: &[T], rails: usize, s
 /// hardware with a multiplier in each synapse measures. O(n²) where the neuron's read-out costs O(n).
 pub struct SynapseLockIn<T: Scalar> {
     record: Record,
+    phase_error: f64,
     pairs: Vec<SynapsePair<T>>,
     readout: Option<(usize, Vec<T>)>,
     modulated: Vec<T>,
@@ -216,7 +224,13 @@ impl<T: Scalar> SynapseLockIn<T> {
             }
             crate::substrate::network::Output::SquaredError { .. } => None,
         };
-        Self { record, pairs: pairs.collect(), readout, modulated: Vec::new() }
+        Self { record, phase_error: 0.0, pairs: pairs.collect(), readout, modulated: Vec::new() }
+    }
+
+    /// The same lock-in with a reference that is ahead of the drive by `radians`.
+    #[must_use]
+    pub fn with_phase_error(self, radians: f64) -> Self {
+        Self { phase_error: radians, ..self }
     }
 
     /// Index of each tied weight with Σ_batch Re c₁[a_to a_from], [to × from] column-major.
@@ -240,7 +254,7 @@ impl<T: Scalar> Observer<T> for SynapseLockIn<T> {
         let Some(index) = self.record.index(tick) else { return };
         let shape = view.shape;
         let columns = shape.columns();
-        let first = self.record.demodulator(index, 1);
+        let first = self.record.demodulator(index, 1, self.phase_error);
         for SynapsePair { from, to, sums, .. } in &mut self.pairs {
             modulate(first, &view.rates[shape.layer(*to)], shape.rails, &mut self.modulated);
             let source = &view.rates[shape.layer(*from)];
@@ -254,7 +268,12 @@ impl<T: Scalar> Observer<T> for SynapseLockIn<T> {
         }
         if let Some((layer, sums)) = &mut self.readout {
             let classes = view.output_error.len() / columns;
-            modulate(self.record.demodulator(index, 0), view.output_error, shape.rails, &mut self.modulated);
+            modulate(
+                self.record.demodulator(index, 0, 0.0),
+                view.output_error,
+                shape.rails,
+                &mut self.modulated,
+            );
             let source = &view.rates[shape.layer(*layer)];
             gemm_outer((classes, columns, shape.size(*layer)), &self.modulated, source, T::one(), sums);
         }
@@ -389,7 +408,7 @@ mod tests {
                 for present in -3_i64..=3 {
                     let sum: Complex<f64> = (0..record.weights.len())
                         .map(|i| {
-                            let (re, im) = record.demodulator(i, asked);
+                            let (re, im) = record.demodulator(i, asked, 0.0);
                             Complex::new(re, im)
                                 * Complex::cis(TAU * present as f64 * i as f64 / per_period as f64)
                         })

@@ -15,7 +15,8 @@ const PRODUCTS: usize = 60;
 pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network) -> f64 {
     let shape = linearised.shape();
     let mut scratch = vec![T::zero(); shape.len()];
-    let taus: Vec<&[f64]> = network.layers.iter().map(|l| l.tau.as_slice()).collect();
+    let taus: Vec<&[f64]> =
+        (0..network.layers.len()).map(|layer| linearised.effective().tau(layer)).collect();
     let apply = |v: &[T], out: &mut [T]| {
         linearised.couple(v, out, &mut scratch);
         for (layer, tau) in taus.iter().enumerate() {

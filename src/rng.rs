@@ -30,6 +30,12 @@ pub enum Purpose {
     Drift = 9,
     /// Directions of perturbation-based estimators and checks.
     Perturbation = 10,
+    /// Noise on the clamped inputs, drawn at every tick.
+    InputNoise = 11,
+    /// Noise of reading the synapses, drawn at every tick.
+    SynapseNoise = 12,
+    /// Noise on the teaching signal, drawn at every tick.
+    TeachingNoise = 13,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

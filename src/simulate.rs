@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::imperfections::noise::WhiteNoise;
+use crate::imperfections::readout::Converter;
 use crate::integrators::{Integrator, VectorField};
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
@@ -19,6 +20,8 @@ pub struct Simulation<'a, T: Scalar> {
     pub integrator: Box<dyn Integrator<T>>,
     /// White state noise, if any.
     pub white: Option<WhiteNoise<T>>,
+    /// What the observers see through, if not the bare substrate.
+    pub converter: Option<Converter<T>>,
     /// Length of a step, in nominal τ.
     pub step: f64,
     /// The state, laid out as `field.shape()`.
@@ -34,10 +37,16 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     /// # Panics
     /// If the state is not laid out as the field's.
     #[must_use]
-    pub fn new(field: Dynamics<'a, T>, integrator: Box<dyn Integrator<T>>, step: f64, state: Vec<T>) -> Self {
+    pub fn new(
+        mut field: Dynamics<'a, T>,
+        integrator: Box<dyn Integrator<T>>,
+        step: f64,
+        state: Vec<T>,
+    ) -> Self {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
-        Self { field, integrator, white: None, step, state, tick: 0, target }
+        field.set_step(step);
+        Self { field, integrator, white: None, converter: None, step, state, tick: 0, target }
     }
 
     /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
@@ -67,15 +76,16 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         self.show(observers);
     }
 
-    fn show(&self, observers: &mut [&mut dyn Observer<T>]) {
-        let view = View {
-            shape: self.field.shape(),
-            state: &self.state,
-            rates: self.field.rates(),
-            output_error: self.field.output_error(),
+    fn show(&mut self, observers: &mut [&mut dyn Observer<T>]) {
+        let Self { field, state, converter, tick, .. } = self;
+        let (rates, output_error) = (field.rates(), field.output_error());
+        let bare = View { shape: field.shape(), state, rates, output_error };
+        let view = match converter {
+            Some(converter) => converter.sample(&bare),
+            None => bare,
         };
-        for observer in observers.iter_mut().filter(|o| o.wants(self.tick)) {
-            observer.observe(self.tick, &view);
+        for observer in observers.iter_mut().filter(|o| o.wants(*tick)) {
+            observer.observe(*tick, &view);
         }
     }
 

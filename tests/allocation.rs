@@ -9,7 +9,10 @@ use std::alloc::{GlobalAlloc, System};
 use std::cell::Cell;
 
 use common::{Problem, random, toy};
-use holograd::imperfections::noise::{HeldNoise, Rails, WhiteNoise};
+use holograd::imperfections::Imperfections;
+use holograd::imperfections::instant::Disturbances;
+use holograd::imperfections::noise::{Rails, WhiteNoise};
+use holograd::imperfections::readout::Converter;
 use holograd::integrators::{FixedStep, Method, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use holograd::rng::{NoiseKey, Purpose};
@@ -125,8 +128,17 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
         if rails == 2 { Waveform::Circular { ticks: TICKS } } else { Waveform::Cosine { ticks: TICKS } };
     field.teach(Teaching { waveform, amplitude: 0.1, onset: 0 });
     let key = NoiseKey::new(1, Purpose::StateNoise, 0);
+    // Noisy inputs cost a product a step, which the products' own count does not know.
+    let imperfections: Imperfections = serde_json::from_value(json!({
+        "state_noise": { "one_over_f": { "std": 0.01, "shortest": 1.0, "longest": 100.0 } },
+        "synapse_noise": { "ornstein_uhlenbeck": { "std": 0.01, "correlation_time": 2.0, "rails": "equal" } },
+        "teaching_noise": { "telegraph": { "std": 0.01, "dwell_time": 2.0 } },
+        "readout": { "adc": { "bits": 8, "range": [-1.0, 1.0] }, "offset_std": 0.01 } }))
+    .unwrap();
+    let instant = imperfections.instant().unwrap();
     if noise == Noise::Held {
-        field.hold_noise(HeldNoise { key, std: 0.1, shared: false, rails: Rails::Independent, first: 0 });
+        let noise = Disturbances::new(&instant, 1, 0, field.shape(), problem.network.inputs, 0);
+        field.hold_noise(noise, &problem.samples.inputs);
     }
     let shape = field.shape().clone();
     let record = Record {
@@ -142,6 +154,10 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
         .then(|| WhiteNoise::new(key, (0.1, Rails::Equal), 0, (method, 0.5), field.leak(), shape.len()));
     let mut simulation = Simulation::new(field, integrator, 0.5, vec![0.0; shape.len()]);
     simulation.white = white;
+    if noise == Noise::Held {
+        let outputs = problem.network.output.size();
+        simulation.converter = Converter::new(&instant.readout.unwrap(), 0, &shape, outputs);
+    }
     let mut observers: [&mut dyn Observer<f64>; 2] = [&mut lockin, &mut synapses];
     simulation.run(TICKS, &mut observers).unwrap();
     let evaluations = simulation.field.evaluations();

@@ -9,7 +9,8 @@ use common::{Problem, order, random, slope, toy};
 use holograd::gradient::compare::{agreement, compare};
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, estimate_batch};
-use holograd::imperfections::noise::{Rails, StateNoise};
+use holograd::imperfections::Imperfections;
+use holograd::imperfections::noise::{Noise, Rails};
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::network::Output;
 use holograd::substrate::parameters::Parameters;
@@ -252,14 +253,12 @@ fn finite_differences_converge_with_their_order_and_cauchy_geometrically() {
     }
 }
 
-fn noisy(
-    problem: &Problem,
-    form: Form,
-    estimator: &Value,
-    noise: Option<(StateNoise, u64)>,
-) -> Estimate<f64> {
+fn noisy(problem: &Problem, form: Form, estimator: &Value, noise: Option<(Noise, u64)>) -> Estimate<f64> {
     let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
-    spec.validate(&problem.network, form, noise.map(|n| n.0)).unwrap();
+    let state_noise = noise.map(|n| n.0);
+    let imperfections = Imperfections { state_noise, ..Imperfections::default() };
+    spec.validate(&problem.network, form, Some(&imperfections)).unwrap();
+    let noise = noise.and_then(|(_, seed)| Some((imperfections.instant()?, seed)));
     let effective = problem.effective(form);
     let setting = Setting { effective: &effective, noise, update: 5, diagnose: true };
     estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
@@ -268,7 +267,7 @@ fn noisy(
 #[test]
 fn conjugate_points_may_be_left_out() {
     // Noise, even of size zero, makes `cauchy` visit every point.
-    let silence = StateNoise::Held { std: 0.0, shared: false, rails: Rails::Real };
+    let silence = Noise::Held { std: 0.0, shared: false, rails: Rails::Real };
     let problem = random(looped(&json!("tanh")), 3, 31);
     for points in [2, 3, 4, 7, 8] {
         let cauchy = json!({ "cauchy": { "amplitude": 0.2, "points": points } });
@@ -358,12 +357,12 @@ fn single_precision_agrees_with_double() {
     }
 }
 
-fn white() -> StateNoise {
-    StateNoise::White { std: 0.02, rails: Rails::Independent }
+fn white() -> Noise {
+    Noise::White { std: 0.02, rails: Rails::Independent }
 }
 
-fn held() -> StateNoise {
-    StateNoise::Held { std: 0.02, shared: false, rails: Rails::Independent }
+fn held() -> Noise {
+    Noise::Held { std: 0.02, shared: false, rails: Rails::Independent }
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod common;
 
 use common::{Problem, order, random, toy};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
-use holograd::imperfections::noise::{HeldNoise, Rails, StateNoise, WhiteNoise};
+use holograd::imperfections::fluctuation::Fluctuation;
+use holograd::imperfections::instant::Instant;
+use holograd::imperfections::noise::{Noise, Rails, WhiteNoise};
 use holograd::integrators::{FixedStep, Integrator, Leak, Method, VectorField};
 use holograd::rng::{NoiseKey, Purpose};
 use holograd::simulate::Simulation;
@@ -134,12 +136,14 @@ fn rails_are_independent_equal_or_silent() {
     let problem = isolated(1.0, 100);
     let effective = problem.effective(Form::Potential);
     let shape = StateShape::new(&problem.network, 100, 2);
-    let held = |kind| HeldNoise { key: key(8), std: SIGMA, shared: false, rails: kind, first: 0 };
+    let held = |kind| {
+        let noise = Noise::Held { std: SIGMA, shared: false, rails: kind };
+        Fluctuation::<f64>::new(noise, key(8), 0, &shape)
+    };
     for kind in [Rails::Independent, Rails::Equal, Rails::Real] {
         let mut simulation = noisy(&effective, &problem.samples, (Method::Heun, 0.5), kind);
         simulation.run(30, &mut []).unwrap();
-        let mut draw = vec![f64::NAN; shape.len()];
-        held(kind).draw(12, &shape, &mut draw);
+        let draw = held(kind).advance(12).to_vec();
         for state in [&simulation.state, &draw] {
             let (re, im) = rails(&shape, state);
             let variance = re.iter().map(|u| u * u).sum::<f64>() / re.len() as f64;
@@ -163,10 +167,8 @@ fn held_noise_is_shared_by_the_samples_or_not() {
     let problem = isolated(1.0, 20);
     let shape = StateShape::new(&problem.network, 20, 2);
     let draw = |shared: bool, tick: u64| {
-        let mut out = vec![f64::NAN; shape.len()];
-        HeldNoise { key: key(5), std: 1.0, shared, rails: Rails::Independent, first: 0 }
-            .draw(tick, &shape, &mut out);
-        out
+        let noise = Noise::Held { std: 1.0, shared, rails: Rails::Independent };
+        Fluctuation::<f64>::new(noise, key(5), 0, &shape).advance(tick).to_vec()
     };
     for (shared, tick) in [(true, 0), (true, 9), (false, 0)] {
         let values = draw(shared, tick);
@@ -248,9 +250,8 @@ fn draws_do_not_depend_on_how_a_batch_was_cut() {
             shape.len(),
         );
         let white = white.draw(11, &shape).to_vec();
-        let mut held = vec![0.0; shape.len()];
-        HeldNoise { key: key(7), std: 1.0, shared: false, rails: Rails::Independent, first }
-            .draw(11, &shape, &mut held);
+        let noise = Noise::Held { std: 1.0, shared: false, rails: Rails::Independent };
+        let held = Fluctuation::<f64>::new(noise, key(7), first, &shape).advance(11).to_vec();
         (shape, white, held)
     };
     let (whole, white, held) = draw(0, 10);
@@ -274,18 +275,22 @@ fn noise_of_size_zero_is_no_noise() {
         json!({ "staircase": { "amplitude": 0.3, "hold": 10.0, "integrator": { "euler": { "step": 0.5 } } } }),
     ] {
         let problem = toy();
-        let estimate = |noise: Option<StateNoise>| {
+        let estimate = |noise: Option<Noise>| {
             let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
             let effective = problem.effective(Form::Potential);
-            let setting =
-                Setting { effective: &effective, noise: noise.map(|n| (n, 1)), update: 0, diagnose: true };
+            let setting = Setting {
+                effective: &effective,
+                noise: noise.map(|n| (Instant::on_state(n), 1)),
+                update: 0,
+                diagnose: true,
+            };
             estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
         };
         let silent = estimate(None);
         for std in [0.0, 0.1] {
             for noise in [
-                StateNoise::White { std, rails: Rails::Independent },
-                StateNoise::Held { std, shared: true, rails: Rails::Real },
+                Noise::White { std, rails: Rails::Independent },
+                Noise::Held { std, shared: true, rails: Rails::Real },
             ] {
                 let noisy = estimate(Some(noise));
                 assert_eq!(noisy.gradient == silent.gradient, std == 0.0, "{noise:?}, {estimator}");
@@ -411,7 +416,8 @@ fn noise_averages_out_of_the_gradient_with_the_record() {
         let spec: EstimatorSpec = serde_json::from_value(json!({ "oscillation": {
             "amplitude": 0.3, "period": 10.0, "settle_periods": 3, "periods": periods, "integrator": "euler" } }))
         .unwrap();
-        let noise = (update > 0).then_some((StateNoise::White { std: 0.02, rails: Rails::Independent }, 2));
+        let noise = (update > 0)
+            .then_some((Instant::on_state(Noise::White { std: 0.02, rails: Rails::Independent }), 2));
         let setting = Setting { effective: &effective, noise, update, diagnose: false };
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap().error_vector
     };

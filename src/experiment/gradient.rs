@@ -13,9 +13,9 @@ use crate::error::{Invalid, Result};
 use crate::files::{Tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
-use crate::imperfections::Imperfections;
+use crate::imperfections::{Device, Imperfections};
 use crate::scalar::Scalar;
-use crate::substrate::effective::{Effective, Form};
+use crate::substrate::effective::Form;
 use crate::substrate::network::Network;
 
 /// Compares estimators on given parameters and samples.
@@ -82,8 +82,8 @@ fn run<T: Scalar>(spec: &Gradient, loaded: &Loaded, folder: &RunFolder) -> Resul
     let parameters = problem::parameters::<T>(loaded, &spec.parameters)?;
     let samples = problem::samples::<T>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;
-    let effective = Effective::new(network, spec.form, &parameters);
-    let noise = spec.imperfections.state_noise.map(|noise| (noise, spec.seed));
+    let effective = Device::fabricate(network, &spec.imperfections).effective(spec.form, &parameters, 0);
+    let noise = spec.imperfections.instant().map(|instant| (instant, spec.seed));
     let setting = Setting { effective: &effective, noise, update: 0, diagnose: true };
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {

@@ -182,7 +182,7 @@ pub(super) fn validate_estimators(
             return Err(Invalid::new("estimators", format!("found the label {label:?}"), legal));
         }
         let path = format!("estimators.{label}");
-        estimator.validate(network, form, imperfections.state_noise).map_err(|e| e.under(&path))?;
+        estimator.validate(network, form, Some(imperfections)).map_err(|e| e.under(&path))?;
     }
     Ok(())
 }

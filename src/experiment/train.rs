@@ -105,8 +105,8 @@ impl Kind for Train {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
-        let noise = self.imperfections.state_noise;
-        self.estimator.validate(network, self.form, noise).map_err(|e| e.under("estimator"))?;
+        let imperfections = Some(&self.imperfections);
+        self.estimator.validate(network, self.form, imperfections).map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
         self.inference.validate().map_err(|e| e.under("inference"))?;

@@ -57,7 +57,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let mut phases: Vec<Vec<T>> = Vec::with_capacity(points as usize);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
-            if setting.noise.is_none() && 2 * k > points {
+            if !setting.is_noisy() && 2 * k > points {
                 phases.push(conjugate(&complex, &phases[(points - k) as usize]));
                 continue;
             }

@@ -54,10 +54,14 @@ pub(super) fn estimate<T: Scalar>(
     let integrator = drive.integrator.build(drive.step, field.leak(), len);
     let mut simulation = Simulation::new(field, integrator, drive.step, std::mem::take(state));
     simulation.white = white;
+    simulation.converter = setting.converter(&complex);
+    let phase_error = setting.phase_error();
 
     let harmonics = if setting.diagnose { &DIAGNOSTIC[..] } else { &DIAGNOSTIC[..2] };
-    let mut lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
-    let mut synapses = drive.per_synapse.then(|| SynapseLockIn::new(drive.record.clone(), network, &complex));
+    let lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
+    let mut lockin = lockin.with_phase_error(phase_error);
+    let synapses = || SynapseLockIn::new(drive.record.clone(), network, &complex);
+    let mut synapses = drive.per_synapse.then(|| synapses().with_phase_error(phase_error));
     let mut observers: Vec<&mut dyn Observer<T>> = vec![&mut lockin];
     observers.extend(synapses.as_mut().map(|s| s as &mut dyn Observer<T>));
 

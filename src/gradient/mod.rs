@@ -24,7 +24,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::imperfections::noise::{HeldNoise, StateNoise, WhiteNoise};
+use crate::imperfections::instant::{Disturbances, Instant};
+use crate::imperfections::noise::{Noise, WhiteNoise};
+use crate::imperfections::readout::Converter;
 use crate::integrators::{IntegratorSpec, Leak};
 use crate::relaxation::slowest_rate;
 use crate::rng::{NoiseKey, Purpose};
@@ -47,8 +49,8 @@ const PROBED: usize = 4;
 pub struct Setting<'a, T: Scalar> {
     /// The programmed network.
     pub effective: &'a Effective<T>,
-    /// Noise on the state, with the seed of its stream.
-    pub noise: Option<(StateNoise, u64)>,
+    /// Noise and read-out, with the seed of the noise.
+    pub noise: Option<(Instant, u64)>,
     /// Number of the weight update: every update draws fresh noise.
     pub update: u64,
     /// Whether to spend evaluations on diagnostics that the gradient does not need.
@@ -281,15 +283,29 @@ fn matrices<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<DMatrix<T>> {
 }
 
 impl<'a, T: Scalar> Setting<'a, T> {
-    fn key(&self, seed: u64) -> NoiseKey {
-        NoiseKey::new(seed, Purpose::StateNoise, self.update)
+    /// Whether the trajectory carries noise.
+    fn is_noisy(&self) -> bool {
+        self.noise.is_some_and(|(instant, _)| instant.is_noisy())
     }
 
-    /// Binds held noise to a field, if that is what the setting has.
+    /// Binds the noise that is held through each step to a field.
     fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
-        if let Some((StateNoise::Held { std, shared, rails }, seed)) = self.noise {
-            field.hold_noise(HeldNoise { key: self.key(seed), std, shared, rails, first: samples.first });
+        if let Some((instant, seed)) = &self.noise {
+            let inputs = self.effective.network().inputs;
+            let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
+            field.hold_noise(noise, &samples.inputs);
         }
+    }
+
+    /// What the lock-in sees through, if not the bare substrate.
+    fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
+        let (instant, _) = self.noise?;
+        Converter::new(&instant.readout?, instant.device_seed, shape, self.effective.network().output.size())
+    }
+
+    /// Radians by which the lock-in's reference is ahead of the drive.
+    fn phase_error(&self) -> f64 {
+        self.noise.and_then(|(instant, _)| instant.readout).map_or(0.0, |readout| readout.phase_error)
     }
 
     /// White noise for an integrator, if that is what the setting has.
@@ -301,12 +317,12 @@ impl<'a, T: Scalar> Setting<'a, T> {
         leak: &Leak<T>,
         len: usize,
     ) -> Option<WhiteNoise<T>> {
-        let (Some((StateNoise::White { std, rails }, seed)), Some(method)) =
-            (self.noise, integrator.method())
-        else {
+        let (instant, seed) = self.noise?;
+        let (Some(Noise::White { std, rails }), Some(method)) = (instant.state, integrator.method()) else {
             return None;
         };
-        Some(WhiteNoise::new(self.key(seed), (std, rails), samples.first, (method, step), leak, len))
+        let key = NoiseKey::new(seed, Purpose::StateNoise, self.update);
+        Some(WhiteNoise::new(key, (std, rails), samples.first, (method, step), leak, len))
     }
 
     /// Slowest relaxation rate around rates a* of the first few samples, when diagnosing.

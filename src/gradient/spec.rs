@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Adjoint, Cauchy, Classic, Estimator, Oscillation, Staircase};
 use crate::choice::{allow_names, choice};
 use crate::error::Invalid;
-use crate::imperfections::noise::StateNoise;
+use crate::imperfections::Imperfections;
 use crate::integrators::IntegratorSpec;
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -81,11 +81,16 @@ impl EstimatorSpec {
         self
     }
 
-    /// Checks the numbers, and that the network, its form and its noise can carry the estimator.
+    /// Checks the numbers, and that the network, its form and its imperfections can carry the estimator.
     ///
     /// # Errors
     /// The first finding, with its path below the estimator's field.
-    pub fn validate(&self, network: &Network, form: Form, noise: Option<StateNoise>) -> Result<(), Invalid> {
+    pub fn validate(
+        &self,
+        network: &Network,
+        form: Form,
+        imperfections: Option<&Imperfections>,
+    ) -> Result<(), Invalid> {
         let numbers = match self {
             Self::Adjoint(e) => e.validate(),
             Self::Classic(e) => e.validate(),
@@ -93,7 +98,7 @@ impl EstimatorSpec {
             Self::Staircase(e) => e.validate(),
             Self::Oscillation(e) => e.validate(),
         };
-        self.check(numbers, network, form, noise).map_err(|e| e.under(self.name()))
+        self.check(numbers, network, form, imperfections).map_err(|e| e.under(self.name()))
     }
 
     fn check(
@@ -101,7 +106,7 @@ impl EstimatorSpec {
         numbers: Result<(), Invalid>,
         network: &Network,
         form: Form,
-        noise: Option<StateNoise>,
+        imperfections: Option<&Imperfections>,
     ) -> Result<(), Invalid> {
         numbers?;
         let complex = matches!(self, Self::Cauchy(_) | Self::Staircase(_) | Self::Oscillation(_));
@@ -126,13 +131,15 @@ impl EstimatorSpec {
                 "the product of two rates does not tell the two directions apart: use false",
             ));
         }
+        let instant = imperfections.and_then(Imperfections::instant);
         let integrator = match self {
             Self::Staircase(e) => Some(e.integrator),
             Self::Oscillation(e) => Some(e.integrator),
             _ => None,
         };
         if let Some(integrator) = integrator {
-            let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);
+            let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0)
+                && !imperfections.is_some_and(Imperfections::spreads_tau);
             if integrator == IntegratorSpec::Map && !uniform {
                 let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
                 return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
@@ -144,11 +151,12 @@ impl EstimatorSpec {
                 let legal = "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
                 return Err(Invalid::new("integrator", found, legal));
             }
-            if let Some(noise) = noise {
-                noise.check(integrator, form).map_err(|e| e.under("integrator"))?;
+            if let Some(instant) = instant {
+                instant.check(integrator, form).map_err(|e| e.under("integrator"))?;
             }
         }
-        if let (Self::Classic(_) | Self::Cauchy(_), Some(StateNoise::White { .. })) = (self, noise) {
+        let frozen = matches!(self, Self::Classic(_) | Self::Cauchy(_));
+        if frozen && instant.is_some_and(|i| i.is_white()) {
             return Err(Invalid::new(
                 "",
                 "found white noise with an estimator that waits for equilibria",

@@ -1,28 +1,171 @@
-//! What makes a substrate imperfect, by when it is drawn.
+//! What makes a substrate imperfect, by when it is drawn: at fabrication, at programming, while time passes, at every instant,
+//! at read-out.
 
+pub mod device;
+pub mod drift;
+pub mod fabrication;
+pub mod fluctuation;
+pub mod instant;
 pub mod noise;
+pub mod presets;
+pub mod programming;
+pub mod readout;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use device::Device;
+pub use presets::Preset;
 
 use crate::error::Invalid;
-use noise::StateNoise;
+use drift::{Drift, DriftLaw, PCM_G_MAX};
+use fabrication::Fabrication;
+use instant::Instant;
+use noise::Noise;
+use programming::Programming;
+use readout::ReadOut;
 
-/// The `imperfections` field of an experiment; all off by default.
+/// The `imperfections` field of an experiment; all off by default. A preset's name stands for its table.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default, remote = "Self")]
+#[schemars(transform = allow_presets)]
 pub struct Imperfections {
-    /// Noise on the neurons' state, at every instant.
-    #[serde(default)]
-    pub state_noise: Option<StateNoise>,
+    /// Published devices; fields that are null or absent are the preset's.
+    pub preset: Option<Preset>,
+    /// Seed of everything that is drawn once per device or per write, apart from the seed of training.
+    pub device_seed: u64,
+    /// What is drawn once, when the device is made.
+    pub fabrication: Option<Fabrication>,
+    /// What happens at each write of a weight.
+    pub programming: Option<Programming>,
+    /// What becomes of weights while time passes.
+    pub drift: Option<Drift>,
+    /// Noise on the neurons' pre-activations (`white`: on their potentials), at every instant.
+    pub state_noise: Option<Noise>,
+    /// Noise on the clamped inputs, which are real: one rail.
+    pub input_noise: Option<Noise>,
+    /// Noise of reading each synapse, in units of its weight; `equal` rails share their synapses.
+    pub synapse_noise: Option<Noise>,
+    /// Noise on β while the teaching signal is on, one process for each sample.
+    pub teaching_noise: Option<Noise>,
+    /// What the lock-in sees.
+    pub readout: Option<ReadOut>,
+}
+
+impl Serialize for Imperfections {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Imperfections {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = Imperfections;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a table of imperfections, or the name of a preset")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Imperfections, E> {
+                let preset = Preset::deserialize(serde_json::Value::from(name)).map_err(E::custom)?;
+                Ok(preset.imperfections())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Imperfections, A::Error> {
+                let written = Imperfections::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(written.expanded())
+            }
+        }
+
+        deserializer.deserialize_any(Table)
+    }
+}
+
+/// Lets the schema also accept the name of a preset.
+fn allow_presets(schema: &mut Schema) {
+    let table = std::mem::take(schema);
+    let names = Preset::ALL.map(Preset::name);
+    *schema = schemars::json_schema!({
+        "anyOf": [table, { "enum": names, "description": "A preset with everything at its published values." }]
+    });
 }
 
 impl Imperfections {
+    /// Fills what is absent from the preset, if there is one.
+    #[must_use]
+    pub fn expanded(self) -> Self {
+        let Some(preset) = self.preset else { return self };
+        let table = preset.imperfections();
+        Self {
+            preset: self.preset,
+            device_seed: self.device_seed,
+            fabrication: self.fabrication.or(table.fabrication),
+            programming: self.programming.or(table.programming),
+            drift: self.drift.or(table.drift),
+            state_noise: self.state_noise.or(table.state_noise),
+            input_noise: self.input_noise.or(table.input_noise),
+            synapse_noise: self.synapse_noise.or(table.synapse_noise),
+            teaching_noise: self.teaching_noise.or(table.teaching_noise),
+            readout: self.readout.or(table.readout),
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
     /// The first finding, with its path.
     pub fn validate(&self) -> Result<(), Invalid> {
-        self.state_noise.map_or(Ok(()), |noise| noise.validate().map_err(|e| e.under("state_noise")))
+        if let Some(fabrication) = &self.fabrication {
+            fabrication.validate().map_err(|e| e.under("fabrication"))?;
+        }
+        let programming = self.programming.unwrap_or_default();
+        programming.validate().map_err(|e| e.under("programming"))?;
+        if let Some(drift) = &self.drift {
+            drift.validate().map_err(|e| e.under("drift"))?;
+            if drift.law == Some(DriftLaw::Pcm) {
+                let (low, high) = (("g_min", programming.g_min), ("g_max", programming.g_max));
+                programming::within(low, high, [0.0, PCM_G_MAX]).map_err(|e| e.under("programming"))?;
+            }
+        }
+        let sources = [
+            ("state_noise", self.state_noise),
+            ("input_noise", self.input_noise),
+            ("synapse_noise", self.synapse_noise),
+            ("teaching_noise", self.teaching_noise),
+        ];
+        for (name, noise) in sources {
+            let Some(noise) = noise else { continue };
+            noise.validate().map_err(|e| e.under(name))?;
+        }
+        if let Some(Noise::Telegraph { .. }) = self.synapse_noise {
+            let legal = "many synapses' telegraph signals add up to 1/f noise: use one_over_f";
+            return Err(Invalid::new("synapse_noise", "found a telegraph signal", legal));
+        }
+        self.readout.map_or(Ok(()), |readout| readout.validate().map_err(|e| e.under("readout")))
+    }
+
+    /// What acts while a trajectory runs, if anything does.
+    #[must_use]
+    pub fn instant(&self) -> Option<Instant> {
+        let instant = Instant {
+            state: self.state_noise,
+            input: self.input_noise,
+            synapse: self.synapse_noise,
+            teaching: self.teaching_noise,
+            readout: self.readout,
+            device_seed: self.device_seed,
+        };
+        (instant.is_noisy() || instant.readout.is_some()).then_some(instant)
+    }
+
+    /// Whether time constants differ from their nominal values.
+    #[must_use]
+    pub fn spreads_tau(&self) -> bool {
+        self.fabrication.and_then(|f| f.tau).is_some_and(|tau| tau.spread() > 0.0)
     }
 }

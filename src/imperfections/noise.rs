@@ -1,20 +1,23 @@
-//! Noise on the neurons' state.
+//! Noise: what an experiment may ask for, and white noise on the neurons' state.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Invalid, non_negative};
+use crate::error::{Invalid, non_negative, positive};
 use crate::integrators::{IntegratorSpec, Leak, Method};
 use crate::rng::NoiseKey;
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
 use crate::substrate::state::StateShape;
 
-/// Noise on the neurons' state. Draws are keyed by seed, update, sample, neuron, rail and step.
+/// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
+///
+/// All but `white` hold a value through each step of the integrator; the time-correlated ones start from their stationary
+/// distribution. Times are in nominal τ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum StateNoise {
-    /// White noise on the potential, √(2/τ)·σ dW.
+pub enum Noise {
+    /// White noise, √(2/τ)·σ dW on a potential.
     White {
         /// σ: the standard deviation that an isolated neuron's potential has in its stationary state, on each noisy rail.
         std: f64,
@@ -22,7 +25,7 @@ pub enum StateNoise {
         #[serde(default)]
         rails: Rails,
     },
-    /// Noise on the pre-activation, drawn at every step and held through it (paper 1's, with the discrete map).
+    /// Drawn at every step and held through it (paper 1's, with the discrete map).
     Held {
         /// Standard deviation of a draw.
         std: f64,
@@ -31,6 +34,39 @@ pub enum StateNoise {
         shared: bool,
         /// Which rails carry it.
         #[serde(default = "Rails::real")]
+        rails: Rails,
+    },
+    /// Ornstein–Uhlenbeck: autocorrelation σ² e^{−|t|/T}.
+    OrnsteinUhlenbeck {
+        /// Stationary standard deviation σ.
+        std: f64,
+        /// Correlation time T.
+        correlation_time: f64,
+        /// Which rails carry it.
+        #[serde(default)]
+        rails: Rails,
+    },
+    /// 1/f between the corner frequencies 1/(2π longest) and 1/(2π shortest): Ornstein–Uhlenbeck processes of equal variance,
+    /// two a decade of their correlation times.
+    OneOverF {
+        /// Standard deviation of the whole.
+        std: f64,
+        /// Shortest correlation time.
+        shortest: f64,
+        /// Longest correlation time.
+        longest: f64,
+        /// Which rails carry it.
+        #[serde(default)]
+        rails: Rails,
+    },
+    /// Random telegraph signal between +std and −std.
+    Telegraph {
+        /// Half the height of a jump, which is the standard deviation too.
+        std: f64,
+        /// Mean time at each level.
+        dwell_time: f64,
+        /// Which rails carry it.
+        #[serde(default)]
         rails: Rails,
     },
 }
@@ -49,12 +85,39 @@ pub enum Rails {
 }
 
 impl Rails {
-    fn real() -> Self {
+    pub(super) fn real() -> Self {
         Self::Real
     }
 }
 
-impl StateNoise {
+/// Decades that the correlation times of 1/f noise may span.
+const MOST_DECADES: f64 = 12.0;
+
+impl Noise {
+    /// Standard deviation.
+    #[must_use]
+    pub fn std(self) -> f64 {
+        match self {
+            Self::White { std, .. }
+            | Self::Held { std, .. }
+            | Self::OrnsteinUhlenbeck { std, .. }
+            | Self::OneOverF { std, .. }
+            | Self::Telegraph { std, .. } => std,
+        }
+    }
+
+    /// Which rails carry it.
+    #[must_use]
+    pub fn rails(self) -> Rails {
+        match self {
+            Self::White { rails, .. }
+            | Self::Held { rails, .. }
+            | Self::OrnsteinUhlenbeck { rails, .. }
+            | Self::OneOverF { rails, .. }
+            | Self::Telegraph { rails, .. } => rails,
+        }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -63,10 +126,29 @@ impl StateNoise {
         match self {
             Self::White { std, .. } => non_negative("white.std", std),
             Self::Held { std, .. } => non_negative("held.std", std),
+            Self::OrnsteinUhlenbeck { std, correlation_time, .. } => {
+                non_negative("ornstein_uhlenbeck.std", std)?;
+                positive("ornstein_uhlenbeck.correlation_time", correlation_time)
+            }
+            Self::OneOverF { std, shortest, longest, .. } => {
+                non_negative("one_over_f.std", std)?;
+                positive("one_over_f.shortest", shortest)?;
+                positive("one_over_f.longest", longest)?;
+                if longest < shortest || (longest / shortest).log10() > MOST_DECADES {
+                    let found = format!("found {longest} with a shortest time of {shortest}");
+                    let legal = "no shorter than `shortest`, and at most 12 decades longer";
+                    return Err(Invalid::new("one_over_f.longest", found, legal));
+                }
+                Ok(())
+            }
+            Self::Telegraph { std, dwell_time, .. } => {
+                non_negative("telegraph.std", std)?;
+                positive("telegraph.dwell_time", dwell_time)
+            }
         }
     }
 
-    /// Checks that an integrator can carry this noise.
+    /// Checks that an integrator can carry this noise on the state.
     ///
     /// # Errors
     /// The reason why it cannot; the path is the caller's.
@@ -77,50 +159,35 @@ impl StateNoise {
                 "found white noise with the rate form",
                 "white noise inside an activation has no continuous-time limit: use the potential form, or `held` noise",
             ),
-            (Self::White { .. }, None) => refuse(
-                "found white noise with an adaptive integrator",
-                "error control assumes a smooth path: use euler, heun or exponential_euler",
-            ),
             (Self::White { .. }, Some(Method::Rk4)) => refuse(
                 "found white noise with rk4",
                 "its order is lost with noise: use heun (weak order 2), euler or exponential_euler",
+            ),
+            _ => self.check_held(integrator),
+        }
+    }
+
+    /// Checks that an integrator can carry this noise on an input, a synapse or the teaching signal, where it is held through
+    /// each step.
+    ///
+    /// # Errors
+    /// The reason why it cannot; the path is the caller's.
+    pub fn check_held(self, integrator: IntegratorSpec) -> Result<(), Invalid> {
+        let refuse = |found: &str, legal: &str| Err(Invalid::new("", found, legal));
+        match (self, integrator.method()) {
+            (Self::White { .. }, None) => refuse(
+                "found white noise with an adaptive integrator",
+                "error control assumes a smooth path: use euler, heun or exponential_euler",
             ),
             (Self::White { .. }, Some(Method::Map)) => refuse(
                 "found white noise with the discrete map",
                 "the map has no step that could shrink: use `held` noise, or euler",
             ),
-            (Self::Held { .. }, None) => refuse(
-                "found held noise with an adaptive integrator",
+            (_, None) => refuse(
+                "found noise that is held through a step with an adaptive integrator",
                 "its steps are the lock-in's samples, not the noise's: use a fixed-step integrator",
             ),
             _ => Ok(()),
-        }
-    }
-}
-
-/// Held noise, bound to its random stream.
-#[derive(Debug, Clone, Copy)]
-pub struct HeldNoise {
-    /// The stream.
-    pub key: NoiseKey,
-    /// Standard deviation.
-    pub std: f64,
-    /// Whether all samples share the draw.
-    pub shared: bool,
-    /// Which rails.
-    pub rails: Rails,
-    /// Place of the first sample in its batch.
-    pub first: usize,
-}
-
-impl HeldNoise {
-    /// Fills `out`, laid out as the state, for the step at `tick`.
-    pub fn draw<T: Scalar>(&self, tick: u64, shape: &StateShape, out: &mut [T]) {
-        let place = |sample: usize| if self.shared { 0 } else { self.first + sample };
-        fill(&self.key, self.rails, tick, shape, place, out);
-        let std = T::of(self.std);
-        for value in out {
-            *value *= std;
         }
     }
 }
@@ -156,7 +223,8 @@ impl<T: Scalar> WhiteNoise<T> {
 
     /// The increment of the step at `tick`, laid out as the state.
     pub fn draw(&mut self, tick: u64, shape: &StateShape) -> &[T] {
-        fill(&self.key, self.rails, tick, shape, |sample| self.first + sample, &mut self.increment);
+        let normals = |lane: u64, column: &mut [T]| self.key.normals(tick, lane, column);
+        fill(self.rails, 0, shape, |sample| self.first + sample, normals, &mut self.increment);
         match &self.std {
             Leak::Uniform(std) => self.increment.iter_mut().for_each(|x| *x *= *std),
             Leak::PerElement(stds) => self.increment.iter_mut().zip(stds).for_each(|(x, std)| *x *= *std),
@@ -165,27 +233,31 @@ impl<T: Scalar> WhiteNoise<T> {
     }
 }
 
-/// Unit normals for every element. A draw's lane names layer, rail and sample, so it does not depend on how a batch was cut.
-fn fill<T: Scalar>(
-    key: &NoiseKey,
+/// Random numbers for every element, by `draw(lane, column)`. A draw's lane names component, layer, rail and sample, so it
+/// does not depend on how a batch was cut.
+pub(super) fn fill<T: Scalar>(
     rails: Rails,
-    tick: u64,
+    component: usize,
     shape: &StateShape,
     place: impl Fn(usize) -> usize,
+    draw: impl Fn(u64, &mut [T]),
     out: &mut [T],
 ) {
     const SAMPLES: u64 = 1 << 20;
+    const COMPONENT: u64 = 1 << 40;
     for layer in 0..shape.layers() {
         for sample in 0..shape.batch {
-            let lane = |rail: u64| (2 * layer as u64 + rail) * SAMPLES + place(sample) as u64;
+            let lane = |rail: u64| {
+                component as u64 * COMPONENT + (2 * layer as u64 + rail) * SAMPLES + place(sample) as u64
+            };
             let real = shape.column(layer, 0, sample);
-            key.normals(tick, lane(0), &mut out[real.clone()]);
+            draw(lane(0), &mut out[real.clone()]);
             if shape.rails == 1 {
                 continue;
             }
             let imaginary = shape.column(layer, 1, sample);
             match rails {
-                Rails::Independent => key.normals(tick, lane(1), &mut out[imaginary]),
+                Rails::Independent => draw(lane(1), &mut out[imaginary]),
                 Rails::Equal => out.copy_within(real, imaginary.start),
                 Rails::Real => out[imaginary].fill(T::zero()),
             }

@@ -151,6 +151,8 @@ pub struct Optimiser<T: Scalar> {
     pub second: Parameters<T>,
     /// Updates so far.
     pub updates: u64,
+    /// The change of the last update; scratch.
+    change: Parameters<T>,
 }
 
 impl<T: Scalar> Optimiser<T> {
@@ -176,7 +178,7 @@ impl<T: Scalar> Optimiser<T> {
         }
         let factors = stems.iter().map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
         let zeros = Parameters::zeros(network.shapes());
-        Ok(Self { spec, factors, first: zeros.clone(), second: zeros, updates: 0 })
+        Ok(Self { spec, factors, first: zeros.clone(), second: zeros.clone(), updates: 0, change: zeros })
     }
 
     /// The learning rate before schedule and factors.
@@ -185,21 +187,27 @@ impl<T: Scalar> Optimiser<T> {
         self.spec.learning_rate()
     }
 
-    /// Moves the parameters against the gradient; `schedule` scales the learning rate.
-    pub fn step(&mut self, parameters: &mut Parameters<T>, gradient: &Parameters<T>, schedule: f64) {
+    /// The change against the gradient that the device is asked to make; `schedule` scales the learning rate.
+    pub fn change(
+        &mut self,
+        parameters: &Parameters<T>,
+        gradient: &Parameters<T>,
+        schedule: f64,
+    ) -> &Parameters<T> {
         self.updates += 1;
         let rate = self.spec.learning_rate() * schedule;
         for (index, factor) in self.factors.iter().enumerate() {
             let rate = rate * factor;
-            let weights = parameters.at_mut(index).as_mut_slice();
+            let weights = parameters.at(index).as_slice();
             let gradient = gradient.at(index).as_slice();
+            let change = self.change.at_mut(index).as_mut_slice();
             let first = self.first.at_mut(index).as_mut_slice();
             match self.spec {
                 OptimiserSpec::Sgd { momentum, weight_decay, .. } => {
                     let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay));
-                    for ((w, v), g) in weights.iter_mut().zip(first).zip(gradient) {
+                    for (((w, v), g), change) in weights.iter().zip(first).zip(gradient).zip(change) {
                         *v = momentum * *v + *g + decay * *w;
-                        *w -= rate * *v;
+                        *change = -(rate * *v);
                     }
                 }
                 OptimiserSpec::AdamW { beta1, beta2, epsilon, weight_decay, .. } => {
@@ -210,14 +218,17 @@ impl<T: Scalar> Optimiser<T> {
                     let (b1, b2, epsilon) = (T::of(beta1), T::of(beta2), T::of(epsilon));
                     let (rate, decay) = (T::of(rate), T::of(rate * weight_decay));
                     let second = self.second.at_mut(index).as_mut_slice();
-                    for (((w, m), s), g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
+                    let memory = first.iter_mut().zip(second);
+                    for (((w, (m, s)), g), change) in weights.iter().zip(memory).zip(gradient).zip(change) {
                         *m = b1 * *m + (T::one() - b1) * *g;
                         *s = b2 * *s + (T::one() - b2) * *g * *g;
-                        *w -= decay * *w + rate * (*m * first_scale) / ((*s * second_scale).sqrt() + epsilon);
+                        let step = rate * (*m * first_scale) / ((*s * second_scale).sqrt() + epsilon);
+                        *change = -(decay * *w + step);
                     }
                 }
             }
         }
+        &self.change
     }
 }
 
@@ -244,7 +255,8 @@ mod tests {
             .map(|_| {
                 let mut gradient = Parameters::zeros(network.shapes());
                 gradient.at_mut(0)[0] = parameters.at(0)[0] - 3.0;
-                optimiser.step(&mut parameters, &gradient, 1.0);
+                let change = optimiser.change(&parameters, &gradient, 1.0);
+                parameters.add_scaled(1.0, change);
                 parameters.at(0)[0]
             })
             .collect()

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{Adjoint, CHUNK, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
-use crate::imperfections::Imperfections;
+use crate::imperfections::{Device, Imperfections};
 use crate::records::Epoch;
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Effective, Form};
@@ -60,6 +60,8 @@ pub struct Trainer<T: Scalar> {
     /// Evaluations of the right-hand side by the estimator so far.
     pub rhs_evaluations: u64,
     estimator: Box<dyn Estimator<T>>,
+    /// The substrate that was made: it turns nominal parameters into effective ones.
+    device: Device<T>,
     effective: Effective<T>,
 }
 
@@ -81,9 +83,11 @@ impl<T: Scalar> Trainer<T> {
         parameters: Parameters<T>,
         optimiser: Optimiser<T>,
     ) -> Self {
+        let device = Device::fabricate(network, &plan.imperfections);
         Self {
             estimator: plan.estimator.build(),
-            effective: Effective::new(network, plan.form, &parameters),
+            effective: device.effective(plan.form, &parameters, optimiser.updates),
+            device,
             network: Arc::clone(network),
             plan,
             parameters,
@@ -106,7 +110,7 @@ impl<T: Scalar> Trainer<T> {
     ) -> Result<Epoch> {
         let start = std::time::Instant::now();
         // A resumed run has loaded its parameters since the substrate was built.
-        self.effective.program(&self.parameters);
+        self.program();
         let order = batches(train.samples(), self.plan.batch_size, self.plan.seed, self.epoch);
         let updates = order.len() as u64 * self.plan.epochs;
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
@@ -118,8 +122,9 @@ impl<T: Scalar> Trainer<T> {
                 return Err(self.locate(not_finite("the gradient estimate"), index));
             }
             rate = self.plan.schedule.factor(self.optimiser.updates, updates);
-            self.optimiser.step(&mut self.parameters, &estimate.gradient, rate);
-            self.effective.program(&self.parameters);
+            let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
+            self.device.update(&mut self.parameters, change, self.optimiser.updates);
+            self.program();
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
             let (batch_loss, batch_correct) =
                 tally(&self.network.output, &samples, estimate.output_error.as_slice());
@@ -149,10 +154,15 @@ impl<T: Scalar> Trainer<T> {
         })
     }
 
+    /// Writes the nominal parameters to the device.
+    fn program(&mut self) {
+        self.device.program(&self.parameters, self.optimiser.updates, &mut self.effective);
+    }
+
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
         let setting = Setting {
             effective: &self.effective,
-            noise: self.plan.imperfections.state_noise.map(|noise| (noise, self.plan.seed)),
+            noise: self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed)),
             update: self.optimiser.updates,
             diagnose: false,
         };
@@ -198,7 +208,7 @@ impl<T: Scalar> Trainer<T> {
         let quiet = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // The estimate is taken as it is taken in training: with its noise, and from rest unless the state is carried.
-        let noise = self.plan.imperfections.state_noise.map(|noise| (noise, self.plan.seed));
+        let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
         let setting = Setting { noise, update: self.optimiser.updates, diagnose: false, ..quiet };
         let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut Vec::new())?;
         let comparison = compare(&estimate.gradient, &truth.gradient);

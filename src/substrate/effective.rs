@@ -30,6 +30,18 @@ pub struct Effective<T: Scalar> {
     weights: Vec<Vec<T>>,
     biases: Vec<Vec<T>>,
     readout: Option<(Vec<T>, Vec<T>)>,
+    taus: Option<Vec<Vec<f64>>>,
+    teaching_gain: Option<Vec<T>>,
+}
+
+/// The programmed quantities of an effective network, to be changed in place.
+pub(crate) struct Analog<'a, T> {
+    /// Weights of every edge, in the order of the network's edges.
+    pub weights: &'a mut [Vec<T>],
+    /// Biases of every layer.
+    pub biases: &'a mut [Vec<T>],
+    /// The read-out's weights.
+    pub readout: Option<&'a mut [T]>,
 }
 
 impl<T: Scalar> Effective<T> {
@@ -42,6 +54,8 @@ impl<T: Scalar> Effective<T> {
             weights: vec![Vec::new(); network.edges.len()],
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
             readout: None,
+            taus: None,
+            teaching_gain: None,
         };
         effective.program(parameters);
         effective
@@ -59,8 +73,10 @@ impl<T: Scalar> Effective<T> {
             }
         }
         for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
-            if let Some(index) = layer.bias {
-                bias.copy_from_slice(parameters.at(index).as_slice());
+            match layer.bias {
+                Some(index) => bias.copy_from_slice(parameters.at(index).as_slice()),
+                // A device may have given it an offset.
+                None => bias.fill(T::zero()),
             }
         }
         if let Output::Readout { weight, bias, .. } = self.network.output {
@@ -99,6 +115,30 @@ impl<T: Scalar> Effective<T> {
     #[must_use]
     pub fn bias(&self, layer: usize) -> &[T] {
         &self.biases[layer]
+    }
+
+    /// Time constant of each neuron of a layer, in units of the nominal τ.
+    #[must_use]
+    pub fn tau(&self, layer: usize) -> &[f64] {
+        self.taus.as_ref().map_or(&self.network.layers[layer].tau, |taus| &taus[layer])
+    }
+
+    /// Gain with which each output neuron receives the teaching current, where it is not one.
+    #[must_use]
+    pub fn teaching_gain(&self) -> Option<&[T]> {
+        self.teaching_gain.as_deref()
+    }
+
+    /// What a device changes after the parameters have been written.
+    pub(crate) fn analog_mut(&mut self) -> Analog<'_, T> {
+        let readout = self.readout.as_mut().map(|(weight, _)| weight.as_mut_slice());
+        Analog { weights: &mut self.weights, biases: &mut self.biases, readout }
+    }
+
+    /// Gives the neurons time constants and teaching gains of their own.
+    pub(crate) fn set_neurons(&mut self, taus: Option<Vec<Vec<f64>>>, teaching_gain: Option<Vec<T>>) {
+        self.taus = taus;
+        self.teaching_gain = teaching_gain;
     }
 
     /// R [classes × n], column-major, and r, where there is a read-out.

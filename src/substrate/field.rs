@@ -7,10 +7,11 @@ use super::effective::{Effective, Form};
 use super::network::Output;
 use super::samples::Samples;
 use super::state::StateShape;
-use crate::imperfections::noise::HeldNoise;
+use crate::imperfections::fluctuation::Fluctuation;
+use crate::imperfections::instant::Disturbances;
 use crate::integrators::{Leak, VectorField};
 use crate::scalar::{Layout, Scalar, gemm};
-use crate::teaching::{Teaching, Time};
+use crate::teaching::{Teaching, Time, Waveform};
 
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
 pub struct Dynamics<'a, T: Scalar> {
@@ -22,8 +23,10 @@ pub struct Dynamics<'a, T: Scalar> {
     drive: Vec<T>,
     targets: Vec<T>,
     teaching: Teaching,
-    held: Option<HeldNoise>,
-    held_values: Vec<T>,
+    teaching_is_on: bool,
+    noise: Disturbances<T>,
+    /// The drive with the noise of the present step, where the inputs are noisy.
+    noisy_drive: Vec<T>,
     rates: Vec<T>,
     /// Pre-activations, in the rate form only.
     potentials: Vec<T>,
@@ -70,8 +73,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             drive,
             targets: samples.targets.clone(),
             teaching: Teaching::none(),
-            held: None,
-            held_values: Vec::new(),
+            teaching_is_on: false,
+            noise: Disturbances::none(),
+            noisy_drive: Vec::new(),
             rates: vec![T::zero(); shape.len()],
             potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
             output_error: vec![T::zero(); outputs],
@@ -88,6 +92,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// Sets the teaching signal.
     pub fn teach(&mut self, teaching: Teaching) {
         self.teaching = teaching;
+        let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
+        self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
     }
 
     /// The teaching signal.
@@ -96,16 +102,31 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         &self.teaching
     }
 
-    /// Adds noise to the pre-activation, redrawn at every step and held through it.
-    pub fn hold_noise(&mut self, noise: HeldNoise) {
-        self.held_values = vec![T::zero(); self.shape.len()];
-        self.held = Some(noise);
+    /// Adds noise that is redrawn at every step and held through it. `inputs` are those of the bound samples.
+    pub fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) {
+        if noise.input.is_some() {
+            self.noisy_drive.clone_from(&self.drive);
+        }
+        if let Some(synapse) = &mut noise.synapse {
+            synapse.bind(inputs, self.shape.batch, self.shape.layers());
+        }
+        self.noise = noise;
+    }
+
+    /// Sets the length of a step, in nominal τ: noise with a memory needs it.
+    pub fn set_step(&mut self, step: f64) {
+        self.noise.set_step(step);
     }
 
     /// Draws what is held through the step that begins at `tick`.
     pub fn begin_step(&mut self, tick: u64) {
-        if let Some(noise) = &self.held {
-            noise.draw(tick, &self.shape, &mut self.held_values);
+        self.noise.begin_step(tick);
+        let Some(input) = &self.noise.input else { return };
+        self.noisy_drive.copy_from_slice(&self.drive);
+        for (edge, weights) in self.effective.from_input() {
+            let dimensions = (self.shape.size(edge.to), self.effective.network().inputs, self.shape.batch);
+            let sink = &mut self.noisy_drive[self.shape.real(edge.to)];
+            gemm(dimensions, weights, Layout::Plain, input.values(), T::one(), sink);
         }
     }
 
@@ -201,22 +222,27 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// Drive plus Σ W a, with a the given rates or else those of the state under evaluation.
     fn couple(&mut self, rates: Option<&[T]>, out: &mut [T]) {
         let rates = rates.unwrap_or(&self.rates);
-        out.copy_from_slice(&self.drive);
+        let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
+        out.copy_from_slice(drive);
         for (from, edge, weights) in self.effective.recurrent() {
             let dimensions = (self.shape.size(edge.to), self.shape.size(from), self.shape.columns());
             let (source, sink) = (self.shape.layer(from), self.shape.layer(edge.to));
             gemm(dimensions, weights, Layout::Plain, &rates[source], T::one(), &mut out[sink]);
             self.products += 1;
         }
+        if let Some(synapse) = &mut self.noise.synapse {
+            synapse.add(self.effective, &self.shape, rates, out);
+        }
     }
 
     fn teach_and_hold(&mut self, beta: Complex<f64>, state: &[T], out: &mut [T]) {
-        if beta != Complex::new(0.0, 0.0) {
+        let noisy = self.teaching_is_on && self.noise.teaching.is_some();
+        if beta != Complex::new(0.0, 0.0) || noisy {
             self.update_output_error(state);
             self.apply_teaching(beta, out);
         }
-        if self.held.is_some() {
-            add(out, &self.held_values);
+        if let Some(noise) = &self.noise.state {
+            add(out, noise.values());
         }
     }
 
@@ -224,28 +250,43 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     fn apply_teaching(&mut self, beta: Complex<f64>, out: &mut [T]) {
         let output = self.effective.network().output;
         let range = self.shape.layer(output.layer());
-        let slope: &[T] = match output {
-            Output::SquaredError { .. } => &self.output_error,
+        let gain = self.effective.teaching_gain();
+        match output {
+            Output::SquaredError { .. } if gain.is_none() => {}
+            Output::SquaredError { .. } => self.nudge.copy_from_slice(&self.output_error),
             Output::Readout { classes, layer, .. } => {
                 let (weight, _) = self.effective.readout().expect("a read-out has weights");
                 let dimensions = (self.shape.size(layer), classes, self.shape.columns());
                 gemm(dimensions, weight, Layout::Transposed, &self.output_error, T::zero(), &mut self.nudge);
-                &self.nudge
             }
-        };
+        }
+        if let Some(gain) = gain {
+            self.nudge.iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+        }
+        let direct = matches!(output, Output::SquaredError { .. }) && gain.is_none();
+        let slope = if direct { &self.output_error } else { &self.nudge };
+        let noise = self.noise.teaching.as_ref().filter(|_| self.teaching_is_on).map(Fluctuation::values);
+        let (rails, batch) = (self.shape.rails, self.shape.batch);
+        let size = range.len() / (rails * batch);
         let (re, im) = (T::of(beta.re), T::of(beta.im));
-        if self.shape.rails == 1 {
-            for (o, c) in out[range].iter_mut().zip(slope) {
-                *o -= re * *c;
+        if rails == 1 {
+            for (sample, (o, c)) in out[range].chunks_mut(size).zip(slope.chunks(size)).enumerate() {
+                let re = noise.map_or(re, |n| re + n[sample]);
+                o.iter_mut().zip(c).for_each(|(o, c)| *o -= re * *c);
             }
             return;
         }
         let half = range.len() / 2;
         let (out_re, out_im) = out[range].split_at_mut(half);
         let (slope_re, slope_im) = slope.split_at(half);
-        for (((o_re, o_im), c_re), c_im) in out_re.iter_mut().zip(out_im).zip(slope_re).zip(slope_im) {
-            *o_re -= re * *c_re - im * *c_im;
-            *o_im -= re * *c_im + im * *c_re;
+        let out = out_re.chunks_mut(size).zip(out_im.chunks_mut(size));
+        let slopes = slope_re.chunks(size).zip(slope_im.chunks(size));
+        for (sample, ((o_re, o_im), (c_re, c_im))) in out.zip(slopes).enumerate() {
+            let (re, im) = noise.map_or((re, im), |n| (re + n[sample], im + n[batch + sample]));
+            for (((o_re, o_im), c_re), c_im) in o_re.iter_mut().zip(o_im).zip(c_re).zip(c_im) {
+                *o_re -= re * *c_re - im * *c_im;
+                *o_im -= re * *c_im + im * *c_re;
+            }
         }
     }
 }
@@ -292,13 +333,13 @@ pub fn activate<T: Scalar>(effective: &Effective<T>, shape: &StateShape, potenti
 }
 
 fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {
-    let layers = &effective.network().layers;
-    let first = layers[0].tau[0];
-    if layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == first) {
+    let taus = || (0..shape.layers()).map(|layer| effective.tau(layer));
+    let first = effective.tau(0)[0];
+    if taus().flatten().all(|tau| *tau == first) {
         return Leak::Uniform(T::of(1.0 / first));
     }
-    let inverse = |layer: usize| layers[layer].tau.iter().map(|tau| T::of(1.0 / tau)).collect::<Vec<_>>();
-    Leak::PerElement((0..shape.layers()).flat_map(|l| inverse(l).repeat(shape.columns())).collect())
+    let inverse = |taus: &[f64]| taus.iter().map(|tau| T::of(1.0 / tau)).collect::<Vec<_>>();
+    Leak::PerElement(taus().flat_map(|taus| inverse(taus).repeat(shape.columns())).collect())
 }
 
 fn add<T: Scalar>(out: &mut [T], term: &[T]) {

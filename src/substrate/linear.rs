@@ -28,6 +28,12 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         Self { effective, shape: shape.with_rails(1), slope }
     }
 
+    /// The network that was linearised.
+    #[must_use]
+    pub fn effective(&self) -> &'a Effective<T> {
+        self.effective
+    }
+
     /// ρ′(u*), laid out as a real state.
     #[must_use]
     pub fn slope(&self) -> &[T] {

@@ -24,6 +24,12 @@ impl StateShape {
         Self { sizes: network.layers.iter().map(|l| l.size).collect(), batch, rails }
     }
 
+    /// The layout of one block of `size` numbers for each sample and rail.
+    #[must_use]
+    pub fn block(size: usize, batch: usize, rails: usize) -> Self {
+        Self { sizes: vec![size], batch, rails }
+    }
+
     /// Number of layers.
     #[must_use]
     pub fn layers(&self) -> usize {

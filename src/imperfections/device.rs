@@ -1,0 +1,314 @@
+//! The device: from the nominal parameters that learning knows to the effective ones that the physics uses.
+
+use std::sync::Arc;
+
+use super::Imperfections;
+use super::fabrication::{Fabrication, Mismatch};
+use super::programming::Programming;
+use crate::rng::{self, NoiseKey, Purpose};
+use crate::scalar::Scalar;
+use crate::substrate::effective::{Analog, Effective, Form};
+use crate::substrate::network::{Edge, Network, Output, Source};
+use crate::substrate::parameters::Parameters;
+
+/// One device of a network: everything that fabrication has drawn. The same seed gives the same device in either precision.
+///
+/// Gain and offset of a = ρ(g u + o) are folded into what drives the neuron: v = g u + o obeys τ dv/dt = −v + o + g(Σ W a + b
+/// − β ∂C/∂a), exactly. The potential of a mismatched neuron is therefore v, and noise is referred to it.
+#[derive(Debug, Clone)]
+pub struct Device<T: Scalar> {
+    network: Arc<Network>,
+    imperfections: Imperfections,
+    /// Factor of every edge's weights, laid out as they are.
+    edges: Vec<Option<Vec<T>>>,
+    /// Factor of the read-out's weights.
+    readout: Option<Vec<T>>,
+    gains: Option<Vec<Vec<f64>>>,
+    offsets: Option<Vec<Vec<f64>>>,
+    taus: Option<Vec<Vec<f64>>>,
+    /// For each parameter, the elements that keep a weight whatever is written.
+    stuck: Vec<Vec<(usize, f64)>>,
+}
+
+/// What a fabrication stream is for.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Part {
+    Gain = 1,
+    Offset = 2,
+    Tau = 3,
+    Input = 4,
+    Weight = 5,
+    Feedback = 6,
+    Fault = 7,
+    Step = 8,
+}
+
+/// Lanes of a write's random numbers, per parameter.
+const LANES: u64 = 8;
+
+impl<T: Scalar> Device<T> {
+    /// Draws a device.
+    #[must_use]
+    pub fn fabricate(network: &Arc<Network>, imperfections: &Imperfections) -> Self {
+        let none = Fabrication::default();
+        let spec = imperfections.fabrication.as_ref().unwrap_or(&none);
+        let seed = imperfections.device_seed;
+        let stream =
+            |part: Part, item: usize| rng::stream(seed, Purpose::Device, (part as u64) << 32 | item as u64);
+        let per_layer = |part, draw: &dyn Fn(usize, &mut rand_chacha::ChaCha8Rng) -> Vec<f64>| {
+            (0..network.layers.len()).map(|l| draw(l, &mut stream(part, l))).collect::<Vec<_>>()
+        };
+        let size = |layer: usize| network.layers[layer].size;
+        let gains = spec.gain.map(|g| per_layer(Part::Gain, &|l, s| g.positive_factors(size(l), s)));
+        let offsets = spec.offset.map(|o| per_layer(Part::Offset, &|l, s| o.offsets(size(l), s)));
+        let taus = spec.tau.map(|tau| {
+            per_layer(Part::Tau, &|l, s| {
+                let factors = tau.positive_factors(size(l), s);
+                network.layers[l].tau.iter().zip(factors).map(|(nominal, f)| nominal * f).collect()
+            })
+        });
+        let stuck: Vec<Vec<(usize, f64)>> = network
+            .shapes()
+            .iter()
+            .enumerate()
+            .map(|(index, shape)| {
+                if is_weight(network, index) {
+                    faults(spec, shape.rows * shape.columns, &mut stream(Part::Fault, index))
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
+        // One device a parameter: the factor of its weight, unless it is stuck.
+        let factors = |index: usize, mismatch: Mismatch| {
+            let shape = &network.shapes()[index];
+            let mut drawn = mismatch.factors(shape.rows * shape.columns, &mut stream(Part::Weight, index));
+            stuck[index].iter().for_each(|(i, _)| drawn[*i] = 1.0);
+            drawn
+        };
+        let edge = |(place, edge): (usize, &Edge)| -> Option<Vec<T>> {
+            let rows = size(edge.to);
+            let columns = match edge.from {
+                Source::Input => network.inputs,
+                Source::Layer(layer) => size(layer),
+            };
+            let mut total: Option<Vec<f64>> = None;
+            let mut multiply = |factor: &dyn Fn(usize, usize) -> f64| {
+                let total = total.get_or_insert_with(|| vec![1.0; rows * columns]);
+                for (j, column) in total.chunks_exact_mut(rows).enumerate() {
+                    column.iter_mut().enumerate().for_each(|(i, x)| *x *= factor(i, j));
+                }
+            };
+            if let Some(mismatch) = spec.weight {
+                let drawn = factors(edge.weight, mismatch);
+                multiply(&|i, j| drawn[if edge.transposed { i * columns + j } else { j * rows + i }]);
+            }
+            if let Some(mismatch) = spec.feedback.filter(|_| is_feedback(network, place)) {
+                let drawn = mismatch.factors(rows * columns, &mut stream(Part::Feedback, place));
+                multiply(&|i, j| drawn[j * rows + i]);
+            }
+            if let Some(mismatch) = spec.input.filter(|_| edge.from == Source::Input) {
+                let drawn = mismatch.factors(columns, &mut stream(Part::Input, 0));
+                multiply(&|_, j| drawn[j]);
+            }
+            if let Some(gains) = &gains {
+                multiply(&|i, _| gains[edge.to][i]);
+            }
+            total.map(|total| total.into_iter().map(T::of).collect())
+        };
+        let readout = match network.output {
+            Output::Readout { weight, .. } => {
+                spec.weight.map(|m| factors(weight, m).into_iter().map(T::of).collect())
+            }
+            Output::SquaredError { .. } => None,
+        };
+        Self {
+            edges: network.edges.iter().enumerate().map(edge).collect(),
+            network: Arc::clone(network),
+            imperfections: *imperfections,
+            readout,
+            gains,
+            offsets,
+            taus,
+            stuck,
+        }
+    }
+
+    /// The effective network of newly written parameters. `write` is the number of the write: each draws its own errors.
+    #[must_use]
+    pub fn effective(&self, form: Form, parameters: &Parameters<T>, write: u64) -> Effective<T> {
+        let mut effective = Effective::new(&self.network, form, parameters);
+        self.program(parameters, write, &mut effective);
+        effective
+    }
+
+    /// Writes parameters, and lets the time of the drift's specification pass.
+    pub fn program(&self, parameters: &Parameters<T>, write: u64, effective: &mut Effective<T>) {
+        let seconds = self.imperfections.drift.map_or(0.0, |drift| drift.seconds);
+        self.program_at(parameters, write, seconds, effective);
+    }
+
+    /// As [`Self::program`], as the device is `seconds` after the write. The same write has the same errors at all times.
+    pub fn program_at(
+        &self,
+        parameters: &Parameters<T>,
+        write: u64,
+        seconds: f64,
+        effective: &mut Effective<T>,
+    ) {
+        let changed = self.imperfections.programming.is_some()
+            || self.imperfections.drift.is_some()
+            || self.stuck.iter().any(|s| !s.is_empty());
+        if changed {
+            let mut written = parameters.clone();
+            for index in 0..written.len() {
+                if is_weight(&self.network, index) {
+                    self.write(index, written.at_mut(index).as_mut_slice(), write, seconds);
+                }
+            }
+            effective.program(&written);
+        } else {
+            effective.program(parameters);
+        }
+        let Analog { weights, biases, readout } = effective.analog_mut();
+        for (weights, factors) in weights.iter_mut().zip(&self.edges) {
+            multiply(weights, factors.as_deref());
+        }
+        if let Some(readout) = readout {
+            multiply(readout, self.readout.as_deref());
+        }
+        for (layer, bias) in biases.iter_mut().enumerate() {
+            if let Some(gains) = &self.gains {
+                bias.iter_mut().zip(&gains[layer]).for_each(|(b, g)| *b *= T::of(*g));
+            }
+            if let Some(offsets) = &self.offsets {
+                bias.iter_mut().zip(&offsets[layer]).for_each(|(b, o)| *b += T::of(*o));
+            }
+        }
+        let output = self.network.output.layer();
+        let teaching_gain =
+            self.gains.as_ref().map(|gains| gains[output].iter().map(|g| T::of(*g)).collect());
+        effective.set_neurons(self.taus.clone(), teaching_gain);
+    }
+
+    /// Changes parameters by `change` as far as the device's update rule realises it; without one, exactly. The parameters are
+    /// what is stored on the device: nothing else remembers the past. `write` is the number of the update.
+    pub fn update(&self, parameters: &mut Parameters<T>, change: &Parameters<T>, write: u64) {
+        let programming = self.imperfections.programming;
+        let rule = programming.and_then(|p| Some((p.update?, p.weight_max?)));
+        let Some((rule, weight_max)) = rule else {
+            parameters.add_scaled(T::one(), change);
+            return;
+        };
+        let seed = self.imperfections.device_seed;
+        let key = NoiseKey::new(seed, Purpose::Programming, write);
+        let devices = NoiseKey::new(seed, Purpose::Device, (Part::Step as u64) << 32);
+        for index in 0..parameters.len() {
+            let values = parameters.at_mut(index).as_mut_slice();
+            if !is_weight(&self.network, index) {
+                values.iter_mut().zip(change.at(index)).for_each(|(w, d)| *w += *d);
+                continue;
+            }
+            let mut x: Vec<f64> = values.iter().map(|w| w.double() / weight_max).collect();
+            let wanted: Vec<f64> = change.at(index).iter().map(|d| d.double() / weight_max).collect();
+            let spread = (rule.device_spread > 0.0).then(|| {
+                let mut z = vec![0.0; x.len()];
+                devices.normals(0, index as u64, &mut z);
+                z.iter_mut().for_each(|z| *z = (1.0 + rule.device_spread * *z).max(0.0));
+                z
+            });
+            rule.pulse(&mut x, &wanted, spread.as_deref(), &key, LANES * index as u64);
+            for ((w, x), wanted) in values.iter_mut().zip(x).zip(wanted) {
+                if !wanted.is_finite() {
+                    // Pulses must not hide that learning has diverged.
+                    *w = T::of(wanted);
+                } else if wanted != 0.0 {
+                    *w = T::of(x * weight_max);
+                }
+            }
+        }
+    }
+
+    /// Replaces nominal weights by what the devices hold `seconds` after writing them.
+    fn write(&self, index: usize, weights: &mut [T], write: u64, seconds: f64) {
+        let Imperfections { programming, drift, device_seed, .. } = self.imperfections;
+        if programming.is_some() || drift.is_some() {
+            let programming = programming.unwrap_or_else(Programming::default);
+            let nominal: Vec<f64> = weights.iter().map(|w| w.double()).collect();
+            let scale = programming.scale(&nominal);
+            let key = NoiseKey::new(device_seed, Purpose::Programming, write);
+            let devices = NoiseKey::new(device_seed, Purpose::Drift, 0);
+            let draw = |key: &NoiseKey, lane: u64, wanted: bool| {
+                let mut z = vec![0.0; nominal.len()];
+                if wanted {
+                    key.normals(0, lane, &mut z);
+                }
+                z
+            };
+            let lane = LANES * index as u64;
+            let draws = [0, 1].map(|side| {
+                let written = draw(&key, lane + 1 + side, programming.noise.is_some());
+                let read = draw(&key, lane + 3 + side, drift.is_some());
+                (written, draw(&devices, 2 * index as u64 + side, drift.is_some()), read)
+            });
+            for (i, (w, nominal)) in weights.iter_mut().zip(&nominal).enumerate() {
+                let targets = programming.targets(*nominal, scale);
+                let mut held = targets;
+                for (g, (target, (written, device, read))) in held.iter_mut().zip(targets.iter().zip(&draws))
+                {
+                    if let Some(noise) = programming.noise {
+                        *g = (target + noise.sigma(*target) * written[i]).max(0.0);
+                    }
+                    if let Some(drift) = drift {
+                        *g = drift.conductance(seconds, *target, *g, device[i], read[i]);
+                    }
+                }
+                *w = T::of(programming.weight(held, scale));
+            }
+        }
+        for (element, value) in &self.stuck[index] {
+            weights[*element] = T::of(*value);
+        }
+    }
+}
+
+fn multiply<T: Scalar>(weights: &mut [T], factors: Option<&[T]>) {
+    for (w, f) in weights.iter_mut().zip(factors.into_iter().flatten()) {
+        *w *= *f;
+    }
+}
+
+/// Whether a parameter is the weights of synapses.
+fn is_weight(network: &Network, index: usize) -> bool {
+    let of_readout = matches!(network.output, Output::Readout { weight, .. } if weight == index);
+    of_readout || network.edges.iter().any(|edge| edge.weight == index)
+}
+
+/// Whether an edge runs against an earlier one: the feedback of a pair.
+fn is_feedback(network: &Network, place: usize) -> bool {
+    let edge = &network.edges[place];
+    network.edges[..place]
+        .iter()
+        .any(|e| e.from == Source::Layer(edge.to) && edge.from == Source::Layer(e.to))
+}
+
+/// Dead and stuck elements of a matrix, each drawn on its own.
+fn faults(spec: &Fabrication, count: usize, stream: &mut impl rand::Rng) -> Vec<(usize, f64)> {
+    let stuck = spec.stuck.map_or(0.0, |s| s.fraction);
+    if stuck + spec.dead == 0.0 {
+        return Vec::new();
+    }
+    let value = spec.stuck.map_or(0.0, |s| s.value);
+    let uniform = rand_distr::Uniform::new(0.0, 1.0).expect("the unit interval is legal");
+    (0..count)
+        .filter_map(|element| {
+            let u: f64 = rand_distr::Distribution::sample(&uniform, stream);
+            if u < spec.dead {
+                Some((element, 0.0))
+            } else {
+                (u < spec.dead + stuck).then_some((element, value))
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! Fabrication: what differs from device to device, drawn once per device seed.
+
+use rand_distr::{Distribution as _, StandardNormal, StudentT};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Invalid, non_negative, positive};
+
+/// Mismatch of neurons and synapses.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fabrication {
+    /// Gain g of each neuron, a = ρ(g u + o); relative.
+    pub gain: Option<Mismatch>,
+    /// Offset o (minus the threshold) of each neuron, in units of its potential.
+    pub offset: Option<Mismatch>,
+    /// Time constant of each neuron; relative.
+    pub tau: Option<Mismatch>,
+    /// Gain of each clamped input; relative.
+    pub input: Option<Mismatch>,
+    /// Weight of each synapse; relative. A tied pair is one device: both directions share it.
+    pub weight: Option<Mismatch>,
+    /// Weight of each synapse of a feedback connection beside its forward partner; relative. A tied pair becomes two devices.
+    pub feedback: Option<Mismatch>,
+    /// Synapses that keep one weight, whatever is written.
+    pub stuck: Option<Stuck>,
+    /// Fraction of the synapses that conduct nothing.
+    pub dead: f64,
+}
+
+/// The distribution of a mismatch: a factor 1 + σz, or e^{σz} for `log_normal`; an offset is σz.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mismatch {
+    /// What z is.
+    #[serde(default)]
+    pub distribution: Distribution,
+    /// σ; this or `area`.
+    #[serde(default)]
+    pub std: Option<f64>,
+    /// σ from the size of the transistors; this or `std`.
+    #[serde(default)]
+    pub area: Option<Area>,
+}
+
+/// σ = a/√(width·length): the area law of Pelgrom, Duinmaijer and Welbers (IEEE J. Solid-State Circuits 24, 1989).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    /// Matching constant, in the mismatch's unit times µm.
+    pub a: f64,
+    /// Gate width in µm.
+    pub width: f64,
+    /// Gate length in µm.
+    pub length: f64,
+}
+
+/// A distribution of zero mean (zero median for `log_normal`'s exponent) and unit variance.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Distribution {
+    /// Normal.
+    #[default]
+    Normal,
+    /// The factor's logarithm is normal: it stays positive, and its median is 1.
+    LogNormal,
+    /// Student's t, scaled to unit variance: heavy tails.
+    StudentT {
+        /// Degrees of freedom, above 2.
+        dof: f64,
+    },
+}
+
+/// Devices that are stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stuck {
+    /// Fraction of the synapses.
+    pub fraction: f64,
+    /// The weight they keep.
+    pub value: f64,
+}
+
+/// Factors below it are drawn again where a neuron could not exist with them.
+const SMALLEST: f64 = 0.05;
+
+impl Fabrication {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let Self { gain, offset, tau, input, weight, feedback, .. } = self;
+        let parts = [
+            ("gain", gain),
+            ("offset", offset),
+            ("tau", tau),
+            ("input", input),
+            ("weight", weight),
+            ("feedback", feedback),
+        ];
+        for (name, mismatch) in parts {
+            let Some(mismatch) = mismatch else { continue };
+            mismatch.validate().map_err(|e| e.under(name))?;
+            if matches!(name, "gain" | "tau") && mismatch.spread() > 1.0 {
+                let found = format!("found a standard deviation of {}", mismatch.spread());
+                return Err(Invalid::new(
+                    name,
+                    found,
+                    "at most 1: a gain or a time constant has to stay positive",
+                ));
+            }
+        }
+        if offset.is_some_and(|o| o.distribution == Distribution::LogNormal) {
+            let legal = "an offset has two signs: use normal or student_t";
+            return Err(Invalid::new("offset.distribution", "found log_normal", legal));
+        }
+        fraction("dead", self.dead)?;
+        let Some(Stuck { fraction: part, value }) = self.stuck else { return Ok(()) };
+        fraction("stuck.fraction", part)?;
+        if !value.is_finite() {
+            return Err(Invalid::new("stuck.value", format!("found {value}"), "a finite weight"));
+        }
+        if part + self.dead > 1.0 {
+            let found = format!("found {part} stuck and {} dead", self.dead);
+            return Err(Invalid::new("stuck.fraction", found, "together at most 1"));
+        }
+        Ok(())
+    }
+}
+
+fn fraction(path: &str, value: f64) -> Result<(), Invalid> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Invalid::new(path, format!("found {value}"), "a fraction between 0 and 1"))
+}
+
+impl Mismatch {
+    /// Normal mismatch of a standard deviation.
+    #[must_use]
+    pub fn normal(std: f64) -> Self {
+        Self { distribution: Distribution::Normal, std: Some(std), area: None }
+    }
+
+    /// σ.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        match (self.std, self.area) {
+            (Some(std), _) => std,
+            (None, Some(Area { a, width, length })) => a / (width * length).sqrt(),
+            (None, None) => 0.0,
+        }
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        match (self.std, self.area) {
+            (Some(std), None) => non_negative("std", std)?,
+            (None, Some(Area { a, width, length })) => {
+                non_negative("area.a", a)?;
+                positive("area.width", width)?;
+                positive("area.length", length)?;
+            }
+            (Some(_), Some(_)) => {
+                return Err(Invalid::new("", "found both `std` and `area`", "one of the two"));
+            }
+            (None, None) => return Err(Invalid::new("", "found neither `std` nor `area`", "one of the two")),
+        }
+        if let Distribution::StudentT { dof } = self.distribution
+            && !(dof.is_finite() && dof > 2.0)
+        {
+            let found = format!("found {dof}");
+            return Err(Invalid::new(
+                "distribution.student_t.dof",
+                found,
+                "above 2, where the variance is finite",
+            ));
+        }
+        Ok(())
+    }
+
+    /// σz, or the whole of a log-normal factor less one.
+    fn deviation(&self, stream: &mut impl rand::Rng) -> f64 {
+        let spread = self.spread();
+        match self.distribution {
+            Distribution::Normal => spread * Distribution::normal(stream),
+            Distribution::LogNormal => (spread * Distribution::normal(stream)).exp_m1(),
+            Distribution::StudentT { dof } => {
+                let t = StudentT::new(dof).expect("validated degrees of freedom");
+                spread * ((dof - 2.0) / dof).sqrt() * t.sample(stream)
+            }
+        }
+    }
+
+    /// Additive mismatch of `count` devices.
+    pub(super) fn offsets(&self, count: usize, stream: &mut impl rand::Rng) -> Vec<f64> {
+        (0..count).map(|_| self.deviation(stream)).collect()
+    }
+
+    /// Factors of `count` devices.
+    pub(super) fn factors(&self, count: usize, stream: &mut impl rand::Rng) -> Vec<f64> {
+        (0..count).map(|_| 1.0 + self.deviation(stream)).collect()
+    }
+
+    /// Factors of `count` neurons, positive.
+    pub(super) fn positive_factors(&self, count: usize, stream: &mut impl rand::Rng) -> Vec<f64> {
+        let mut draw = || loop {
+            let factor = 1.0 + self.deviation(stream);
+            if factor >= SMALLEST {
+                return factor;
+            }
+        };
+        (0..count).map(|_| draw()).collect()
+    }
+}
+
+impl Distribution {
+    fn normal(stream: &mut impl rand::Rng) -> f64 {
+        StandardNormal.sample(stream)
+    }
+}

@@ -1,0 +1,381 @@
+//! Noise that is held through each step of the integrator, with or without memory.
+
+use super::noise::{Noise, Rails, fill};
+use crate::rng::NoiseKey;
+use crate::scalar::Scalar;
+use crate::substrate::state::StateShape;
+
+/// Components of 1/f noise per decade of correlation time: the ripple of the spectrum stays below 0.3 dB.
+const PER_DECADE: f64 = 2.0;
+
+/// A slow component of 1/f noise is drawn anew this many times in its correlation time, and held in between.
+const UPDATES: f64 = 8.0;
+
+/// A random process for every element of a layout, advanced tick by tick.
+#[derive(Debug, Clone)]
+pub struct Fluctuation<T: Scalar> {
+    key: NoiseKey,
+    noise: Noise,
+    rails: Rails,
+    /// Place of the first sample in its batch.
+    first: usize,
+    shape: StateShape,
+    /// Standard deviation of what is held through a step.
+    std: T,
+    components: Vec<Component<T>>,
+    /// Uniform or normal draws on their way into a component.
+    scratch: Vec<T>,
+    values: Vec<T>,
+}
+
+/// One process with memory, of unit variance.
+#[derive(Debug, Clone)]
+struct Component<T> {
+    /// Correlation or dwell time, in nominal τ.
+    time: f64,
+    /// Ticks between updates.
+    stride: u64,
+    /// What is kept of the state, and how much is new: e^{−h/T} and √(1 − e^{−2h/T}); for a telegraph signal the probability
+    /// of another level and 0.
+    weights: (T, T),
+    /// Whether the stationary state has been drawn.
+    started: bool,
+    state: Vec<T>,
+}
+
+impl<T: Scalar> Fluctuation<T> {
+    /// The process for `shape`, whose first sample has place `first` in its batch.
+    #[must_use]
+    pub fn new(noise: Noise, key: NoiseKey, first: usize, shape: &StateShape) -> Self {
+        let len = shape.len();
+        let times: Vec<f64> = match noise {
+            Noise::White { .. } | Noise::Held { .. } => Vec::new(),
+            Noise::OrnsteinUhlenbeck { correlation_time, .. } => vec![correlation_time],
+            Noise::Telegraph { dwell_time, .. } => vec![dwell_time],
+            Noise::OneOverF { shortest, longest, .. } => correlation_times(shortest, longest),
+        };
+        let component = |time: &f64| Component {
+            time: *time,
+            stride: 1,
+            weights: (T::zero(), T::zero()),
+            started: false,
+            state: vec![T::zero(); len],
+        };
+        let components: Vec<Component<T>> = times.iter().map(component).collect();
+        let scratch = vec![T::zero(); if components.is_empty() { 0 } else { len }];
+        let mut made = Self {
+            key,
+            noise,
+            rails: noise.rails(),
+            first,
+            shape: shape.clone(),
+            std: T::zero(),
+            components,
+            scratch,
+            values: vec![T::zero(); len],
+        };
+        made.set_step(1.0);
+        made
+    }
+
+    /// Which rails it acts on.
+    #[must_use]
+    pub fn rails(&self) -> Rails {
+        self.rails
+    }
+
+    /// The same process on other rails.
+    #[must_use]
+    pub fn on(mut self, rails: Rails) -> Self {
+        self.rails = rails;
+        self
+    }
+
+    /// Sets the length of a tick, in nominal τ.
+    pub fn set_step(&mut self, step: f64) {
+        let std = match self.noise {
+            // Held through a step, it kicks a leaky neuron by (h/τ)·σ√(2/h): the increment of Euler–Maruyama.
+            Noise::White { std, .. } => std * (2.0 / step).sqrt(),
+            Noise::OneOverF { std, .. } => std / (self.components.len() as f64).sqrt(),
+            _ => self.noise.std(),
+        };
+        self.std = T::of(std);
+        for component in &mut self.components {
+            if let Noise::OneOverF { .. } = self.noise {
+                component.stride = ((component.time / (UPDATES * step)) as u64).max(1);
+            }
+            let elapsed = component.stride as f64 * step / component.time;
+            let (keep, fresh) = match self.noise {
+                // Two levels, left at rate 1/T each: an odd number of jumps has probability ½(1 − e^{−2h/T}).
+                Noise::Telegraph { .. } => (-0.5 * (-2.0 * elapsed).exp_m1(), 0.0),
+                _ => ((-elapsed).exp(), (-(-2.0 * elapsed).exp_m1()).sqrt()),
+            };
+            component.weights = (T::of(keep), T::of(fresh));
+        }
+    }
+
+    /// Values for the step that begins at `tick`, laid out as the shape. Ticks are visited in order.
+    pub fn advance(&mut self, tick: u64) -> &[T] {
+        let Self { key, noise, rails, first, shape, std, components, scratch, values } = self;
+        let shared = matches!(noise, Noise::Held { shared: true, .. });
+        let place = |sample: usize| if shared { 0 } else { *first + sample };
+        let normals = |lane: u64, column: &mut [T]| key.normals(tick, lane, column);
+        if components.is_empty() {
+            fill(*rails, 0, shape, place, normals, values);
+            values.iter_mut().for_each(|x| *x *= *std);
+            return values;
+        }
+        let telegraph = matches!(noise, Noise::Telegraph { .. });
+        for (index, component) in components.iter_mut().enumerate() {
+            if component.started && !tick.is_multiple_of(component.stride) {
+                continue;
+            }
+            if telegraph {
+                let uniforms = |lane: u64, column: &mut [T]| key.uniforms(tick, lane, column);
+                fill(*rails, index, shape, place, uniforms, scratch);
+                component.jump(scratch);
+                if !component.started && *rails == Rails::Real {
+                    silence_imaginary(shape, &mut component.state);
+                }
+            } else {
+                fill(*rails, index, shape, place, normals, scratch);
+                component.relax(scratch);
+            }
+            component.started = true;
+        }
+        if let [component] = components.as_slice() {
+            values.iter_mut().zip(&component.state).for_each(|(x, state)| *x = *std * *state);
+        } else {
+            values.fill(T::zero());
+            for component in components {
+                values.iter_mut().zip(&component.state).for_each(|(x, state)| *x += *std * *state);
+            }
+        }
+        values
+    }
+
+    /// The values of the tick that was last advanced to.
+    #[must_use]
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+}
+
+impl<T: Scalar> Component<T> {
+    fn relax(&mut self, normals: &[T]) {
+        if !self.started {
+            self.state.copy_from_slice(normals);
+            return;
+        }
+        let (keep, fresh) = self.weights;
+        for (x, z) in self.state.iter_mut().zip(normals) {
+            *x = keep * *x + fresh * *z;
+        }
+    }
+
+    fn jump(&mut self, uniforms: &[T]) {
+        let (half, one, chance) = (T::of(0.5), T::one(), self.weights.0);
+        for (x, u) in self.state.iter_mut().zip(uniforms) {
+            if self.started {
+                *x = if *u < chance { -*x } else { *x };
+            } else {
+                *x = if *u < half { one } else { -one };
+            }
+        }
+    }
+}
+
+fn silence_imaginary<T: Scalar>(shape: &StateShape, state: &mut [T]) {
+    for layer in 0..shape.layers() {
+        state[shape.real(layer).end..shape.layer(layer).end].fill(T::zero());
+    }
+}
+
+/// Correlation times of 1/f noise, evenly spaced in their logarithm.
+fn correlation_times(shortest: f64, longest: f64) -> Vec<f64> {
+    let intervals = ((longest / shortest).log10() * PER_DECADE).round().max(1.0);
+    let ratio = (longest / shortest).powf(1.0 / intervals);
+    (0..=intervals as i32).map(|i| shortest * ratio.powi(i)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustfft::FftPlanner;
+    use rustfft::num_complex::Complex;
+
+    use super::*;
+    use crate::rng::Purpose;
+
+    const STEP: f64 = 0.25;
+
+    fn source(noise: Noise, neurons: usize, first: usize, batch: usize, rails: usize) -> Fluctuation<f64> {
+        let shape = StateShape::block(neurons, batch, rails);
+        let mut source = Fluctuation::new(noise, NoiseKey::new(3, Purpose::StateNoise, 0), first, &shape);
+        source.set_step(STEP);
+        source
+    }
+
+    /// Traces of independent elements, [element][tick].
+    fn traces(noise: Noise, elements: usize, ticks: u64) -> Vec<Vec<f64>> {
+        let mut source = source(noise, elements, 0, 1, 1);
+        let rows: Vec<Vec<f64>> = (0..ticks).map(|tick| source.advance(tick).to_vec()).collect();
+        (0..elements).map(|i| rows.iter().map(|row| row[i]).collect()).collect()
+    }
+
+    /// ⟨x(0) x(lag)⟩ over elements at tick 0, with its standard error.
+    fn correlation(traces: &[Vec<f64>], start: usize, lag: usize) -> (f64, f64) {
+        let products: Vec<f64> = traces.iter().map(|x| x[start] * x[start + lag]).collect();
+        let n = products.len() as f64;
+        let mean = products.iter().sum::<f64>() / n;
+        let variance = products.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean, (variance / n).sqrt())
+    }
+
+    #[test]
+    fn ornstein_uhlenbeck_starts_stationary_and_forgets_exponentially() {
+        let (std, time) = (0.7, 2.0);
+        let noise = Noise::OrnsteinUhlenbeck { std, correlation_time: time, rails: Rails::Independent };
+        let traces = traces(noise, 20_000, 40);
+        for start in [0, 17] {
+            for lag in [0, 1, 4, 8, 20] {
+                let expected = std * std * (-(lag as f64) * STEP / time).exp();
+                let (found, error) = correlation(&traces, start, lag);
+                // Ten looks at four standard errors: a false alarm in 1600 seeds.
+                assert!(
+                    (found - expected).abs() < 4.0 * error,
+                    "{start}+{lag}: {found} not {expected} +- {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn telegraph_noise_has_two_levels_and_exponential_dwell_times() {
+        let (std, dwell) = (0.3, 3.0);
+        let noise = Noise::Telegraph { std, dwell_time: dwell, rails: Rails::Independent };
+        let traces = traces(noise, 500, 2000);
+        assert!(traces.iter().flatten().all(|x| x.abs() == std));
+        // Rate of leaving a level per step; an even number of jumps within a step stays unseen.
+        let jumps: usize = traces.iter().map(|x| x.windows(2).filter(|w| w[0] != w[1]).count()).sum();
+        let steps = 500.0 * 1999.0;
+        let chance = 0.5 * (1.0 - (-2.0 * STEP / dwell).exp());
+        let error = (chance * (1.0 - chance) / steps).sqrt();
+        assert!((jumps as f64 / steps - chance).abs() < 4.0 * error);
+        // Dwell times are geometric: Kolmogorov-Smirnov on complete stays, significance 1 %.
+        let mut stays = vec![0_usize; 400];
+        for trace in &traces {
+            let jumps: Vec<usize> = (1..trace.len()).filter(|&t| trace[t] != trace[t - 1]).collect();
+            jumps.windows(2).for_each(|w| stays[(w[1] - w[0]).min(399)] += 1);
+        }
+        let total = stays.iter().sum::<usize>() as f64;
+        let mut seen = 0.0;
+        let mut distance = 0.0_f64;
+        for (length, count) in stays.iter().enumerate().take(399) {
+            seen += *count as f64;
+            let expected = 1.0 - (1.0 - chance).powi(length as i32);
+            distance = distance.max((seen / total - expected).abs());
+        }
+        assert!(distance * total.sqrt() < 1.63, "{distance} of {total} stays");
+        let mean = traces.iter().map(|x| x[0]).sum::<f64>() / 500.0;
+        assert!(mean.abs() < 4.0 * std / 500_f64.sqrt(), "both levels are equally likely at the start");
+    }
+
+    #[test]
+    fn one_over_f_noise_has_the_slope_and_the_variance_that_it_promises() {
+        let std = 0.5;
+        let noise = Noise::OneOverF { std, shortest: 0.5, longest: 5000.0, rails: Rails::Independent };
+        let (elements, ticks) = (400, 1 << 16);
+        let traces = traces(noise, elements, ticks);
+        let (found, error) = correlation(&traces, 1000, 0);
+        assert!((found - std * std).abs() < 4.0 * error, "variance {found}");
+        let fft = FftPlanner::new().plan_fft_forward(ticks as usize);
+        let mut power = vec![0.0; ticks as usize / 2];
+        for trace in &traces {
+            // A Hann window keeps the strong low frequencies from leaking into the weak high ones.
+            let hann = |t: usize| 0.5 - 0.5 * (std::f64::consts::TAU * t as f64 / ticks as f64).cos();
+            let mut line: Vec<Complex<f64>> =
+                trace.iter().enumerate().map(|(t, x)| Complex::new(x * hann(t), 0.0)).collect();
+            fft.process(&mut line);
+            power.iter_mut().zip(&line).for_each(|(p, z)| *p += z.norm_sqr());
+        }
+        // Two decades in the middle: 1/(2 pi T) of T = 1.6 to 160.
+        let frequency = |k: usize| k as f64 / (ticks as f64 * STEP);
+        let points: Vec<(f64, f64)> = (0..20)
+            .map(|i| {
+                let centre = 1e-3 * 10_f64.powf(0.1 * f64::from(i) + 0.05);
+                let band = |k: &usize| (frequency(*k) / centre).ln().abs() < 0.05 * 10_f64.ln();
+                let bins: Vec<f64> = (1..power.len()).filter(band).map(|k| power[k]).collect();
+                (centre.ln(), (bins.iter().sum::<f64>() / bins.len() as f64).ln())
+            })
+            .collect();
+        let n = points.len() as f64;
+        let (mx, my) =
+            (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+        let slope = points.iter().map(|(x, y)| (x - mx) * (y - my)).sum::<f64>()
+            / points.iter().map(|(x, _)| (x - mx).powi(2)).sum::<f64>();
+        println!("1/f slope {slope:.3}");
+        assert!((slope + 1.0).abs() < 0.1, "slope {slope}");
+    }
+
+    #[test]
+    fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
+        let std = 0.4;
+        for step in [0.1, 0.02] {
+            let noise = Noise::White { std, rails: Rails::Independent };
+            let mut source = source(noise, 4000, 0, 1, 1);
+            source.set_step(step);
+            let mut u = vec![0.0; 4000];
+            for tick in 0..(8.0 / step) as u64 {
+                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += step * (x - *u));
+            }
+            let variance = u.iter().map(|u| u * u).sum::<f64>() / 4000.0;
+            // Euler's own stationary variance is sigma^2/(1 - h/2).
+            let expected = std * std / (1.0 - 0.5 * step);
+            let error = expected * (2.0_f64 / 4000.0).sqrt();
+            assert!((variance - expected).abs() < 4.0 * error, "step {step}: {variance} not {expected}");
+        }
+    }
+
+    #[test]
+    fn values_depend_neither_on_how_a_batch_is_cut_nor_on_what_else_is_in_it() {
+        let kinds = [
+            Noise::Held { std: 1.0, shared: false, rails: Rails::Independent },
+            Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails: Rails::Independent },
+            Noise::OneOverF { std: 1.0, shortest: 1.0, longest: 100.0, rails: Rails::Independent },
+            Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails: Rails::Independent },
+        ];
+        for noise in kinds {
+            let (mut whole, mut tail) = (source(noise, 5, 0, 7, 2), source(noise, 5, 3, 4, 2));
+            for tick in 0..50 {
+                let (all, some) = (whole.advance(tick), tail.advance(tick));
+                assert_eq!(all[15..35], some[..20], "real rail at {tick}");
+                assert_eq!(all[50..], some[20..], "imaginary rail at {tick}");
+            }
+        }
+    }
+
+    #[test]
+    fn rails_are_independent_equal_or_real() {
+        for rails in [Rails::Independent, Rails::Equal, Rails::Real] {
+            let kinds = [
+                Noise::Held { std: 1.0, shared: false, rails },
+                Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails },
+                Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails },
+            ];
+            for noise in kinds {
+                let mut source = source(noise, 4000, 0, 1, 2);
+                (0..3).for_each(|tick| {
+                    source.advance(tick);
+                });
+                let (re, im) = source.values().split_at(4000);
+                let cross = re.iter().zip(im).map(|(a, b)| a * b).sum::<f64>() / 4000.0;
+                match rails {
+                    Rails::Independent => assert!(cross.abs() < 4.0 / 4000_f64.sqrt(), "{cross}"),
+                    Rails::Equal => assert_eq!(re, im),
+                    Rails::Real => assert!(im.iter().all(|x| *x == 0.0)),
+                }
+                assert!(re.iter().all(|x| *x != 0.0));
+            }
+        }
+    }
+}

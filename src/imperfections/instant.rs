@@ -1,0 +1,215 @@
+//! What changes at every instant: which noise acts where, bound to a batch.
+
+use super::fluctuation::Fluctuation;
+use super::noise::{Noise, Rails};
+use super::readout::ReadOut;
+use crate::error::Invalid;
+use crate::integrators::IntegratorSpec;
+use crate::rng::{NoiseKey, Purpose};
+use crate::scalar::Scalar;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::state::StateShape;
+
+/// The imperfections that act while a trajectory runs: noise and read-out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Instant {
+    /// Noise on the neurons' state.
+    pub state: Option<Noise>,
+    /// Noise on the clamped inputs.
+    pub input: Option<Noise>,
+    /// Noise of reading the synapses.
+    pub synapse: Option<Noise>,
+    /// Noise on β.
+    pub teaching: Option<Noise>,
+    /// What the lock-in sees.
+    pub readout: Option<ReadOut>,
+    /// Seed of what is drawn once per device.
+    pub device_seed: u64,
+}
+
+impl Instant {
+    /// Noise on the state alone.
+    #[must_use]
+    pub fn on_state(noise: Noise) -> Self {
+        Self { state: Some(noise), ..Self::default() }
+    }
+
+    /// Whether any noise acts while the trajectory runs.
+    #[must_use]
+    pub fn is_noisy(&self) -> bool {
+        self.sources().next().is_some()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = (&'static str, Noise)> {
+        [
+            ("state_noise", self.state),
+            ("input_noise", self.input),
+            ("synapse_noise", self.synapse),
+            ("teaching_noise", self.teaching),
+        ]
+        .into_iter()
+        .filter_map(|(name, noise)| Some((name, noise?)))
+    }
+
+    /// Checks that an integrator can carry the noise.
+    ///
+    /// # Errors
+    /// The reason why it cannot; the path is the caller's.
+    pub fn check(&self, integrator: IntegratorSpec, form: Form) -> Result<(), Invalid> {
+        for (name, noise) in self.sources() {
+            let checked = if name == "state_noise" {
+                noise.check(integrator, form)
+            } else {
+                noise.check_held(integrator)
+            };
+            checked.map_err(|e| Invalid { found: format!("{} (`{name}`)", e.found), ..e })?;
+        }
+        Ok(())
+    }
+
+    /// Whether any source is white: it has no meaning where a step stands for an equilibrium.
+    #[must_use]
+    pub fn is_white(&self) -> bool {
+        self.sources().any(|(_, noise)| matches!(noise, Noise::White { .. }))
+    }
+}
+
+/// Noise that is held through each step, bound to a batch and its random streams.
+#[derive(Debug, Clone)]
+pub struct Disturbances<T: Scalar> {
+    /// On the pre-activations, laid out as the state.
+    pub state: Option<Fluctuation<T>>,
+    /// On the inputs, [inputs × samples].
+    pub input: Option<Fluctuation<T>>,
+    /// Of reading the synapses, lumped at the receiving neurons.
+    pub synapse: Option<SynapseNoise<T>>,
+    /// On β, one complex number for each sample: [1 × rails·samples].
+    pub teaching: Option<Fluctuation<T>>,
+}
+
+impl<T: Scalar> Disturbances<T> {
+    /// None at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { state: None, input: None, synapse: None, teaching: None }
+    }
+
+    /// Binds the noise to a batch whose first sample has place `first`; white noise on the state is the integrator's affair.
+    #[must_use]
+    pub fn new(
+        instant: &Instant,
+        seed: u64,
+        update: u64,
+        shape: &StateShape,
+        inputs: usize,
+        first: usize,
+    ) -> Self {
+        let source = |noise: Option<Noise>, purpose, shape: &StateShape| {
+            noise.map(|noise| Fluctuation::new(noise, NoiseKey::new(seed, purpose, update), first, shape))
+        };
+        let state = instant.state.filter(|noise| !matches!(noise, Noise::White { .. }));
+        let clamped = StateShape::block(inputs, shape.batch, 1);
+        let signal = StateShape::block(1, shape.batch, shape.rails);
+        Self {
+            state: source(state, Purpose::StateNoise, shape),
+            input: source(instant.input, Purpose::InputNoise, &clamped),
+            synapse: source(instant.synapse, Purpose::SynapseNoise, shape).map(SynapseNoise::new),
+            teaching: source(instant.teaching, Purpose::TeachingNoise, &signal),
+        }
+    }
+
+    /// Sets the length of a tick, in nominal τ.
+    pub fn set_step(&mut self, step: f64) {
+        let Self { state, input, synapse, teaching } = self;
+        let synapse = synapse.as_mut().map(|s| &mut s.unit);
+        for source in [state.as_mut(), input.as_mut(), synapse, teaching.as_mut()].into_iter().flatten() {
+            source.set_step(step);
+        }
+    }
+
+    /// Draws the values of the step that begins at `tick`.
+    pub fn begin_step(&mut self, tick: u64) {
+        let Self { state, input, synapse, teaching } = self;
+        let synapse = synapse.as_mut().map(|s| &mut s.unit);
+        for source in [state.as_mut(), input.as_mut(), synapse, teaching.as_mut()].into_iter().flatten() {
+            source.advance(tick);
+        }
+    }
+}
+
+/// Noise of reading the synapses. Every synapse's weight fluctuates by ε, independently of all others, so that neuron i
+/// receives Σ_j ε_ij a_j: a Gaussian of variance σ² Σ_j |a_j|², drawn once per neuron instead of once per synapse. At each
+/// instant the law is that of the synapses; in time it is as long as the rates change little within a correlation time.
+#[derive(Debug, Clone)]
+pub struct SynapseNoise<T: Scalar> {
+    /// σ times a unit process for each neuron, sample and rail.
+    unit: Fluctuation<T>,
+    rails: Rails,
+    /// Σ_j x_j² of each sample.
+    input_power: Vec<T>,
+    /// Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j, [layer × sample].
+    powers: Vec<[T; 3]>,
+}
+
+impl<T: Scalar> SynapseNoise<T> {
+    fn new(unit: Fluctuation<T>) -> Self {
+        // Rails that share their synapses still need two draws: their currents are correlated, not equal.
+        let rails = unit.rails();
+        let unit = if rails == Rails::Equal { unit.on(Rails::Independent) } else { unit };
+        Self { unit, rails, input_power: Vec::new(), powers: Vec::new() }
+    }
+
+    /// Takes in the clamped inputs, [inputs × samples], and makes room for `layers` layers.
+    pub fn bind(&mut self, inputs: &[T], samples: usize, layers: usize) {
+        let power = |x: &[T]| x.iter().map(|x| *x * *x).sum();
+        self.input_power = inputs.chunks_exact(inputs.len() / samples.max(1)).map(power).collect();
+        self.powers = vec![[T::zero(); 3]; layers * samples];
+    }
+
+    /// Adds the noise of every connection into each layer, at the given rates.
+    pub fn add(&mut self, effective: &Effective<T>, shape: &StateShape, rates: &[T], out: &mut [T]) {
+        let batch = shape.batch;
+        for layer in 0..shape.layers() {
+            for sample in 0..batch {
+                let re = &rates[shape.column(layer, 0, sample)];
+                let im = if shape.rails == 2 { &rates[shape.column(layer, 1, sample)] } else { &[] };
+                let power = &mut self.powers[layer * batch + sample];
+                *power = [product(re, re), product(im, im), product(re, im)];
+            }
+        }
+        let unit = self.unit.values();
+        for to in 0..shape.layers() {
+            let from_input = effective.from_input().filter(|(edge, _)| edge.to == to).count();
+            for sample in 0..batch {
+                let mut power = [T::of(from_input as f64) * self.input_power[sample], T::zero(), T::zero()];
+                for (from, edge, _) in effective.recurrent() {
+                    if edge.to == to {
+                        let more = &self.powers[from * batch + sample];
+                        power.iter_mut().zip(more).for_each(|(sum, p)| *sum += *p);
+                    }
+                }
+                let [re, im, cross] = power;
+                let real = shape.column(to, 0, sample);
+                let size = re.sqrt();
+                let first = &unit[real.clone()];
+                out[real].iter_mut().zip(first).for_each(|(o, z)| *o += size * *z);
+                if shape.rails == 1 || self.rails == Rails::Real {
+                    continue;
+                }
+                // Cholesky factor of the two rails' covariance; they share it only if they share their synapses.
+                let shared =
+                    if self.rails == Rails::Equal && size > T::zero() { cross / size } else { T::zero() };
+                let own = (im - shared * shared).max(T::zero()).sqrt();
+                let imaginary = shape.column(to, 1, sample);
+                let second = &unit[imaginary.clone()];
+                for ((o, a), b) in out[imaginary].iter_mut().zip(first).zip(second) {
+                    *o += shared * *a + own * *b;
+                }
+            }
+        }
+    }
+}
+
+fn product<T: Scalar>(a: &[T], b: &[T]) -> T {
+    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
+}
