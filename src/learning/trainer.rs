@@ -122,8 +122,9 @@ impl<T: Scalar> Trainer<T> {
                 return Err(self.locate(not_finite("the gradient estimate"), index));
             }
             rate = self.plan.schedule.factor(self.optimiser.updates, updates);
+            let write = self.optimiser.updates + 1;
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
-            self.device.update(&mut self.parameters, change, self.optimiser.updates);
+            self.device.update(&mut self.parameters, change, write);
             self.program();
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
             let (batch_loss, batch_correct) =
