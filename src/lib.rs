@@ -32,11 +32,11 @@
 //! let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
 //! let agreement = compare(&estimate.gradient, &truth.gradient);
 //! println!("relative error {:.1e}", agreement.synapses.relative_error.unwrap());
-//! # assert!(agreement.synapses.relative_error.unwrap() < 1e-4, "{agreement:?}");
+//! # assert!(agreement.synapses.relative_error.unwrap() < 1e-3, "{agreement:?}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same from a file: [`experiment::load`] and [`experiment::run`]. Times and time constants are in units of the nominal
+//! The same from a file: [`experiment::load()`] and [`experiment::run()`]. Times and time constants are in units of the nominal
 //! τ throughout; matrices are column-major, a weight is \[to × from\] and a batch \[features × samples\].
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
