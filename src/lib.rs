@@ -1,4 +1,43 @@
-//! holograd
+//! Analog networks that learn by holomorphic equilibrium propagation.
+//!
+//! Neurons are leaky differential equations. A teaching signal β(t) = |β| e^{iωt} acts on the output layer and never stops.
+//! The first Fourier coefficient of each neuron's activity, c₁[a] = |β| δ, is its error: −Re δ_to a_fromᵀ is the gradient of
+//! the cost with respect to a weight, up to O((ωτ)²) and at any amplitude inside the radius of convergence.
+//! `docs/equations.md` derives this, `docs/architecture.md` says where to find what.
+//!
+//! Build a network, drive it, read the gradient off the oscillation, and compare with the adjoint:
+//!
+//! ```
+//! use holograd::gradient::{Adjoint, EstimatorSpec, Setting, compare::compare, estimate_batch};
+//! use holograd::substrate::effective::{Effective, Form};
+//! use holograd::substrate::{model::ModelSpec, network::Network, parameters::Parameters, samples::Samples};
+//!
+//! let model: ModelSpec = serde_json::from_str(
+//!     r#"{ "name": "small", "input": 3, "activation": "tanh",
+//!          "layers": [{ "name": "h1", "size": 5 }, { "name": "h2", "size": 4 }],
+//!          "initialisation": { "truncated_normal": { "scale": 0.5 } },
+//!          "connections": [{ "from": "input", "to": "h1" }, { "from": "h1", "to": "h2", "feedback": "tied" }],
+//!          "readout": { "from": "h2", "classes": 2 } }"#,
+//! )?;
+//! let network = std::sync::Arc::new(Network::new(&model).map_err(|invalid| invalid.in_file("small"))?);
+//! let parameters = Parameters::<f64>::initial(network.shapes(), 0);
+//! let effective = Effective::new(&network, Form::Potential, &parameters);
+//! let inputs = nalgebra::DMatrix::<f64>::from_column_slice(3, 2, &[0.5, -1.0, 0.2, 1.0, 0.3, -0.7]);
+//! let samples = Samples::labelled(&inputs, &[0, 1], 2);
+//! let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+//!
+//! let drive = r#"{ "oscillation": { "amplitude": 0.3, "period": 100.0, "richardson": 2 } }"#;
+//! let oscillation = serde_json::from_str::<EstimatorSpec>(drive)?.build();
+//! let estimate = estimate_batch(&*oscillation, &setting, &samples, &mut Vec::new())?;
+//! let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
+//! let agreement = compare(&estimate.gradient, &truth.gradient);
+//! println!("relative error {:.1e}", agreement.synapses.relative_error.unwrap());
+//! # assert!(agreement.synapses.relative_error.unwrap() < 1e-3, "{agreement:?}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same from a file: [`experiment::load()`] and [`experiment::run()`]. Times and time constants are in units of the nominal
+//! τ throughout; matrices are column-major, a weight is \[to × from\] and a batch \[features × samples\].
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 

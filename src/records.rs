@@ -29,7 +29,7 @@ pub struct Epoch {
     pub synapse_cosine: Option<f64>,
     /// Relative error of the estimate over the weights between layers.
     pub relative_error: Option<f64>,
-    /// Slowest relaxation rate, in 1/τ.
+    /// Slowest relaxation rate of the compared samples, in 1/τ.
     pub slowest_rate: Option<f64>,
     /// ωτ of the drive.
     pub drive_rate: Option<f64>,
@@ -50,7 +50,7 @@ pub struct AmplitudePoint {
     pub cosine: Option<f64>,
     /// Relative error over the weights between layers.
     pub relative_error: Option<f64>,
-    /// Estimated radius of convergence.
+    /// Estimated radius of convergence, a |β|.
     pub radius_of_convergence: Option<f64>,
     /// Evaluations of the right-hand side.
     pub rhs_evaluations: Option<u64>,

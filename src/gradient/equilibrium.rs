@@ -57,7 +57,7 @@ impl Settle {
 
 /// An equilibrium, or the state that was reached in its place.
 pub struct Equilibrium<T: Scalar> {
-    /// The integrated variable.
+    /// The integrated variable, laid out as [`crate::substrate::state::StateShape`] with the rails asked for.
     pub state: Vec<T>,
     /// Rates, laid out as the state.
     pub rates: Vec<T>,

@@ -100,7 +100,7 @@ pub struct Diagnostics {
     pub rhs_evaluations: u64,
     /// Largest |G − s| of an equilibrium, or largest change of the state over the last period.
     pub settling_residual: f64,
-    /// Largest |c₋₁| of the rates: zero for a holomorphic substrate in its periodic steady state.
+    /// Largest |c₋₁| of the rates (not divided by |β|): zero for a holomorphic substrate in its periodic steady state.
     pub negative_harmonics: Option<f64>,
     /// |β| up to which the response is estimated to be a convergent power series, from the decay of the harmonics.
     pub radius_of_convergence: Option<f64>,

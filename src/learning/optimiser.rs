@@ -145,9 +145,9 @@ pub struct Optimiser<T: Scalar> {
     spec: OptimiserSpec,
     /// Factor on the learning rate of each parameter.
     factors: Vec<f64>,
-    /// Velocity, or mean gradient.
+    /// Velocity of SGD, or mean gradient of AdamW; shaped as the parameters.
     pub first: Parameters<T>,
-    /// Mean square gradient of AdamW; stays zero for SGD.
+    /// Mean square gradient of AdamW, shaped as the parameters; stays zero for SGD.
     pub second: Parameters<T>,
     /// Updates so far.
     pub updates: u64,
