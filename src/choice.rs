@@ -45,10 +45,9 @@ pub(crate) use choice;
 /// Lets a choice's schema also accept each variant's bare name.
 pub fn allow_names(schema: &mut Schema) {
     let Some(variants) = schema.get("oneOf").and_then(Value::as_array) else { return };
-    let names: Vec<Value> = variants
-        .iter()
-        .filter_map(|v| v.get("properties")?.as_object()?.keys().next().map(|name| json!(name)))
-        .collect();
+    let name =
+        |variant: &Value| variant.get("properties")?.as_object()?.keys().next().map(|name| json!(name));
+    let names: Vec<Value> = variants.iter().filter_map(name).collect();
     let mut any = variants.clone();
     any.push(json!({ "enum": names, "description": "The name alone: every field at its default." }));
     schema.remove("oneOf");

@@ -138,7 +138,9 @@ fn find(reference: &str) -> Result<Origin> {
         return Ok(Origin::Disk(path.to_owned()));
     }
     let name = reference.trim_end_matches(".json");
-    for candidate in [format!("experiments/{name}.json"), format!("{name}.json")] {
+    for candidate in
+        [format!("experiments/{name}.json"), format!("models/{name}.json"), format!("{name}.json")]
+    {
         if library::file(&candidate).is_some() {
             return Ok(Origin::BuiltIn(candidate));
         }

@@ -70,7 +70,7 @@ pub fn compare<T: Scalar>(estimate: &Parameters<T>, truth: &Parameters<T>) -> Co
     for ((name, a), (_, b)) in estimate.iter().zip(truth.iter()) {
         let products = products(a.as_slice(), b.as_slice());
         total.join(products);
-        if name.ends_with(".weight") && !name.starts_with(READOUT) {
+        if name.ends_with(".weight") && *name != format!("{READOUT}.weight") {
             synapses.join(products);
         }
         parameters.insert(name.to_owned(), products.agreement());

@@ -209,10 +209,16 @@ impl<T: Scalar> Trainer<T> {
         let samples = self.samples(&train.select(&first));
         let quiet = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
-        // The estimate is taken as it is taken in training: with its noise, and from rest unless the state is carried.
+        // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
         let setting = Setting { noise, update: self.optimiser.updates, diagnose: false, ..quiet };
-        let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut Vec::new())?;
+        let mut states = Vec::new();
+        if self.plan.carry_state {
+            let last: Vec<u32> = (0..train.samples() as u32).rev().take(count).collect();
+            let before = self.samples(&train.select(&last));
+            estimate_batch(&*self.estimator, &setting, &before, &mut states)?;
+        }
+        let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut states)?;
         let comparison = compare(&estimate.gradient, &truth.gradient);
         Ok(Some((comparison, truth.diagnostics.slowest_rate, estimate.diagnostics.drive_rate)))
     }

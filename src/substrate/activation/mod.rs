@@ -4,6 +4,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::{allow_names, choice};
 use crate::error::Invalid;
 use crate::scalar::Scalar;
 use crate::substrate::kernels::{
@@ -39,7 +40,8 @@ macro_rules! map_real {
 
 /// The transfer function of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
+#[schemars(transform = allow_names)]
 pub enum Activation {
     /// 1/(1+exp(−(slope·z + offset))).
     Logistic {
@@ -63,6 +65,8 @@ pub enum Activation {
     /// max(x, 0): real states only.
     Relu,
 }
+
+choice!(Activation);
 
 fn default_slope() -> f64 {
     4.0
