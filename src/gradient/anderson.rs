@@ -118,6 +118,9 @@ impl History {
             .filter(|&slot| made(slot) >= self.since && self.gram[(slot, slot)] > 0.0)
             .collect();
         let mut weights = vec![0.0; overlaps.len()];
+        if valid.is_empty() {
+            return weights;
+        }
         let scale = |i: usize| self.gram[(valid[i], valid[i])].sqrt();
         let n = valid.len();
         let scaled = DMatrix::from_fn(n, n, |i, j| {

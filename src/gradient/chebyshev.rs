@@ -91,7 +91,7 @@ impl Chebyshev {
         let samples = self.integrator.clock("period", self.period)?.ticks;
         if let Some(order) = self.harmonics {
             check_order(order)?;
-            if 2 * order >= samples {
+            if 2 * (order + 1) >= samples {
                 let found = format!("found {order} with {samples} samples in a period");
                 let legal =
                     "fewer than half the samples: use a longer period, a smaller step or fewer harmonics";
@@ -106,7 +106,7 @@ impl Chebyshev {
 
     /// Highest order that may enter.
     fn most(&self, samples: u64) -> u64 {
-        let resolved = (samples - 1) / 2;
+        let resolved = (samples - 1) / 2 - 1;
         let odd = resolved - u64::from(resolved.is_multiple_of(2));
         self.harmonics.unwrap_or(MOST_AUTOMATIC.min(odd))
     }
@@ -121,7 +121,7 @@ impl Chebyshev {
         let network = setting.effective.network();
         let real = StateShape::new(network, samples.count, 1);
         let most = self.most(drive.record.samples_per_period);
-        let harmonics: Vec<i64> = (0..=most as i64).collect();
+        let harmonics: Vec<i64> = (0..=most as i64 + 1).collect();
         let odd: Vec<i64> = harmonics.iter().copied().filter(|k| k % 2 == 1).collect();
         let mut lockin = LockIn::new(drive.record.clone(), &harmonics, network, &real);
         let mut scatter = LockIn::new(alternating(&drive.record), &odd, network, &real);
@@ -192,10 +192,9 @@ pub(super) struct Reading<T> {
     pub output_error: Vec<T>,
 }
 
-/// Combines the harmonics up to `order`, which have been recorded.
+/// Combines the odd harmonics up to `order` and the even ones up to `order` + 1, which have been recorded.
 pub(super) fn read<T: Scalar>(lockin: &LockIn<T>, order: u64, amplitude: f64) -> Reading<T> {
-    let coefficient =
-        |k: u64| lockin.coefficient(k as i64).expect("every harmonic up to the order is recorded");
+    let coefficient = |k: u64| lockin.coefficient(k as i64).expect("every harmonic that is read is recorded");
     let mut reading = Reading {
         response: vec![T::zero(); coefficient(0).rates.len()],
         free: vec![T::zero(); coefficient(0).rates.len()],
@@ -205,7 +204,7 @@ pub(super) fn read<T: Scalar>(lockin: &LockIn<T>, order: u64, amplitude: f64) ->
         let factor = T::of(factor);
         sum.iter_mut().zip(values).for_each(|(s, x)| *s += factor * *x);
     };
-    for k in 0..=order {
+    for k in 0..=order + 1 {
         let c = coefficient(k);
         let sign = if (k / 2).is_multiple_of(2) { 1.0 } else { -1.0 };
         // c_k cos kθ has the complex coefficient c_k/2, except at k = 0.

@@ -103,7 +103,7 @@ impl HarmonicBalance {
         self.tolerance.unwrap_or(if T::NAME == "f64" { 1e-12 } else { 1e-5 })
     }
 
-    /// Solves for the harmonics 0 … `harmonics` of the rates and of the output error.
+    /// Solves for the harmonics 0 … `harmonics` + 1 of the rates and of the output error.
     ///
     /// # Errors
     /// [`Error::Diverged`] if the free equilibrium cannot be reached, or the balance has no solution near it.
@@ -145,7 +145,7 @@ impl HarmonicBalance {
             // What the points cannot tell apart has to have decayed.
             let tail = balance.tail();
             if tail <= 10.0 * balance.tolerance {
-                let (lockin, evaluations) = balance.observe(self.harmonics, setting.effective.network());
+                let (lockin, evaluations) = balance.observe(self.harmonics + 1, setting.effective.network());
                 return Ok(SteadyState { lockin, evaluations, residual: end.residual });
             }
             if balance.points >= POINTS[1] {
