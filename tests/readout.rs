@@ -75,13 +75,15 @@ fn the_bias_of_a_real_drive_is_even_in_the_frequency_and_is_extrapolated_away() 
     assert!(extrapolated[0] < errors[1] / 50.0 && extrapolated[1] < extrapolated[0] / 50.0);
 }
 
-/// Harmonics 0…8 of the rates, complex and planar, by integration until transients are gone.
-fn integrated(problem: &Problem, waveform: fn(u64) -> Waveform, rails: usize, period: f64) -> Vec<Vec<f64>> {
+/// Harmonics 0…8 of the rates under a circular drive (two rails) or a cosine (one), by integration until transients are gone.
+fn integrated(problem: &Problem, rails: usize, period: f64) -> Vec<Vec<f64>> {
     let effective = problem.effective(Form::Potential);
     let integrator = IntegratorSpec::Dop853 { rtol: 1e-12, atol: 1e-14, samples: 64 };
     let clock = integrator.clock("period", period).unwrap();
     let mut field = Dynamics::new(&effective, &problem.samples, rails);
-    field.teach(Teaching { waveform: waveform(clock.ticks), amplitude: 0.3, onset: 0 });
+    let ticks = clock.ticks;
+    let waveform = if rails == 2 { Waveform::Circular { ticks } } else { Waveform::Cosine { ticks } };
+    field.teach(Teaching { waveform, amplitude: 0.3, onset: 0 });
     let shape = field.shape().clone();
     let settle = (120.0 / period).ceil() as u64 * clock.ticks;
     let record = Record {
@@ -103,16 +105,12 @@ fn harmonic_balance_is_the_steady_state_that_integration_reaches() {
     let problem = toy();
     let effective = problem.effective(Form::Potential);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-    let courses: [(&str, fn(u64) -> Waveform, usize); 2] = [
-        ("circular", |ticks| Waveform::Circular { ticks }, 2),
-        ("cosine", |ticks| Waveform::Cosine { ticks }, 1),
-    ];
-    for (name, waveform, rails) in courses {
+    for (name, rails) in [("circular", 2), ("cosine", 1)] {
         for period in [10.0, 40.0] {
             let spec = json!({ "drive": name, "amplitude": 0.3, "period": period, "harmonics": 9 });
             let balance: HarmonicBalance = serde_json::from_value(spec).unwrap();
             let steady = balance.steady_state(&setting, &problem.samples).unwrap();
-            let referee = integrated(&problem, waveform, rails, period);
+            let referee = integrated(&problem, rails, period);
             for (k, expected) in referee.iter().enumerate() {
                 let found = &steady.coefficient(k as u64).unwrap().rates;
                 let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -186,20 +184,27 @@ fn slow_network(sizes: &[usize], rate: f64, seed: u64) -> Problem {
     let last = format!("h{}", sizes.len() - 1);
     let model = json!({ "name": "slow", "input": 12, "layers": layers, "activation": "tanh",
         "connections": connections, "readout": { "from": last, "classes": 4, "cost": "cross_entropy" } });
-    let mut problem = random(model, 3, seed);
-    let start = problem.parameters.clone();
-    // The rate is 1 − scale · μ(scale), μ falling as neurons saturate: the iteration climbs to the first crossing.
-    let mut scale = 0.05;
-    for _ in 0..12 {
-        problem.parameters = scaled(&problem.network, &start, scale);
-        let diagnostics = problem.estimate(Form::Potential, json!({ "adjoint": {} })).diagnostics;
-        let there = diagnostics.slowest_rate.unwrap();
-        if (there / rate - 1.0).abs() < 0.02 {
-            break;
+    // The rate is 1 − scale · μ(scale), μ falling as neurons saturate: the iteration climbs to the first crossing. Where it
+    // jumps over into another attractor, the next seed is tried.
+    for seed in (seed..).step_by(100) {
+        let mut problem = random(model.clone(), 3, seed);
+        let start = problem.parameters.clone();
+        let mut scale = 0.05;
+        for _ in 0..12 {
+            problem.parameters = scaled(&problem.network, &start, scale);
+            let diagnostics = problem.estimate(Form::Potential, json!("adjoint")).diagnostics;
+            let there = diagnostics.slowest_rate.unwrap();
+            if (there / rate - 1.0).abs() < 0.02 {
+                return problem;
+            }
+            let step = (1.0 - rate) / (1.0 - there);
+            if !(0.1..10.0).contains(&step) {
+                break;
+            }
+            scale *= step;
         }
-        scale *= (1.0 - rate) / (1.0 - there);
     }
-    problem
+    unreachable!("seeds do not end")
 }
 
 fn scaled(network: &Network, parameters: &Parameters<f64>, scale: f64) -> Parameters<f64> {
@@ -269,8 +274,8 @@ fn auto_says_beforehand_what_it_cannot_afford() {
 
 #[test]
 fn rational_extrapolation_reaches_frequencies_above_the_slowest_rate() {
-    for (seed, sizes) in [[8, 8], [20, 10], [40, 40]].into_iter().enumerate() {
-        let problem = slow_network(&sizes, 0.1, 20 + seed as u64);
+    for (sizes, seed) in [([8, 8], 20), ([30, 20], 5)] {
+        let problem = slow_network(&sizes, 0.1, seed);
         for faster in [1.0, 1.5, 2.0, 3.0] {
             let period = (std::f64::consts::TAU / (0.1 * faster) / 0.5).round() * 0.5;
             let at = |extrapolation: &str| {
@@ -282,7 +287,8 @@ fn rational_extrapolation_reaches_frequencies_above_the_slowest_rate() {
             println!(
                 "{sizes:?}, omega tau = {faster} rates: {polynomial:.1e}, {rational:.1e}, auto {automatic:.1e}"
             );
-            assert!(rational < polynomial, "{sizes:?}, {faster}: {rational:e} against {polynomial:e}");
+            assert!(rational < polynomial / 10.0, "{sizes:?}, {faster}: {rational:e} against {polynomial:e}");
+            assert_eq!(automatic, rational, "{sizes:?}, {faster}: the better of the two is recognised");
         }
     }
 }

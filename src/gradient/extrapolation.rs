@@ -24,9 +24,10 @@ pub enum Extrapolation {
     /// Fixed weights that cancel the leading powers of ω²: for drives slower than the slowest mode.
     #[default]
     Polynomial,
-    /// Weights that leave the smallest measured residual: for drives that are faster as well.
+    /// Weights that leave the smallest measured residual: for drives that are faster as well, and little noise.
     Rational,
-    /// Polynomial where even the shortest period's quadrature is less than half of its in-phase part, rational elsewhere.
+    /// Polynomial where several periods are measured and even the shortest one's quadrature is below a tenth of its in-phase
+    /// part: there the fixed weights suffice and amplify noise least. Rational elsewhere.
     Auto,
 }
 
@@ -41,9 +42,10 @@ pub(super) struct Measured<'a, T> {
 impl Extrapolation {
     /// The method that is meant, given the measurements.
     pub(super) fn resolve<T: Scalar>(self, measured: &[Measured<'_, T>]) -> Self {
-        const LAG: f64 = 0.5;
+        const LAG: f64 = 0.1;
+        let slow = || norm(measured[0].quadrature) < LAG * norm(measured[0].in_phase);
         match self {
-            Self::Auto if norm(measured[0].quadrature) < LAG * norm(measured[0].in_phase) => Self::Polynomial,
+            Self::Auto if measured.len() > 1 && slow() => Self::Polynomial,
             Self::Auto => Self::Rational,
             chosen => chosen,
         }

@@ -139,7 +139,7 @@ impl HarmonicBalance {
         }
         loop {
             let end = balance.solve();
-            if !(end.residual <= balance.tolerance) {
+            if end.residual.is_nan() || end.residual > balance.tolerance {
                 return Err(self.unbalanced(end.residual));
             }
             // What the points cannot tell apart has to have decayed.
