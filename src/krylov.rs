@@ -181,10 +181,22 @@ pub fn ritz_values<T: Scalar>(
     hessenberg.iter().zip(&reached).map(eigenvalues).collect()
 }
 
+/// Σ x y in double precision. The eight partial sums have a fixed order and fill the vector units.
+fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x.double() * y.double()).sum();
+    for (x, y) in xs.zip(ys) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += x.double() * y.double();
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
 /// ⟨a, b⟩ = Σ conj(a) b of each sample.
-fn inner<T: Scalar>(shape: &StateShape, a: &[T], b: &[T]) -> Vec<Complex<f64>> {
+pub fn inner<T: Scalar>(shape: &StateShape, a: &[T], b: &[T]) -> Vec<Complex<f64>> {
     let mut sums = vec![Complex::new(0.0, 0.0); shape.batch];
-    let dot = |x: &[T], y: &[T]| x.iter().zip(y).map(|(x, y)| x.double() * y.double()).sum::<f64>();
     for layer in 0..shape.layers() {
         for (sample, sum) in sums.iter_mut().enumerate() {
             let re = shape.column(layer, 0, sample);
@@ -205,7 +217,7 @@ pub fn norms<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
 }
 
 /// out −= factor · v, sample by sample.
-fn subtract<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out: &mut [T]) {
+pub fn subtract<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out: &mut [T]) {
     for layer in 0..shape.layers() {
         for (sample, f) in factor.iter().enumerate() {
             let (f_re, f_im) = (T::of(f.re), T::of(f.im));
@@ -217,9 +229,11 @@ fn subtract<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out
                 continue;
             }
             let im = shape.column(layer, 1, sample);
-            for (i, j) in re.zip(im) {
-                out[i] -= f_re * v[i] - f_im * v[j];
-                out[j] -= f_re * v[j] + f_im * v[i];
+            let (before, after) = out.split_at_mut(im.start);
+            let (out_re, out_im) = (&mut before[re.clone()], &mut after[..im.len()]);
+            for (((o_re, o_im), x), y) in out_re.iter_mut().zip(out_im).zip(&v[re]).zip(&v[im]) {
+                *o_re -= f_re * *x - f_im * *y;
+                *o_im -= f_re * *y + f_im * *x;
             }
         }
     }

@@ -14,7 +14,9 @@ use crate::error::{Error, Invalid, Result, positive};
 use crate::gradient::compare::{compare, complex_relative_error};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::readout::{self, Local};
-use crate::gradient::{Adjoint, Estimator, Oscillation, Setting, estimate_batch, extrapolation_weights};
+use crate::gradient::{
+    Adjoint, Estimator, Extrapolation, Oscillation, Setting, estimate_batch, extrapolation_weights,
+};
 use crate::integrators::IntegratorSpec;
 use crate::lockin::Window;
 use crate::records::{FrequencyPoint, read_metrics};
@@ -117,6 +119,7 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                 periods: 1,
                 onset_periods: 0.0,
                 richardson,
+                extrapolation: Extrapolation::Polynomial,
                 integrator: spec.integrator,
                 window: Window::Boxcar,
                 per_synapse: false,

@@ -1,7 +1,10 @@
-//! What every always-on estimator does: drive, settle, record, demodulate.
+//! What every always-on estimator does: drive, settle, record, demodulate, extrapolate.
+
+use num_complex::Complex;
 
 use super::cauchy::largest;
 use super::equilibrium::{imaginary_part, real_part};
+use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
@@ -12,9 +15,10 @@ use crate::simulate::{Simulation, largest_difference};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Output;
 use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
 use crate::teaching::Teaching;
 
-/// An always-on drive and its lock-in.
+/// An always-on drive and its record.
 pub(super) struct Drive {
     pub teaching: Teaching,
     pub integrator: IntegratorSpec,
@@ -25,92 +29,183 @@ pub(super) struct Drive {
     /// Steps of the record.
     pub length: u64,
     pub record: Record,
-    pub per_synapse: bool,
     /// ωτ.
     pub drive_rate: f64,
+}
+
+impl Drive {
+    /// sτ of the periodic steady state: iωτ, except that Euler's sees (e^{iωh} − 1)/h.
+    pub fn rate(&self) -> Complex<f64> {
+        match self.integrator {
+            IntegratorSpec::Map | IntegratorSpec::Euler { .. } => {
+                (Complex::cis(self.drive_rate * self.step) - 1.0) / self.step
+            }
+            _ => Complex::new(0.0, self.drive_rate),
+        }
+    }
+}
+
+/// What one drive has shown of the response, laid out as a real state.
+pub(super) struct Response<T> {
+    /// δ, per unit of β.
+    pub in_phase: Vec<T>,
+    /// Its imaginary part.
+    pub quadrature: Vec<T>,
+    /// The free rates.
+    pub free: Vec<T>,
+    /// p − y (or a − y) of the free equilibrium.
+    pub output_error: Vec<T>,
+    /// Gradients of the weights that have a lock-in of their own, by index.
+    pub synapses: Vec<(usize, Vec<T>)>,
+    /// sτ.
+    pub rate: Complex<f64>,
+    /// Of this drive.
+    pub diagnostics: Diagnostics,
 }
 
 /// Harmonics that diagnostics look at, beside 0 and 1.
 const DIAGNOSTIC: [i64; 10] = [0, 1, -1, 2, 3, 4, 5, 6, 7, 8];
 
-/// Runs the drive and reads the gradient off its first harmonic.
-pub(super) fn estimate<T: Scalar>(
+/// Runs a drive before observers, and returns its diagnostics.
+pub(super) fn run<T: Scalar>(
     drive: &Drive,
+    rails: usize,
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
     state: &mut Vec<T>,
-) -> Result<Estimate<T>> {
-    let network = setting.effective.network();
-    let mut field = Dynamics::new(setting.effective, samples, 2);
+    observers: &mut [&mut dyn Observer<T>],
+) -> Result<Diagnostics> {
+    let mut field = Dynamics::new(setting.effective, samples, rails);
     field.teach(drive.teaching);
     setting.hold_noise(&mut field, samples);
-    let complex = field.shape().clone();
-    let real = complex.with_rails(1);
-    if state.len() != complex.len() {
-        *state = vec![T::zero(); complex.len()];
+    let len = field.shape().len();
+    if state.len() != len {
+        *state = vec![T::zero(); len];
     }
-    let len = complex.len();
     let white = setting.white_noise(samples, drive.integrator, drive.step, field.leak(), len);
     let integrator = drive.integrator.build(drive.step, field.leak(), len);
     let mut simulation = Simulation::new(field, integrator, drive.step, std::mem::take(state));
     simulation.white = white;
-    simulation.converter = setting.converter(&complex);
-    let phase_error = setting.phase_error();
-
-    let harmonics = if setting.diagnose { &DIAGNOSTIC[..] } else { &DIAGNOSTIC[..2] };
-    let lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
-    let mut lockin = lockin.with_phase_error(phase_error);
-    let synapses = || SynapseLockIn::new(drive.record.clone(), network, &complex);
-    let mut synapses = drive.per_synapse.then(|| synapses().with_phase_error(phase_error));
-    let mut observers: Vec<&mut dyn Observer<T>> = vec![&mut lockin];
-    observers.extend(synapses.as_mut().map(|s| s as &mut dyn Observer<T>));
+    simulation.converter = setting.converter(simulation.field.shape());
 
     let last_period = drive.teaching.ticks_per_period().min(drive.length);
-    simulation.run(drive.settle, &mut observers)?;
-    simulation.run(drive.length - last_period, &mut observers)?;
+    simulation.run(drive.settle, observers)?;
+    simulation.run(drive.length - last_period, observers)?;
     let before = simulation.state.clone();
-    simulation.run(last_period, &mut observers)?;
-    simulation.observe(&mut observers);
+    simulation.run(last_period, observers)?;
+    simulation.observe(observers);
+    let residual = largest_difference(&simulation.state, &before);
+    let evaluations = simulation.field.evaluations();
+    *state = simulation.state;
+    Ok(Diagnostics {
+        drive_rate: drive.drive_rate,
+        ..Diagnostics::frozen(evaluations, residual, Stop::RecordComplete)
+    })
+}
+
+/// The response to a circular drive: the first harmonic, for every neuron or every synapse.
+pub(super) fn respond<T: Scalar>(
+    drive: &Drive,
+    per_synapse: bool,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    state: &mut Vec<T>,
+) -> Result<Response<T>> {
+    let network = setting.effective.network();
+    let complex = StateShape::new(network, samples.count, 2);
+    let real = complex.with_rails(1);
+    let harmonics = if setting.diagnose { &DIAGNOSTIC[..] } else { &DIAGNOSTIC[..2] };
+    let lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
+    let mut lockin = lockin.with_phase_error(setting.phase_error());
+    let correlations = || SynapseLockIn::new(drive.record.clone(), network, &complex);
+    let mut correlations = per_synapse.then(|| correlations().with_phase_error(setting.phase_error()));
+    let mut observers: Vec<&mut dyn Observer<T>> = vec![&mut lockin];
+    observers.extend(correlations.as_mut().map(|s| s as &mut dyn Observer<T>));
+    let mut diagnostics = run(drive, 2, setting, samples, state, &mut observers)?;
 
     let amplitude = drive.teaching.amplitude;
+    let scale = T::of(1.0 / amplitude);
     let rest = lockin.coefficient(0).expect("harmonic 0 is always recorded");
     let first = lockin.coefficient(1).expect("harmonic 1 is always recorded");
-    let response: Vec<T> = first.rates.iter().map(|c| *c * T::of(1.0 / amplitude)).collect();
-    let (error_vector, imaginary) = (real_part(&real, &response), imaginary_part(&real, &response));
-    let free = real_part(&real, &rest.rates);
-    let output_error = rest.output_error[..rest.output_error.len() / 2].to_vec();
-    let local = Local { error_vector: &error_vector, free: &free, output_error: &output_error };
-    let mut gradient = readout::gradient(network, &real, samples, &local);
-    if let Some(synapses) = &synapses {
-        for (weight, sums) in synapses.correlations() {
-            let scale = T::of(-1.0 / amplitude);
-            gradient.at_mut(weight).iter_mut().zip(sums).for_each(|(g, c)| *g = scale * *c);
-        }
-        if let (Some(sums), Output::Readout { weight, .. }) = (synapses.readout(), network.output) {
-            gradient.at_mut(weight).copy_from_slice(sums);
+    let response: Vec<T> = first.rates.iter().map(|c| *c * scale).collect();
+    let mut synapses = Vec::new();
+    if let Some(correlations) = &correlations {
+        let gradient = |sums: &[T]| sums.iter().map(|c| -scale * *c).collect();
+        synapses.extend(correlations.correlations().map(|(weight, sums)| (weight, gradient(sums))));
+        if let (Some(sums), Output::Readout { weight, .. }) = (correlations.readout(), network.output) {
+            synapses.push((weight, sums.to_vec()));
         }
     }
+    diagnostics.negative_harmonics = lockin.coefficient(-1).map(|c| largest(&c.rates));
+    diagnostics.radius_of_convergence = radius_from(&lockin, amplitude);
+    Ok(Response {
+        in_phase: real_part(&real, &response),
+        quadrature: imaginary_part(&real, &response),
+        free: real_part(&real, &rest.rates),
+        output_error: rest.output_error[..rest.output_error.len() / 2].to_vec(),
+        synapses,
+        rate: drive.rate(),
+        diagnostics,
+    })
+}
+
+/// The response to an always-on drive of a number of periods, extrapolated.
+pub(super) fn conclude<T: Scalar>(
+    responses: &[Response<T>],
+    extrapolation: Extrapolation,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+) -> Estimate<T> {
+    let network = setting.effective.network();
+    let real = StateShape::new(network, samples.count, 1);
+    let measured: Vec<Measured<'_, T>> = responses
+        .iter()
+        .map(|r| Measured { in_phase: &r.in_phase, quadrature: &r.quadrature, rate: r.rate })
+        .collect();
+    let method = extrapolation.resolve(&measured);
+    let weights = extrapolation_weights(responses.len());
+    let slowest = responses.last().expect("at least one period is measured");
+    let error_vector = method.at_zero(&real, &measured);
+    let quadrature = weighted(&weights, responses.iter().map(|r| r.quadrature.as_slice()));
+    // The free state is exact at every frequency under a circular drive; under a real one its bias is even in ω as well.
+    let free = weighted(&weights, responses.iter().map(|r| r.free.as_slice()));
+    let output_error = weighted(&weights, responses.iter().map(|r| r.output_error.as_slice()));
+
+    let local = Local { error_vector: &error_vector, free: &free, output_error: &output_error };
+    let mut gradient = readout::gradient(network, &real, samples, &local);
+    for (i, (weight, _)) in slowest.synapses.iter().enumerate() {
+        let sum = weighted(&weights, responses.iter().map(|r| r.synapses[i].1.as_slice()));
+        gradient.at_mut(*weight).copy_from_slice(&sum);
+    }
     let silent = vec![T::zero(); output_error.len()];
-    let quadrature = Local { error_vector: &imaginary, free: &free, output_error: &silent };
-    let diagnostics = Diagnostics {
-        rhs_evaluations: simulation.field.evaluations(),
-        settling_residual: largest_difference(&simulation.state, &before),
-        negative_harmonics: lockin.coefficient(-1).map(|c| largest(&c.rates)),
-        radius_of_convergence: radius_from(&lockin, amplitude),
-        slowest_rate: setting.probe_rate(samples, &free),
-        drive_rate: drive.drive_rate,
-        stop: Stop::RecordComplete,
+    let sideways = Local { error_vector: &quadrature, free: &free, output_error: &silent };
+
+    let mut diagnostics = responses[0].diagnostics.clone();
+    for response in &responses[1..] {
+        diagnostics.merge(&response.diagnostics);
+    }
+    diagnostics.settling_residual = slowest.diagnostics.settling_residual;
+    diagnostics.slowest_rate = setting.probe_rate(samples, &free);
+    // With one period only the quadrature tells the bias.
+    let unbiased = match (responses.len(), setting.diagnose) {
+        (1, true) => Some(Extrapolation::Rational.at_zero(&real, &measured)),
+        (1, false) => None,
+        _ => Some(error_vector.clone()),
     };
-    *state = simulation.state;
-    Ok(Estimate {
-        quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &quadrature)),
+    diagnostics.bias_estimate = unbiased.and_then(|x| relative_difference(&slowest.in_phase, &x));
+    if responses.len() > 1 {
+        diagnostics.extrapolation_error =
+            relative_difference(&method.at_zero(&real, &measured[1..]), &error_vector);
+    }
+    Estimate {
+        quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &sideways)),
         gradient,
         free: matrices(&real, &free),
         error_vector: matrices(&real, &error_vector),
         output_error: columns(samples.count, &output_error),
         nudged: Vec::new(),
         diagnostics,
-    })
+    }
 }
 
 fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64) -> Option<f64> {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::anderson::fixed_point;
 use super::{Setting, Stop};
 use crate::error::Result;
 use crate::error::{Invalid, non_negative, positive};
@@ -116,6 +117,10 @@ pub fn equilibrium<'a, T: Scalar>(
 
 /// The free equilibrium: a real state without teaching.
 ///
+/// Where nothing but the equilibrium counts (no noise, no fixed waiting time) it is found by Anderson acceleration after a
+/// short relaxation from rest; `settle.max_time` bounds the evaluations to those of the relaxation. Should that fail, the
+/// substrate is relaxed.
+///
 /// # Errors
 /// [`crate::Error::Diverged`].
 pub fn free<T: Scalar>(
@@ -123,7 +128,40 @@ pub fn free<T: Scalar>(
     samples: &Samples<T>,
     settle: &Settle,
 ) -> Result<Equilibrium<T>> {
-    equilibrium(setting, samples, (Teaching::none(), 1), settle, None)
+    // Beyond this many evaluations something is wrong, and relaxation is the safer way.
+    const MOST: u64 = 400;
+    let tolerance = settle.tolerance::<T>();
+    let steps = (settle.max_time / settle.step).ceil() as u64;
+    let mut spent = 0;
+    if setting.noise.is_none() && tolerance > 0.0 && steps > LOOK {
+        let mut field = Dynamics::new(setting.effective, samples, 1);
+        let shape = field.shape().clone();
+        let mut state = vec![T::zero(); shape.len()];
+        let mut target = state.clone();
+        let mixing = T::of(settle.step.min(1.0));
+        for tick in 0..LOOK {
+            field.target(Time::at(tick), &state, &mut target);
+            state.iter_mut().zip(&target).for_each(|(s, g)| *s += mixing * (*g - *s));
+        }
+        let map = |s: &[T], g: &mut [T]| field.target(Time::at(0), s, g);
+        let options = (mixing.double(), tolerance);
+        let end = fixed_point(&shape, map, &mut state, options, MOST.min(steps - LOOK));
+        if end.residual <= tolerance {
+            field.observe(&state);
+            return Ok(Equilibrium {
+                rates: field.rates().to_vec(),
+                output_error: field.output_error().to_vec(),
+                residual: end.residual,
+                evaluations: field.evaluations(),
+                stop: Stop::Settled,
+                state,
+            });
+        }
+        spent = field.evaluations();
+    }
+    let mut relaxed = equilibrium(setting, samples, (Teaching::none(), 1), settle, None)?;
+    relaxed.evaluations += spent;
+    Ok(relaxed)
 }
 
 /// The potentials W a + b at given rates (real): u* of either form.

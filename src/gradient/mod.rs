@@ -1,20 +1,29 @@
 //! Gradient estimators behind one interface, and their comparison with the truth.
 
 mod adjoint;
+mod anderson;
+mod auto;
 mod cauchy;
+mod chebyshev;
 mod classic;
 pub mod compare;
 mod driven;
 pub mod equilibrium;
+mod extrapolation;
+mod harmonic_balance;
 mod oscillation;
 pub mod readout;
 mod spec;
 mod staircase;
 
 pub use adjoint::{Adjoint, Solver};
+pub use auto::Auto;
 pub use cauchy::Cauchy;
+pub use chebyshev::Chebyshev;
 pub use classic::Classic;
-pub use oscillation::{Oscillation, extrapolation_weights};
+pub use extrapolation::{Extrapolation, extrapolation_weights};
+pub use harmonic_balance::{HarmonicBalance, SteadyState};
+pub use oscillation::Oscillation;
 pub use spec::EstimatorSpec;
 pub use staircase::Staircase;
 
@@ -106,8 +115,21 @@ pub struct Diagnostics {
     pub radius_of_convergence: Option<f64>,
     /// Slowest relaxation rate seen, in 1/τ.
     pub slowest_rate: Option<f64>,
-    /// ωτ of the drive; zero for frozen teaching.
+    /// ωτ of the drive, the fastest where there are several; zero for frozen teaching.
     pub drive_rate: f64,
+    /// Relative frequency bias of the response at the longest period, as the extrapolation to zero frequency tells it; from
+    /// the quadrature where only one period is measured.
+    #[serde(default)]
+    pub bias_estimate: Option<f64>,
+    /// Relative change of the extrapolated response when the shortest period is left out: an upper guess of what bias is left.
+    #[serde(default)]
+    pub extrapolation_error: Option<f64>,
+    /// Highest harmonic that enters the estimate of a real drive.
+    #[serde(default)]
+    pub harmonics: Option<u64>,
+    /// Noise of the estimate relative to that of a plain lock-in, √Σk² over the odd harmonics, for white noise at the read-out.
+    #[serde(default)]
+    pub noise_gain: Option<f64>,
     /// Why the estimator stopped.
     pub stop: Stop,
 }
@@ -122,6 +144,8 @@ pub enum Stop {
     RecordComplete,
     /// An equilibrium did not meet its tolerance within the time allowed.
     TimeLimit,
+    /// The requested error was not reached within the budget.
+    BeyondBudget,
 }
 
 impl Diagnostics {
@@ -135,6 +159,10 @@ impl Diagnostics {
             radius_of_convergence: None,
             slowest_rate: None,
             drive_rate: 0.0,
+            bias_estimate: None,
+            extrapolation_error: None,
+            harmonics: None,
+            noise_gain: None,
             stop,
         }
     }
@@ -148,19 +176,25 @@ impl Diagnostics {
         self.radius_of_convergence = smaller(self.radius_of_convergence, other.radius_of_convergence);
         self.slowest_rate = smaller(self.slowest_rate, other.slowest_rate);
         self.drive_rate = self.drive_rate.max(other.drive_rate);
-        if other.stop == Stop::TimeLimit {
-            self.stop = Stop::TimeLimit;
+        self.bias_estimate = larger(self.bias_estimate, other.bias_estimate);
+        self.extrapolation_error = larger(self.extrapolation_error, other.extrapolation_error);
+        self.harmonics = self.harmonics.max(other.harmonics);
+        self.noise_gain = larger(self.noise_gain, other.noise_gain);
+        if matches!(other.stop, Stop::TimeLimit | Stop::BeyondBudget) {
+            self.stop = other.stop;
         }
     }
 
     /// What a careful reader of these numbers would object to.
     #[must_use]
     pub fn warnings(&self, amplitude: f64) -> Vec<String> {
+        // An extrapolation that has converged this far has removed the bias that a fast drive causes.
+        const EXTRAPOLATED: f64 = 0.05;
         let mut warnings = Vec::new();
         if let Some(rate) = self.slowest_rate {
             if rate <= 0.0 {
                 warnings.push(format!("the free equilibrium is unstable (slowest rate {rate:.3}/tau)"));
-            } else if self.drive_rate > rate {
+            } else if self.drive_rate > rate && self.extrapolation_error.is_none_or(|e| e > EXTRAPOLATED) {
                 let needed = std::f64::consts::TAU / rate;
                 warnings.push(format!(
                     "the drive is faster than the slowest mode (omega tau = {:.3} > {rate:.3}): the estimate is biased; \
@@ -181,6 +215,11 @@ impl Diagnostics {
                 "an equilibrium was not reached (residual {:.1e}): raise `settle.max_time`",
                 self.settling_residual
             ));
+        }
+        if self.stop == Stop::BeyondBudget {
+            let reached =
+                self.extrapolation_error.map_or_else(String::new, |e| format!(" (about {e:.1e} is left)"));
+            warnings.push(format!("the requested error was not reached{reached}: raise `budget`"));
         }
         warnings
     }
@@ -327,9 +366,11 @@ impl<'a, T: Scalar> Setting<'a, T> {
 
     /// Slowest relaxation rate around rates a* of the first few samples, when diagnosing.
     fn probe_rate(&self, samples: &Samples<T>, free: &[T]) -> Option<f64> {
-        if !self.diagnose {
-            return None;
-        }
+        self.diagnose.then(|| self.slowest_rate(samples, free))
+    }
+
+    /// Slowest relaxation rate around rates a* of the first few samples.
+    fn slowest_rate(&self, samples: &Samples<T>, free: &[T]) -> f64 {
         let network = self.effective.network();
         let count = samples.count.min(PROBED);
         let few = Samples {
@@ -346,34 +387,6 @@ impl<'a, T: Scalar> Setting<'a, T> {
             })
             .collect();
         let potentials = equilibrium::potentials(self.effective, &few, &rates);
-        Some(slowest_rate(&Linearised::new(self.effective, &shape, &potentials), network))
-    }
-}
-
-impl<T: Scalar> Estimate<T> {
-    /// Scales everything linear in the response: gradient, quadrature, error vectors.
-    fn scale_response(&mut self, factor: T) {
-        self.gradient.scale(factor);
-        if let Some(quadrature) = &mut self.quadrature {
-            quadrature.scale(factor);
-        }
-        for x in self.error_vector.iter_mut().flat_map(DMatrix::iter_mut) {
-            *x *= factor;
-        }
-    }
-
-    /// Adds another estimate of the same samples, its response scaled; the free equilibrium becomes the other's.
-    fn add_response(&mut self, factor: T, other: &Self) {
-        self.gradient.add_scaled(factor, &other.gradient);
-        if let (Some(mine), Some(theirs)) = (&mut self.quadrature, &other.quadrature) {
-            mine.add_scaled(factor, theirs);
-        }
-        for (mine, theirs) in self.error_vector.iter_mut().zip(&other.error_vector) {
-            mine.iter_mut().zip(theirs.iter()).for_each(|(a, b)| *a += factor * *b);
-        }
-        self.free.clone_from(&other.free);
-        self.output_error.clone_from(&other.output_error);
-        self.diagnostics.merge(&other.diagnostics);
-        self.diagnostics.settling_residual = other.diagnostics.settling_residual;
+        slowest_rate(&Linearised::new(self.effective, &shape, &potentials), network)
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::driven::{self, Drive};
+use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::integrators::IntegratorSpec;
@@ -29,9 +30,12 @@ pub struct Oscillation {
     /// Periods over which the amplitude rises smoothly, when the substrate starts from rest.
     #[serde(default)]
     pub onset_periods: f64,
-    /// How many periods T, 2T, 4T … are measured and extrapolated to zero frequency (Richardson); 1 for none.
+    /// How many periods T, 2T, 4T … are measured and extrapolated to zero frequency; 1 measures the base period alone.
     #[serde(default = "one")]
     pub richardson: u64,
+    /// How they are extrapolated.
+    #[serde(default)]
+    pub extrapolation: Extrapolation,
     /// How the trajectory is integrated.
     #[serde(default)]
     pub integrator: IntegratorSpec,
@@ -70,6 +74,14 @@ impl Oscillation {
         if !(1..=6).contains(&self.richardson) {
             return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6 periods"));
         }
+        if self.per_synapse && self.extrapolation != Extrapolation::Polynomial {
+            let legal = "weights that follow the measured response are the neurons': use polynomial, or `per_synapse` false";
+            return Err(Invalid::new(
+                "extrapolation",
+                "found another than polynomial with `per_synapse`",
+                legal,
+            ));
+        }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.window.validate().map_err(|e| e.under("window"))?;
         let clock = self.integrator.clock("period", self.period)?;
@@ -81,7 +93,7 @@ impl Oscillation {
     }
 
     /// The drive at `period`, a whole number of times the base period.
-    fn drive(&self, factor: u64, from_rest: bool) -> Drive {
+    pub(super) fn drive(&self, factor: u64, from_rest: bool) -> Drive {
         let clock = self.integrator.clock("period", self.period).expect("validated");
         // An adaptive clock keeps its samples per period, a fixed step its length.
         let adaptive = self.integrator.is_adaptive();
@@ -101,7 +113,6 @@ impl Oscillation {
                 samples_per_period: ticks,
                 weights: self.window.weights(length as usize, step),
             },
-            per_synapse: self.per_synapse,
             drive_rate: std::f64::consts::TAU / (self.period * factor as f64),
         }
     }
@@ -115,45 +126,11 @@ impl<T: Scalar> Estimator<T> for Oscillation {
         state: &mut Vec<T>,
     ) -> Result<Estimate<T>> {
         let from_rest = state.is_empty();
-        let mut measure =
-            |k: u64| driven::estimate(&self.drive(1 << k, from_rest && k == 0), setting, samples, state);
-        let mut total = measure(0)?;
-        if self.richardson == 1 {
-            return Ok(total);
+        let mut responses = Vec::with_capacity(self.richardson as usize);
+        for k in 0..self.richardson {
+            let drive = self.drive(1 << k, from_rest && k == 0);
+            responses.push(driven::respond(&drive, self.per_synapse, setting, samples, state)?);
         }
-        let weights = extrapolation_weights(self.richardson as usize);
-        total.scale_response(T::of(weights[0]));
-        for (k, weight) in (1..self.richardson).zip(&weights[1..]) {
-            let part = measure(k)?;
-            total.add_response(T::of(*weight), &part);
-        }
-        Ok(total)
-    }
-}
-
-/// Weights of the estimates at T, 2T, 4T … whose sum has no error up to ω^{2n−2}: (4 G(2T) − G(T))/3 for two periods.
-#[must_use]
-pub fn extrapolation_weights(periods: usize) -> Vec<f64> {
-    // Lagrange polynomial in ω² ∝ 4^{−k}, evaluated at ω = 0.
-    let node = |k: usize| 4.0_f64.powi(-(k as i32));
-    let weight =
-        |j: usize| (0..periods).filter(|&i| i != j).map(|i| node(i) / (node(i) - node(j))).product::<f64>();
-    (0..periods).map(weight).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn extrapolation_removes_even_powers_of_the_frequency() {
-        assert_eq!(extrapolation_weights(2), vec![-1.0 / 3.0, 4.0 / 3.0]);
-        let three = extrapolation_weights(3);
-        for (w, exact) in three.iter().zip([1.0 / 45.0, -20.0 / 45.0, 64.0 / 45.0]) {
-            assert!((w - exact).abs() < 1e-15);
-        }
-        let bias = |k: usize| 1.0 + 0.3 * 4f64.powi(-(k as i32)) + 0.7 * 16f64.powi(-(k as i32));
-        let value: f64 = three.iter().enumerate().map(|(k, w)| w * bias(k)).sum();
-        assert!((value - 1.0).abs() < 1e-14);
+        Ok(driven::conclude(&responses, self.extrapolation, setting, samples))
     }
 }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Adjoint, Cauchy, Classic, Estimator, Oscillation, Staircase};
+use super::harmonic_balance::Course;
+use super::{Adjoint, Auto, Cauchy, Chebyshev, Classic, Estimator, HarmonicBalance, Oscillation, Staircase};
 use crate::choice::{allow_names, choice};
 use crate::error::Invalid;
 use crate::imperfections::Imperfections;
@@ -27,6 +28,12 @@ pub enum EstimatorSpec {
     Staircase(Staircase),
     /// Always on, |β|e^{iωt}.
     Oscillation(Oscillation),
+    /// Always on, b cos ωt, on a real substrate.
+    Chebyshev(Chebyshev),
+    /// The periodic steady state, solved in the Fourier domain.
+    HarmonicBalance(HarmonicBalance),
+    /// Always on, at periods that meet a requested error.
+    Auto(Auto),
 }
 
 choice!(EstimatorSpec);
@@ -41,6 +48,9 @@ impl EstimatorSpec {
             Self::Cauchy(_) => "cauchy",
             Self::Staircase(_) => "staircase",
             Self::Oscillation(_) => "oscillation",
+            Self::Chebyshev(_) => "chebyshev",
+            Self::HarmonicBalance(_) => "harmonic_balance",
+            Self::Auto(_) => "auto",
         }
     }
 
@@ -53,6 +63,9 @@ impl EstimatorSpec {
             Self::Cauchy(e) => Box::new(e),
             Self::Staircase(e) => Box::new(e),
             Self::Oscillation(e) => Box::new(e),
+            Self::Chebyshev(e) => Box::new(e),
+            Self::HarmonicBalance(e) => Box::new(e),
+            Self::Auto(e) => Box::new(e),
         }
     }
 
@@ -65,6 +78,9 @@ impl EstimatorSpec {
             Self::Cauchy(e) => e.amplitude,
             Self::Staircase(e) => e.amplitude,
             Self::Oscillation(e) => e.amplitude,
+            Self::Chebyshev(e) => e.amplitude,
+            Self::HarmonicBalance(e) => e.amplitude,
+            Self::Auto(e) => e.amplitude,
         }
     }
 
@@ -77,6 +93,9 @@ impl EstimatorSpec {
             Self::Cauchy(e) => e.amplitude = amplitude,
             Self::Staircase(e) => e.amplitude = amplitude,
             Self::Oscillation(e) => e.amplitude = amplitude,
+            Self::Chebyshev(e) => e.amplitude = amplitude,
+            Self::HarmonicBalance(e) => e.amplitude = amplitude,
+            Self::Auto(e) => e.amplitude = amplitude,
         }
         self
     }
@@ -97,6 +116,9 @@ impl EstimatorSpec {
             Self::Cauchy(e) => e.validate(),
             Self::Staircase(e) => e.validate(),
             Self::Oscillation(e) => e.validate(),
+            Self::Chebyshev(e) => e.validate(),
+            Self::HarmonicBalance(e) => e.validate(),
+            Self::Auto(e) => e.validate(),
         };
         self.check(numbers, network, form, imperfections).map_err(|e| e.under(self.name()))
     }
@@ -109,20 +131,37 @@ impl EstimatorSpec {
         imperfections: Option<&Imperfections>,
     ) -> Result<(), Invalid> {
         numbers?;
-        let complex = matches!(self, Self::Cauchy(_) | Self::Staircase(_) | Self::Oscillation(_));
+        let complex = match self {
+            Self::Cauchy(_) | Self::Staircase(_) | Self::Oscillation(_) | Self::Auto(_) => true,
+            // The first harmonic alone is a linear response.
+            Self::HarmonicBalance(e) => e.drive == Course::Circular && e.harmonics > 1,
+            Self::Adjoint(_) | Self::Classic(_) | Self::Chebyshev(_) => false,
+        };
+        let order = match self {
+            Self::Chebyshev(e) => Some(e.harmonics),
+            Self::HarmonicBalance(e) if e.drive == Course::Cosine => Some(Some(e.harmonics)),
+            _ => None,
+        };
+        if order.is_some_and(|order| order != Some(1)) && !network.is_holomorphic() {
+            return Err(Invalid::new(
+                "harmonics",
+                "found more than the first with an activation that is not holomorphic (hard_tanh or relu)",
+                "its harmonics do not decay geometrically: use 1, the plain lock-in",
+            ));
+        }
         if complex && !network.is_holomorphic() {
             return Err(Invalid::new(
                 "",
                 "found an activation that is not holomorphic (hard_tanh or relu)",
-                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic` and `adjoint` stay real",
+                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic`, `chebyshev` and `adjoint` stay real",
             ));
         }
         let per_synapse = match self {
-            Self::Adjoint(_) => false,
             Self::Classic(e) => e.per_synapse,
             Self::Cauchy(e) => e.per_synapse,
             Self::Staircase(e) => e.per_synapse,
             Self::Oscillation(e) => e.per_synapse,
+            Self::Adjoint(_) | Self::Chebyshev(_) | Self::HarmonicBalance(_) | Self::Auto(_) => false,
         };
         if per_synapse && !network.is_tied() {
             return Err(Invalid::new(
@@ -135,7 +174,9 @@ impl EstimatorSpec {
         let integrator = match self {
             Self::Staircase(e) => Some(e.integrator),
             Self::Oscillation(e) => Some(e.integrator),
-            _ => None,
+            Self::Chebyshev(e) => Some(e.integrator),
+            Self::Auto(e) => Some(e.integrator),
+            Self::Adjoint(_) | Self::Classic(_) | Self::Cauchy(_) | Self::HarmonicBalance(_) => None,
         };
         if let Some(integrator) = integrator {
             let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0)
@@ -154,6 +195,13 @@ impl EstimatorSpec {
             if let Some(instant) = instant {
                 instant.check(integrator, form).map_err(|e| e.under("integrator"))?;
             }
+        }
+        if let (Self::HarmonicBalance(_), Some(_)) = (self, instant) {
+            return Err(Invalid::new(
+                "",
+                "found noise, or an imperfect read-out, with an estimator that solves for the steady state",
+                "nothing is sampled there: use `oscillation` or `chebyshev`, or switch it off",
+            ));
         }
         let frozen = matches!(self, Self::Classic(_) | Self::Cauchy(_));
         if frozen && instant.is_some_and(|i| i.is_white()) {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::driven::{self, Drive};
+use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, positive};
 use crate::integrators::IntegratorSpec;
@@ -92,9 +93,12 @@ impl<T: Scalar> Estimator<T> for Staircase {
                 samples_per_period: points,
                 weights: Window::Boxcar.weights((self.periods * points) as usize, self.hold),
             },
-            per_synapse: self.per_synapse,
             drive_rate: std::f64::consts::TAU / (self.hold * points as f64),
         };
-        driven::estimate(&drive, setting, samples, state)
+        let response = driven::respond(&drive, self.per_synapse, setting, samples, state)?;
+        let mut estimate = driven::conclude(&[response], Extrapolation::Polynomial, setting, samples);
+        // Its quadrature is that of steps, not of a sine.
+        estimate.diagnostics.bias_estimate = None;
+        Ok(estimate)
     }
 }

@@ -97,7 +97,8 @@ pub struct Clock {
 }
 
 impl IntegratorSpec {
-    fn fixed_step(self) -> Option<(&'static str, f64)> {
+    /// Name and step, in nominal τ, of a fixed-step method.
+    pub(crate) fn fixed_step(self) -> Option<(&'static str, f64)> {
         match self {
             Self::Map => Some(("map", 1.0)),
             Self::Euler { step } => Some(("euler", step)),

@@ -71,6 +71,18 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         }
     }
 
+    /// out = D W v, the coupling of the rate form, for a real or complex v; `scratch` is as long as v.
+    pub fn couple_rates(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        scratch.fill(T::zero());
+        for (from, edge, weights) in self.effective.recurrent() {
+            let dimensions = (shape.size(edge.to), shape.size(from), shape.columns());
+            let (source, sink) = (shape.layer(from), shape.layer(edge.to));
+            gemm(dimensions, weights, Layout::Plain, &v[source], T::one(), &mut scratch[sink]);
+        }
+        self.scale_by_slope(scratch, out);
+    }
+
     /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v.
     pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         let shape = self.shape.with_rails(v.len() / self.slope.len());

@@ -1,0 +1,237 @@
+//! A requested gradient error, and the fewest evaluations that meet it.
+
+use std::f64::consts::TAU;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::driven::{self, Response};
+use super::equilibrium::{self, Settle};
+use super::extrapolation::{Extrapolation, Measured, norm, relative_difference};
+use super::harmonic_balance::HarmonicBalance;
+use super::oscillation::Oscillation;
+use super::{Estimate, Estimator, Setting, Stop};
+use crate::error::{Error, Invalid, Result, positive};
+use crate::integrators::IntegratorSpec;
+use crate::lockin::Window;
+use crate::scalar::Scalar;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+
+/// ωτ of the first period, in slowest relaxation rates.
+const FIRST: f64 = 4.0;
+/// Lock-in samples that a period has at least.
+const LEAST_TICKS: u64 = 16;
+/// Periods that are measured at most; each is twice as long as the one before.
+const MOST_PERIODS: u64 = 8;
+/// Part of the requested error that transients may make.
+const TRANSIENT: f64 = 0.1;
+
+/// |β|e^{iωt} at periods that are chosen from the slowest relaxation rate, one after the other, each until transients are
+/// gone, until the rational extrapolation to zero frequency has settled to the requested error.
+///
+/// The error is that of the frequency and of transients. Noise is averaged no longer than transients last.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auto {
+    /// Requested relative error of the response, and with it of the gradient.
+    #[serde(default = "percent")]
+    pub relative_error: f64,
+    /// Evaluations of the right-hand side that a chunk of samples may cost.
+    #[serde(default = "budget")]
+    pub budget: u64,
+    /// |β|.
+    #[serde(default = "amplitude")]
+    pub amplitude: f64,
+    /// How the trajectory is integrated: with a fixed step.
+    #[serde(default = "euler")]
+    pub integrator: IntegratorSpec,
+    /// Whether, without noise, the steady state may be solved for instead of waited for (`harmonic_balance`).
+    #[serde(default)]
+    pub solve: bool,
+}
+
+fn percent() -> f64 {
+    1e-2
+}
+
+fn budget() -> u64 {
+    20_000
+}
+
+fn amplitude() -> f64 {
+    0.1
+}
+
+fn euler() -> IntegratorSpec {
+    IntegratorSpec::Euler { step: 0.5 }
+}
+
+impl Auto {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        if !(1e-9..=0.5).contains(&self.relative_error) {
+            let found = format!("found {}", self.relative_error);
+            return Err(Invalid::new("relative_error", found, "1e-9 to 0.5"));
+        }
+        if self.budget == 0 {
+            return Err(Invalid::new("budget", "found 0", "at least 1 evaluation"));
+        }
+        if self.integrator.is_adaptive() {
+            let legal = "the cost of an adaptive integrator cannot be planned: use a fixed-step one";
+            return Err(Invalid::new("integrator", "found an adaptive integrator", legal));
+        }
+        self.integrator.validate().map_err(|e| e.under("integrator"))
+    }
+
+    /// The drive whose period is `factor` times the base period of `ticks` steps.
+    fn drive(&self, ticks: u64, step: f64, factor: u64) -> driven::Drive {
+        Oscillation {
+            amplitude: self.amplitude,
+            period: ticks as f64 * step,
+            settle_periods: 0,
+            periods: 1,
+            onset_periods: 0.0,
+            richardson: 1,
+            extrapolation: Extrapolation::Rational,
+            integrator: self.integrator,
+            window: Window::Boxcar,
+            per_synapse: false,
+        }
+        .drive(factor, false)
+    }
+
+    /// Periods after which a transient of the slowest mode is below what is allowed.
+    fn patience(&self, decay: f64) -> u64 {
+        1 + ((TRANSIENT * self.relative_error).ln() / decay.ln()).ceil() as u64
+    }
+
+    /// Measures period after period until the next would show no transient above what is allowed.
+    fn measure<T: Scalar>(
+        &self,
+        drive: &driven::Drive,
+        decay: f64,
+        quiet: &Setting<'_, T>,
+        samples: &Samples<T>,
+        state: &mut Vec<T>,
+    ) -> Result<Response<T>> {
+        let mut evaluations = 0;
+        let mut last: Option<Response<T>> = None;
+        for _ in 0..=self.patience(decay) {
+            let response = driven::respond(drive, false, quiet, samples, state)?;
+            evaluations += response.diagnostics.rhs_evaluations;
+            let change = last.as_ref().and_then(|l| {
+                let differ = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect::<Vec<T>>();
+                let lag = norm(&differ(&l.quadrature, &response.quadrature));
+                let change = norm(&differ(&l.in_phase, &response.in_phase)).hypot(lag);
+                Some(change / norm(&response.in_phase)).filter(|x| x.is_finite())
+            });
+            // A mode that decays to a part d each period has d/(1 − d) of the last change still to go.
+            let settled = change.is_some_and(|c| c * decay / (1.0 - decay) < TRANSIENT * self.relative_error);
+            last = Some(response);
+            if settled {
+                break;
+            }
+        }
+        let mut response = last.expect("at least one period is measured");
+        response.diagnostics.rhs_evaluations = evaluations;
+        Ok(response)
+    }
+}
+
+impl<T: Scalar> Estimator<T> for Auto {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
+        let quiet = Setting { noise: None, diagnose: false, ..*setting };
+        if self.solve && setting.noise.is_none() {
+            let solved = HarmonicBalance {
+                tolerance: Some((0.1 * self.relative_error).max(20.0 * T::epsilon().double())),
+                ..HarmonicBalance::default()
+            };
+            let mut estimate = solved.estimate(setting, samples, state)?;
+            if estimate.diagnostics.rhs_evaluations > self.budget {
+                estimate.diagnostics.stop = Stop::BeyondBudget;
+            }
+            return Ok(estimate);
+        }
+        let free = equilibrium::free(&quiet, samples, &Settle::default())?;
+        let slowest = setting.slowest_rate(samples, &free.rates);
+        if slowest <= 0.0 || free.stop == Stop::TimeLimit {
+            return Err(Error::Diverged {
+                moment: "before the drive was chosen".into(),
+                place: "the free equilibrium".into(),
+                what: format!("its slowest relaxation rate is {slowest:.1e}/tau: it is not stable"),
+                advice: "lower the weights (learning rate, initial scale)".into(),
+            });
+        }
+        let (_, step) = self.integrator.fixed_step().expect("validated");
+        let per_step = stages(self.integrator);
+        let ticks = ((TAU / (FIRST * slowest) / step).ceil() as u64).max(LEAST_TICKS);
+        let decay = |factor: u64| (-slowest * (ticks * factor) as f64 * step).exp();
+        let cost = |factor: u64| self.patience(decay(factor)) * ticks * factor * per_step;
+        let least = cost(1) + cost(2);
+        if least > self.budget {
+            return Err(Error::input(
+                "estimator",
+                "auto.budget",
+                format!(
+                    "found {}, too few evaluations for a relative error of {:.1e} with a slowest rate of {slowest:.3}/tau",
+                    self.budget, self.relative_error
+                ),
+                format!("about {least} or more; or a faster network, or a larger `relative_error`"),
+            ));
+        }
+        let real = StateShape::new(setting.effective.network(), samples.count, 1);
+        let measuring = Setting { diagnose: false, ..*setting };
+        let mut responses: Vec<Response<T>> = Vec::new();
+        let mut spent = free.evaluations;
+        let mut stop = Stop::BeyondBudget;
+        for factor in (0..MOST_PERIODS).map(|k| 1 << k) {
+            if responses.len() >= 2 && spent + cost(factor) > self.budget {
+                break;
+            }
+            let drive = self.drive(ticks, step, factor);
+            let response = self.measure(&drive, decay(factor), &measuring, samples, state)?;
+            spent += response.diagnostics.rhs_evaluations;
+            responses.push(response);
+            if self.converged(&real, &responses) {
+                stop = Stop::RecordComplete;
+                break;
+            }
+        }
+        let mut estimate = driven::conclude(&responses, Extrapolation::Rational, setting, samples);
+        estimate.diagnostics.rhs_evaluations = spent;
+        estimate.diagnostics.stop = stop;
+        Ok(estimate)
+    }
+}
+
+impl Auto {
+    /// Whether leaving the shortest period out changes the response by no more than the requested error.
+    fn converged<T: Scalar>(&self, shape: &StateShape, responses: &[Response<T>]) -> bool {
+        if responses.len() < 2 {
+            return false;
+        }
+        let measured: Vec<Measured<'_, T>> = responses
+            .iter()
+            .map(|r| Measured { in_phase: &r.in_phase, quadrature: &r.quadrature, rate: r.rate })
+            .collect();
+        let at_zero = |m: &[Measured<'_, T>]| Extrapolation::Rational.at_zero(shape, m);
+        let change = relative_difference(&at_zero(&measured[1..]), &at_zero(&measured));
+        // A response of zero has no error.
+        change.is_none_or(|c| c <= self.relative_error)
+    }
+}
+
+/// Evaluations in a step.
+fn stages(integrator: IntegratorSpec) -> u64 {
+    match integrator {
+        IntegratorSpec::Map | IntegratorSpec::Euler { .. } | IntegratorSpec::ExponentialEuler { .. } => 1,
+        IntegratorSpec::Heun { .. } => 2,
+        _ => 4,
+    }
+}

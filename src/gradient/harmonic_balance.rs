@@ -1,0 +1,475 @@
+//! The periodic steady state, solved in the Fourier domain instead of waited for.
+//!
+//! Under a circular drive the harmonics are triangular and the first is a linear solve: c₁ = |β|(iωτ − J)⁻¹F_β at the free
+//! equilibrium. For the other harmonics, and for a real drive, the equations (1 + ikωτ) c_k = G_k(c) are balanced at
+//! equidistant points of the period; G_k is the k-th Fourier coefficient of the field. Each iteration corrects every harmonic
+//! with (ikωτ − J)⁻¹ and is Anderson-accelerated; without noise it takes the place of integrating until transients are gone.
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::anderson::{Accelerated, fixed_point};
+use super::cauchy::largest;
+use super::chebyshev::{self, Reading};
+use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
+use super::readout::{self, Local};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, driven, matrices};
+use crate::error::{Error, Invalid, Result, positive};
+use crate::integrators::VectorField;
+use crate::krylov::{Solved, gmres};
+use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window};
+use crate::scalar::Scalar;
+use crate::substrate::effective::Form;
+use crate::substrate::field::Dynamics;
+use crate::substrate::linear::Linearised;
+use crate::substrate::network::Network;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, Time, root_of_unity};
+
+/// Points of the period with which a solution begins, and at which it is given up.
+const POINTS: [usize; 2] = [16, 512];
+/// Iterations of one balance.
+const MOST_ITERATIONS: u64 = 200;
+/// Products with J in one linear solve.
+const MOST_PRODUCTS: u64 = 3000;
+
+/// The course of the drive over a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// |β| e^{iωt}.
+    #[default]
+    Circular,
+    /// b cos ωt, read out as by `chebyshev`.
+    Cosine,
+}
+
+/// The steady state of `oscillation` or `chebyshev` at one period, without noise and without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HarmonicBalance {
+    /// Period of the drive, in τ; null for an infinitely slow one.
+    pub period: Option<f64>,
+    /// Course of the drive.
+    pub drive: Course,
+    /// |β|, or b. The gradient of a circular drive does not depend on it.
+    pub amplitude: f64,
+    /// Highest harmonic that is solved for; for a cosine drive the odd K of the read-out. A circular drive needs the first
+    /// alone; more of them estimate the radius of convergence.
+    pub harmonics: u64,
+    /// Largest error that is left in a harmonic; null for 1e-12 (f64) or 1e-5 (f32).
+    pub tolerance: Option<f64>,
+    /// How the free equilibrium is found.
+    pub settle: Settle,
+}
+
+impl Default for HarmonicBalance {
+    fn default() -> Self {
+        Self {
+            period: None,
+            drive: Course::Circular,
+            amplitude: 0.1,
+            harmonics: 1,
+            tolerance: None,
+            settle: Settle::default(),
+        }
+    }
+}
+
+impl HarmonicBalance {
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        self.period.map_or(Ok(()), |period| positive("period", period))?;
+        self.tolerance.map_or(Ok(()), |tolerance| positive("tolerance", tolerance))?;
+        match self.drive {
+            Course::Cosine => chebyshev::check_order(self.harmonics)?,
+            Course::Circular if !(1..=99).contains(&self.harmonics) => {
+                let found = format!("found {}", self.harmonics);
+                return Err(Invalid::new("harmonics", found, "1 to 99 harmonics"));
+            }
+            Course::Circular => {}
+        }
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+
+    /// ωτ.
+    fn drive_rate(&self) -> f64 {
+        self.period.map_or(0.0, |period| std::f64::consts::TAU / period)
+    }
+
+    fn tolerance<T: Scalar>(&self) -> f64 {
+        self.tolerance.unwrap_or(if T::NAME == "f64" { 1e-12 } else { 1e-5 })
+    }
+
+    /// Solves for the harmonics 0 … `harmonics` + 1 of the rates and of the output error.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the free equilibrium cannot be reached, or the balance has no solution near it.
+    pub fn steady_state<T: Scalar>(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+    ) -> Result<SteadyState<T>> {
+        let free = equilibrium::free(&Setting { noise: None, ..*setting }, samples, &self.settle)?;
+        let linear = Linear::new(setting, samples, &free, self.drive_rate());
+        self.balance(setting, samples, &free, &linear)
+    }
+
+    fn balance<T: Scalar>(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        free: &Equilibrium<T>,
+        linear: &Linear<'_, T>,
+    ) -> Result<SteadyState<T>> {
+        let mut balance = Balance {
+            course: self.drive,
+            amplitude: self.amplitude,
+            tolerance: self.tolerance::<T>(),
+            field: Dynamics::new(setting.effective, samples, self.drive.rails()),
+            linear,
+            points: POINTS[0],
+            coefficients: complexified(&linear.shape, &free.state),
+            products: 0,
+        };
+        while self.drive.blocks(balance.points) <= 4 * self.harmonics as usize {
+            balance.points *= 2;
+        }
+        loop {
+            let end = balance.solve();
+            if end.residual.is_nan() || end.residual > balance.tolerance {
+                return Err(self.unbalanced(end.residual));
+            }
+            // What the points cannot tell apart has to have decayed.
+            let tail = balance.tail();
+            if tail <= 10.0 * balance.tolerance {
+                let (lockin, evaluations) = balance.observe(self.harmonics + 1, setting.effective.network());
+                return Ok(SteadyState { lockin, evaluations, residual: end.residual });
+            }
+            if balance.points >= POINTS[1] {
+                return Err(self.unbalanced(tail));
+            }
+            balance.points *= 2;
+        }
+    }
+
+    fn unbalanced(&self, residual: f64) -> Error {
+        Error::Diverged {
+            moment: "while the steady state was solved for".into(),
+            place: "harmonic balance".into(),
+            what: format!("the harmonics do not balance (residual {residual:.1e})"),
+            advice: format!(
+                "lower `amplitude` (now {}), or use an estimator that integrates in time",
+                self.amplitude
+            ),
+        }
+    }
+}
+
+impl Course {
+    fn rails(self) -> usize {
+        match self {
+            Self::Circular => 2,
+            Self::Cosine => 1,
+        }
+    }
+
+    /// Harmonics 0 … that so many points resolve: a real signal's negative ones are conjugates.
+    fn blocks(self, points: usize) -> usize {
+        match self {
+            Self::Circular => points,
+            Self::Cosine => points / 2,
+        }
+    }
+}
+
+/// Harmonics of the periodic steady state.
+pub struct SteadyState<T: Scalar> {
+    lockin: LockIn<T>,
+    /// Evaluations of the right-hand side and products with J.
+    pub evaluations: u64,
+    /// Largest correction that was left in any harmonic.
+    pub residual: f64,
+}
+
+impl<T: Scalar> SteadyState<T> {
+    /// c_k of the rates and of the output error, complex, per unit of time's e^{ikωt}; for a cosine drive half of cos's.
+    #[must_use]
+    pub fn coefficient(&self, harmonic: u64) -> Option<&Coefficient<T>> {
+        self.lockin.coefficient(i64::try_from(harmonic).ok()?)
+    }
+}
+
+/// (ikωτ − J) of either form, and its inverse.
+struct Linear<'a, T: Scalar> {
+    at_rest: Linearised<'a, T>,
+    form: Form,
+    /// Layout of a real state.
+    shape: StateShape,
+    /// τ of every element of a real state.
+    tau: Vec<T>,
+    drive_rate: f64,
+}
+
+impl<'a, T: Scalar> Linear<'a, T> {
+    fn new(setting: &Setting<'a, T>, samples: &Samples<T>, free: &Equilibrium<T>, drive_rate: f64) -> Self {
+        let network = setting.effective.network();
+        let shape = StateShape::new(network, samples.count, 1);
+        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let column = |l: usize| setting.effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
+        let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
+        let at_rest = Linearised::new(setting.effective, &shape, &potentials);
+        Self { at_rest, form: setting.effective.form(), shape, tau, drive_rate }
+    }
+
+    /// out = (ikωτ) v, complex.
+    fn turn(&self, harmonic: usize, v: &[T], out: &mut [T]) {
+        let complex = self.shape.with_rails(2);
+        let rate = T::of(self.drive_rate * harmonic as f64);
+        for layer in 0..complex.layers() {
+            let range = complex.layer(layer);
+            let half = range.len() / 2;
+            let (re, im) = v[range.clone()].split_at(half);
+            let (out_re, out_im) = out[range].split_at_mut(half);
+            let tau = &self.tau[self.shape.layer(layer)];
+            for ((((o_re, o_im), x), y), tau) in out_re.iter_mut().zip(out_im).zip(re).zip(im).zip(tau) {
+                *o_re = -(rate * *tau * *y);
+                *o_im = rate * *tau * *x;
+            }
+        }
+    }
+
+    /// Solves (ikωτ − J) x = right, complex.
+    fn solve(&self, form: Form, harmonic: usize, right: &[T], tolerance: f64) -> (Vec<T>, Solved) {
+        let complex = self.shape.with_rails(2);
+        let (mut scratch, mut turned) = (right.to_vec(), right.to_vec());
+        let apply = |v: &[T], out: &mut [T]| {
+            match form {
+                Form::Potential => self.at_rest.couple(v, out, &mut scratch),
+                Form::Rate => self.at_rest.couple_rates(v, out, &mut scratch),
+            }
+            self.turn(harmonic, v, &mut turned);
+            for ((o, v), t) in out.iter_mut().zip(v).zip(&turned) {
+                *o = *v + *t - *o;
+            }
+        };
+        let mut x = vec![T::zero(); right.len()];
+        let solved = gmres(&complex, apply, right, &mut x, tolerance, MOST_PRODUCTS);
+        (x, solved)
+    }
+
+    /// c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β: the same in both forms.
+    fn response(&self, output_error: &[T], tolerance: f64) -> (Vec<T>, Solved) {
+        let mut drive = self.at_rest.cost_slope(output_error);
+        drive.iter_mut().for_each(|c| *c = -*c);
+        let effective = self.at_rest.effective();
+        if let Some(gain) = effective.teaching_gain() {
+            let output = self.shape.layer(effective.network().output.layer());
+            drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+        }
+        let (potentials, solved) =
+            self.solve(Form::Potential, 1, &complexified(&self.shape, &drive), tolerance);
+        let mut rates = potentials.clone();
+        self.at_rest.scale_by_slope(&potentials, &mut rates);
+        (rates, solved)
+    }
+}
+
+/// The equations at a number of points, with their present solution.
+struct Balance<'a, 'b, T: Scalar> {
+    course: Course,
+    amplitude: f64,
+    tolerance: f64,
+    field: Dynamics<'a, T>,
+    linear: &'b Linear<'a, T>,
+    points: usize,
+    /// c₀, c₁, …: complex states, one after the other.
+    coefficients: Vec<T>,
+    products: u64,
+}
+
+impl<T: Scalar> Balance<'_, '_, T> {
+    fn solve(&mut self) -> Accelerated {
+        let complex = self.linear.shape.with_rails(2);
+        let mut x = std::mem::take(&mut self.coefficients);
+        x.resize(self.course.blocks(self.points) * complex.len(), T::zero());
+        let options = (1.0, self.tolerance);
+        let end = fixed_point(&complex, |c, image| self.correct(c, image), &mut x, options, MOST_ITERATIONS);
+        self.coefficients = x;
+        end
+    }
+
+    /// Largest element of the highest quarter of the harmonics.
+    fn tail(&self) -> f64 {
+        largest(&self.coefficients[self.coefficients.len() / 4 * 3..])
+    }
+
+    /// image = c + (ikωτ − J)⁻¹ (G_k(c) − (1 + ikωτ) c_k) for every harmonic.
+    fn correct(&mut self, c: &[T], image: &mut [T]) {
+        // The outer iteration corrects what an inner one leaves.
+        const INNER: f64 = 1e-3;
+        let len = self.linear.shape.with_rails(2).len();
+        image.fill(T::zero());
+        let mut target = vec![T::zero(); self.field.shape().len()];
+        for point in 0..self.points {
+            let state = self.at_point(c, point);
+            self.field.teach(Teaching::constant(self.beta(point)));
+            self.field.target(Time::at(0), &state, &mut target);
+            let target = self.on_two_rails(&target);
+            for (k, out) in image.chunks_exact_mut(len).enumerate() {
+                let turn = self.turn(point, k).conj() / self.points as f64;
+                add_turned(&self.linear.shape, turn, &target, out);
+            }
+        }
+        let mut turned = vec![T::zero(); len];
+        for (k, (out, c)) in image.chunks_exact_mut(len).zip(c.chunks_exact(len)).enumerate() {
+            self.linear.turn(k, c, &mut turned);
+            for ((o, c), t) in out.iter_mut().zip(c).zip(&turned) {
+                *o -= *c + *t;
+            }
+            if largest(out) > 0.01 * self.tolerance {
+                let (step, solved) = self.linear.solve(self.linear.form, k, out, INNER);
+                self.products += solved.products;
+                out.copy_from_slice(&step);
+            }
+            out.iter_mut().zip(c).for_each(|(o, c)| *o += *c);
+        }
+    }
+
+    fn turn(&self, point: usize, harmonic: usize) -> Complex<f64> {
+        root_of_unity((point * harmonic) as u64, self.points as u64)
+    }
+
+    fn beta(&self, point: usize) -> Complex<f64> {
+        let unit = self.turn(point, 1);
+        match self.course {
+            Course::Circular => unit * self.amplitude,
+            Course::Cosine => Complex::new(unit.re * self.amplitude, 0.0),
+        }
+    }
+
+    /// The state at a point, in the field's layout.
+    fn at_point(&self, c: &[T], point: usize) -> Vec<T> {
+        let shape = &self.linear.shape;
+        let len = shape.with_rails(2).len();
+        let mut sum = vec![T::zero(); len];
+        for (k, c) in c.chunks_exact(len).enumerate() {
+            let twice = if k > 0 && self.course == Course::Cosine { 2.0 } else { 1.0 };
+            add_turned(shape, self.turn(point, k) * twice, c, &mut sum);
+        }
+        match self.course {
+            Course::Circular => sum,
+            Course::Cosine => real_part(shape, &sum),
+        }
+    }
+
+    fn on_two_rails<'c>(&self, state: &'c [T]) -> std::borrow::Cow<'c, [T]> {
+        match self.course {
+            Course::Circular => state.into(),
+            Course::Cosine => complexified(&self.linear.shape, state).into(),
+        }
+    }
+
+    /// Fourier coefficients of the rates and the output error of the solution.
+    fn observe(mut self, harmonics: u64, network: &Network) -> (LockIn<T>, u64) {
+        let record = Record {
+            start: 0,
+            stride: 1,
+            samples_per_period: self.points as u64,
+            weights: Window::Boxcar.weights(self.points, 1.0),
+        };
+        let asked: Vec<i64> = (0..=harmonics as i64).collect();
+        let mut lockin = LockIn::new(record, &asked, network, self.field.shape());
+        let coefficients = std::mem::take(&mut self.coefficients);
+        for point in 0..self.points {
+            let state = self.at_point(&coefficients, point);
+            self.field.observe(&state);
+            let view = View {
+                shape: self.field.shape(),
+                state: &state,
+                rates: self.field.rates(),
+                output_error: self.field.output_error(),
+            };
+            lockin.observe(point as u64, &view);
+        }
+        (lockin, self.field.evaluations() + self.products)
+    }
+}
+
+/// sum += w · values, complex.
+fn add_turned<T: Scalar>(shape: &StateShape, w: Complex<f64>, values: &[T], sum: &mut [T]) {
+    let complex = shape.with_rails(2);
+    let (w_re, w_im) = (T::of(w.re), T::of(w.im));
+    for layer in 0..complex.layers() {
+        let range = complex.layer(layer);
+        let half = range.len() / 2;
+        let (re, im) = values[range.clone()].split_at(half);
+        let (sum_re, sum_im) = sum[range].split_at_mut(half);
+        for (((o_re, o_im), x), y) in sum_re.iter_mut().zip(sum_im).zip(re).zip(im) {
+            *o_re += w_re * *x - w_im * *y;
+            *o_im += w_re * *y + w_im * *x;
+        }
+    }
+}
+
+impl<T: Scalar> Estimator<T> for HarmonicBalance {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        _state: &mut Vec<T>,
+    ) -> Result<Estimate<T>> {
+        let setting = &Setting { noise: None, ..*setting };
+        let network = setting.effective.network();
+        let real = StateShape::new(network, samples.count, 1);
+        let free = equilibrium::free(setting, samples, &self.settle)?;
+        let linear = Linear::new(setting, samples, &free, self.drive_rate());
+        let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
+        diagnostics.drive_rate = self.drive_rate();
+        diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
+        let reading = match self.drive {
+            Course::Circular => {
+                let (response, solved) = linear.response(&free.output_error, self.tolerance::<T>());
+                diagnostics.rhs_evaluations += solved.products;
+                if solved.residual > 100.0 * self.tolerance::<T>() {
+                    diagnostics.stop = Stop::TimeLimit;
+                    diagnostics.settling_residual = diagnostics.settling_residual.max(solved.residual);
+                }
+                if setting.diagnose && self.harmonics >= 3 {
+                    let steady = self.balance(setting, samples, &free, &linear)?;
+                    diagnostics.rhs_evaluations += steady.evaluations;
+                    let sizes: Vec<f64> = (1..=self.harmonics)
+                        .map_while(|k| steady.coefficient(k).map(|c| largest(&c.rates)))
+                        .collect();
+                    diagnostics.radius_of_convergence =
+                        driven::radius(self.amplitude, &sizes, T::epsilon().double());
+                }
+                Reading { response, free: complexified(&real, &free.rates), output_error: free.output_error }
+            }
+            Course::Cosine => {
+                let steady = self.balance(setting, samples, &free, &linear)?;
+                diagnostics.rhs_evaluations += steady.evaluations;
+                diagnostics.harmonics = Some(self.harmonics);
+                diagnostics.noise_gain = Some(chebyshev::noise_gain(self.harmonics));
+                chebyshev::read(&steady.lockin, self.harmonics, self.amplitude)
+            }
+        };
+        let (error_vector, imaginary) =
+            (real_part(&real, &reading.response), imaginary_part(&real, &reading.response));
+        let free = real_part(&real, &reading.free);
+        let local = Local { error_vector: &error_vector, free: &free, output_error: &reading.output_error };
+        let silent = vec![T::zero(); reading.output_error.len()];
+        let quadrature = Local { error_vector: &imaginary, free: &free, output_error: &silent };
+        Ok(Estimate {
+            gradient: readout::gradient(network, &real, samples, &local),
+            quadrature: Some(readout::gradient(network, &real, samples, &quadrature)),
+            free: matrices(&real, &free),
+            error_vector: matrices(&real, &error_vector),
+            output_error: columns(samples.count, &reading.output_error),
+            nudged: Vec::new(),
+            diagnostics,
+        })
+    }
+}
