@@ -198,7 +198,7 @@ fn slow_network(sizes: &[usize], rate: f64, seed: u64) -> Problem {
                 return problem;
             }
             let step = (1.0 - rate) / (1.0 - there);
-            if !(0.1..10.0).contains(&step) {
+            if !(0.0..100.0).contains(&step) {
                 break;
             }
             scale *= step;

@@ -121,7 +121,8 @@ pub struct Diagnostics {
     /// the quadrature where only one period is measured.
     #[serde(default)]
     pub bias_estimate: Option<f64>,
-    /// Relative change of the extrapolated response when the shortest period is left out: an upper guess of what bias is left.
+    /// Relative change of the extrapolated response when the shortest period is left out: a guess from above at the frequency bias
+    /// that is left; it knows nothing of transients.
     #[serde(default)]
     pub extrapolation_error: Option<f64>,
     /// Highest harmonic that enters the estimate of a real drive.
