@@ -7,7 +7,8 @@ use holograd::error::Error;
 use holograd::gradient::compare::compare;
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, estimate_batch};
-use holograd::imperfections::noise::{Rails, StateNoise};
+use holograd::imperfections::Imperfections;
+use holograd::imperfections::noise::{Noise, Rails};
 use holograd::integrators::{IntegratorSpec, VectorField};
 use holograd::lockin::{LockIn, Record, Window};
 use holograd::simulate::Simulation;
@@ -305,7 +306,7 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
     for form in [Form::Potential, Form::Rate] {
         let effective = problem.effective(form);
         let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-        let settle = Settle { step: 1.0, tolerance: Some(1e-6), max_time: 5000.0 };
+        let settle = Settle { step: 1.0, tolerance: Some(1e-8), max_time: 5000.0 };
         let accelerated = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
         let nothing = (Teaching::none(), 1);
         let relaxed = equilibrium::equilibrium(&setting, &problem.samples, nothing, &settle, None).unwrap();
@@ -327,12 +328,14 @@ fn the_order_follows_the_noise() {
     let problem = toy();
     let effective = problem.effective(Form::Potential);
     let order = |std: f64| {
-        let noise = StateNoise::White { std, rails: Rails::Real };
-        let setting = Setting { effective: &effective, noise: Some((noise, 5)), update: 0, diagnose: false };
+        let noise = Noise::White { std, rails: Rails::Real };
+        let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
+        let instant = imperfections.instant().map(|instant| (instant, 5));
+        let setting = Setting { effective: &effective, noise: instant, update: 0, diagnose: false };
         let spec = json!({ "chebyshev": { "amplitude": 0.5, "period": 60.0, "periods": 16,
             "integrator": { "euler": { "step": 0.25 } } } });
         let spec: EstimatorSpec = serde_json::from_value(spec).unwrap();
-        spec.validate(&problem.network, Form::Potential, Some(noise)).unwrap();
+        spec.validate(&problem.network, Form::Potential, Some(&imperfections)).unwrap();
         let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
         let diagnostics = estimate.diagnostics;
         let order = diagnostics.harmonics.unwrap();
@@ -348,15 +351,17 @@ fn the_order_follows_the_noise() {
 
 #[test]
 fn what_the_theory_cannot_carry_is_refused() {
-    let refused = |network: &Network, estimator: Value, noise: Option<StateNoise>| -> String {
+    let refused = |network: &Network, estimator: Value, noise: Option<&Imperfections>| -> String {
         let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
         let finding = spec.validate(network, Form::Potential, noise).unwrap_err();
         format!("{}: {}; {}", finding.path, finding.found, finding.legal)
     };
     let network = &toy().network;
-    let noise = Some(StateNoise::White { std: 0.1, rails: Rails::Real });
+    let white = Some(Noise::White { std: 0.1, rails: Rails::Real });
+    let noisy = Imperfections { state_noise: white, ..Imperfections::default() };
+    let noise = Some(&noisy);
     let cases = [
-        (json!({ "harmonic_balance": {} }), noise, "state noise"),
+        (json!({ "harmonic_balance": {} }), noise, "found noise"),
         (json!({ "harmonic_balance": { "drive": "cosine", "harmonics": 2 } }), None, "odd number"),
         (
             json!({ "chebyshev": { "amplitude": 0.1, "period": 8.0, "harmonics": 9 } }),
