@@ -66,7 +66,7 @@ pub(super) fn estimate<T: Scalar>(
     simulation.run(drive.length - last_period, &mut observers)?;
     let before = simulation.state.clone();
     simulation.run(last_period, &mut observers)?;
-    simulation.observe(&mut observers);
+    simulation.observe(&mut observers)?;
 
     let amplitude = drive.teaching.amplitude;
     let rest = lockin.coefficient(0).expect("harmonic 0 is always recorded");
