@@ -45,7 +45,9 @@ pub(super) fn run<T: Scalar>(
         compare: spec.compare,
     };
     let mut trainer = Trainer::new(plan, network, parameters, optimiser);
-    if options.resume {
+    // A run may have been stopped before its first checkpoint: then it starts from the start.
+    let begun = |file: &str| folder.path().join(file).exists();
+    if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
         checkpoint::load(&mut trainer, folder.path())?;
         folder.keep_metrics(trainer.epoch as usize)?;
     } else {
