@@ -84,6 +84,30 @@ impl Experiment {
         }
     }
 
+    /// The path of the parameter file, if there is one.
+    #[must_use]
+    pub fn parameters(&self) -> Option<&str> {
+        match self {
+            Self::Train(spec) => spec.parameters.as_deref(),
+            Self::Gradient(spec) => Some(&spec.parameters),
+            Self::Trace(spec) => Some(&spec.parameters),
+            Self::Amplitude(spec) => Some(&spec.parameters),
+            Self::Frequency(spec) => Some(&spec.parameters),
+        }
+    }
+
+    /// The path of the batch file, where the kind has one.
+    #[must_use]
+    pub fn batch(&self) -> Option<&str> {
+        match self {
+            Self::Train(_) => None,
+            Self::Gradient(spec) => Some(&spec.batch),
+            Self::Trace(spec) => Some(&spec.batch),
+            Self::Amplitude(spec) => Some(&spec.batch),
+            Self::Frequency(spec) => Some(&spec.batch),
+        }
+    }
+
     /// Checks everything that the types do not, with the model at hand.
     ///
     /// # Errors
@@ -423,6 +447,10 @@ impl Frequency {
     fn validate(&self, network: &Network) -> Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("settle_time", self.settle_time)?;
+        if self.settle_time > 1e9 {
+            let found = format!("found {:e}", self.settle_time);
+            return Err(Invalid::new("settle_time", found, "at most 1e9 tau"));
+        }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         if self.periods.is_empty() {
             return Err(Invalid::new("periods", "found none", "a list of periods in tau"));
