@@ -10,6 +10,9 @@ use crate::experiment::{self, Experiment, Loaded, Options, RunFolder, library};
 use crate::figures;
 use crate::substrate::model::ModelSpec;
 
+/// Threads beyond which a number is a slip: systems take minutes to start more, or refuse.
+const MOST_THREADS: usize = 4096;
+
 /// Analog networks that learn by holomorphic equilibrium propagation.
 #[derive(Debug, Parser)]
 #[command(name = "holograd", version, about, subcommand_negates_reqs = true, disable_help_subcommand = true)]
@@ -79,9 +82,13 @@ pub fn main() -> u8 {
 }
 
 fn dispatch(arguments: Arguments) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().map_err(|e| {
-        Error::input("--threads", "", format!("found {}: {e}", arguments.threads), "a number of threads")
-    })?;
+    let threads = arguments.threads;
+    let refuse = |found| Error::input("--threads", "", found, format!("it must be at most {MOST_THREADS}"));
+    if threads > MOST_THREADS {
+        return Err(refuse(format!("found {threads}")));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|e| refuse(format!("found {threads}: {e}")))?;
     let default = || {
         let experiment = library::DEFAULT.to_owned();
         Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })

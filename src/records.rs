@@ -33,6 +33,9 @@ pub struct Epoch {
     pub slowest_rate: Option<f64>,
     /// ωτ of the drive.
     pub drive_rate: Option<f64>,
+    /// What a careful reader would object to in the compared estimate.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Evaluations of the right-hand side by the estimator since the start.
     pub rhs_evaluations: u64,
     /// Seconds of the epoch.

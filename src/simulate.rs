@@ -12,6 +12,10 @@ use crate::teaching::Time;
 /// Magnitude beyond which a state counts as diverged: no substrate of bounded weights comes near it.
 const ESCAPED: f64 = 1e6;
 
+/// Magnitude beyond which a rate that is bounded on the real axis counts as diverged: the state is within about a hundredth
+/// of a pole, far outside of where the response is a power series of β.
+const WILD: f64 = 100.0;
+
 /// A trajectory in progress: the field, how it is integrated, and where it stands.
 pub struct Simulation<'a, T: Scalar> {
     /// The field.
@@ -29,6 +33,8 @@ pub struct Simulation<'a, T: Scalar> {
     /// Steps since the start.
     pub tick: u64,
     target: Vec<T>,
+    /// Where the first wild rate was seen: index and tick.
+    wild: Option<(usize, u64)>,
 }
 
 impl<'a, T: Scalar> Simulation<'a, T> {
@@ -46,14 +52,15 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
         field.set_step(step);
-        Self { field, integrator, white: None, converter: None, step, state, tick: 0, target }
+        Self { field, integrator, white: None, converter: None, step, state, tick: 0, target, wild: None }
     }
 
     /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
     /// fixed-step integrator.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when the state at the end is not finite, or beyond any plausible size.
+    /// [`Error::Diverged`] when the state at the end is not finite or beyond any plausible size, or when observers were
+    /// shown a rate of a bounded activation beyond any plausible size.
     pub fn run(&mut self, ticks: u64, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
         for _ in 0..ticks {
             self.field.begin_step(self.tick);
@@ -70,13 +77,22 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         self.check()
     }
 
-    /// Shows the present state, without a step.
-    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) {
-        self.field.observe(&self.state);
-        self.show(observers);
+    /// Shows the present state, without a step, to the observers that want it.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        if observers.iter().any(|o| o.wants(self.tick)) {
+            self.field.observe(&self.state);
+            self.show(observers);
+        }
+        self.check()
     }
 
     fn show(&mut self, observers: &mut [&mut dyn Observer<T>]) {
+        if self.wild.is_none() {
+            self.wild = self.wild_rate().map(|index| (index, self.tick));
+        }
         let Self { field, state, converter, tick, .. } = self;
         let (rates, output_error) = (field.rates(), field.output_error());
         let bare = View { shape: field.shape(), state, rates, output_error };
@@ -95,25 +111,52 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         largest_difference(&self.target, &self.state)
     }
 
+    /// The first rate that is not a number, or beyond [`WILD`] where the activation is bounded.
+    fn wild_rate(&self) -> Option<usize> {
+        let shape = self.field.shape();
+        for (place, layer) in self.field.effective().network().layers.iter().enumerate() {
+            if !layer.activation.is_bounded() {
+                continue;
+            }
+            let (range, most) = (shape.layer(place), T::of(WILD));
+            let rates = &self.field.rates()[range.clone()];
+            let wild = |a: &T| (a.abs() > most) | a.is_nan();
+            // Without an early exit the search is one pass of vector instructions.
+            if rates.iter().fold(false, |any, a| any | wild(a)) {
+                return rates.iter().position(wild).map(|index| range.start + index);
+            }
+        }
+        None
+    }
+
     fn check(&self) -> Result<()> {
+        if let Some((index, tick)) = self.wild {
+            let moment = format!("at t = {:.4} tau", tick as f64 * self.step);
+            return Err(self.diverged(moment, index, "its rate has passed a pole of the activation"));
+        }
         let bad = |s: &T| !s.is_finite() || s.abs().double() > ESCAPED;
         let Some(index) = self.state.iter().position(bad) else { return Ok(()) };
+        let moment = format!("before t = {:.4} tau", self.tick as f64 * self.step);
+        let rail = if self.field.shape().locate(index).2 == 0 { "real" } else { "imaginary" };
+        let what = format!("the {rail} part of its state is {:e}", self.state[index]);
+        Err(self.diverged(moment, index, &what))
+    }
+
+    fn diverged(&self, moment: String, index: usize, what: &str) -> Error {
         let shape = self.field.shape();
-        let (layer, neuron, rail, sample) = shape.locate(index);
+        let (layer, neuron, _, sample) = shape.locate(index);
         let name = &self.field.effective().network().layers[layer].name;
-        let rail = if rail == 0 { "real" } else { "imaginary" };
-        let value = self.state[index];
-        Err(Error::Diverged {
-            moment: format!("before t = {:.4} tau", self.tick as f64 * self.step),
+        Error::Diverged {
+            moment,
             place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),
-            what: format!("the {rail} part of its state is {value:e}"),
+            what: what.to_owned(),
             advice: format!(
-                "lower `amplitude` (now {}), the integrator's `step` (now {}), or the weights (learning rate, \
+                "lower `amplitude` (now {:?}), the integrator's `step` (now {:?}), or the weights (learning rate, \
                  initial scale)",
                 self.field.teaching().amplitude,
                 self.step
             ),
-        })
+        }
     }
 }
 

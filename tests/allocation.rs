@@ -163,7 +163,7 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
     let evaluations = simulation.field.evaluations();
     let found = allocations(|| {
         simulation.run(TICKS, &mut observers).unwrap();
-        simulation.observe(&mut observers);
+        simulation.observe(&mut observers).unwrap();
     });
     let evaluations = simulation.field.evaluations() - evaluations;
     found as i64 - of_the_products(problem, rails, evaluations) as i64

@@ -48,6 +48,11 @@ impl ToyGaussian {
         at_least("inputs", self.inputs, 1)?;
         at_least("classes", self.classes, 2)?;
         at_least("samples", self.samples, self.classes)?;
+        let most = 1_u64 << 32;
+        if (self.inputs as u64).saturating_mul(self.samples as u64) > most {
+            let found = format!("found {} samples of {} inputs", self.samples, self.inputs);
+            return Err(Invalid::new("samples", found, format!("at most {most} numbers in all (16 GiB)")));
+        }
         positive("spread", self.spread)?;
         check_fraction(self.test_fraction)
     }

@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 use super::load::Loaded;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::learning::checkpoint;
 
 /// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
 pub struct RunFolder {
     path: PathBuf,
     command: Vec<String>,
-    created: bool,
+    /// The outermost folder that this run created; none if its own was there before.
+    created: Option<PathBuf>,
+    /// Whether everything in the folder is this run's.
+    fresh: bool,
     started: Instant,
 }
 
@@ -35,8 +39,16 @@ impl RunFolder {
                 "choose another --out, or add --resume to continue a training run there",
             ));
         }
-        fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))?;
-        Ok(Self { path: path.to_owned(), command, created: !existed, started: Instant::now() })
+        let absent = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let created = path.ancestors().take_while(absent).last().map(Path::to_owned);
+        let folder = Self { path: path.to_owned(), command, created, fresh: true, started: Instant::now() };
+        match fs::create_dir_all(path) {
+            Ok(()) => Ok(folder),
+            Err(error) => {
+                folder.discard();
+                Err(Error::io(path, "create", error))
+            }
+        }
     }
 
     /// Takes the folder of an earlier run.
@@ -48,7 +60,14 @@ impl RunFolder {
             let legal = "--resume continues a run that has begun; leave it out to start one";
             return Err(Error::input(path.display().to_string(), "", "found no run to continue", legal));
         }
-        Ok(Self { path: path.to_owned(), command, created: false, started: Instant::now() })
+        // What the interrupted run was writing is of no use to anybody.
+        for entry in fs::read_dir(path).map_err(|e| Error::io(path, "read", e))? {
+            let entry = entry.map_err(|e| Error::io(path, "read", e))?.path();
+            if files::is_partial(&entry) {
+                fs::remove_file(&entry).map_err(|e| Error::io(&entry, "remove", e))?;
+            }
+        }
+        Ok(Self { path: path.to_owned(), command, created: None, fresh: false, started: Instant::now() })
     }
 
     /// The first of `runs/name`, `runs/name-2`, … that does not exist.
@@ -163,11 +182,23 @@ impl RunFolder {
         )
     }
 
-    /// Removes what a run with bad input has created.
+    /// Removes what a run with bad input has created. A training run that has completed an epoch stays: `--resume` takes it
+    /// up once there is room on the disk again.
     pub fn discard(self) {
-        if self.created {
-            // The error that led here is the one to report.
+        let resumable = |file: &str| self.path.join(file).exists();
+        if !self.fresh || (resumable(checkpoint::FILE) && resumable("metrics.jsonl")) {
+            return;
+        }
+        // The error that led here is the one to report.
+        if let Some(outermost) = &self.created {
             let _ = fs::remove_dir_all(&self.path);
+            // Only empty ones: another run may have begun beside this one.
+            let above = self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(outermost));
+            above.for_each(|folder| drop(fs::remove_dir(folder)));
+            return;
+        }
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

@@ -80,6 +80,10 @@ impl Kind for Frequency {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("settle_time", self.settle_time)?;
+        if self.settle_time > 1e9 {
+            let found = format!("found {:e}", self.settle_time);
+            return Err(Invalid::new("settle_time", found, "at most 1e9 tau"));
+        }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         if self.periods.is_empty() {
             return Err(Invalid::new("periods", "found none", "a list of periods in tau"));

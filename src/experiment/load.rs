@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::library;
 use super::spec::{Experiment, KINDS, ModelRef};
+use super::{library, problem};
 use crate::error::{Error, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::substrate::model::ModelSpec;
@@ -120,11 +120,15 @@ pub fn check(reference: &str) -> Result<String> {
     let value = parse_json(&origin)?;
     if value.get("kind").is_some() || !value.get("layers").is_some_and(Value::is_array) {
         let loaded = load(reference, &[])?;
-        let mut experiment = loaded.experiment;
-        for path in experiment.kind_mut().files_mut() {
-            origin.beside(path).tensors()?;
+        let mut files = loaded.experiment.clone();
+        let files: Vec<String> = files.kind_mut().files_mut().into_iter().map(|path| path.clone()).collect();
+        if let Some(path) = files.first() {
+            problem::parameters::<f64>(&loaded, path)?;
         }
-        return Ok(format!("a legal experiment of kind `{}`", experiment.kind().name()));
+        if let Some(path) = files.get(1) {
+            problem::samples::<f64>(&loaded, path)?;
+        }
+        return Ok(format!("a legal experiment of kind `{}`", loaded.experiment.kind().name()));
     }
     let model: ModelSpec = deserialise(value, &origin.display())?;
     let network = Network::new(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
@@ -160,7 +164,14 @@ fn parse_json(origin: &Origin) -> Result<Value> {
 fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
-        Error::input(file, if path == "." { String::new() } else { path }, e.into_inner().to_string(), "")
+        let path = if path == "." { String::new() } else { path };
+        let found = e.into_inner().to_string();
+        // How serde puts it when an object that makes a choice has a second key, as after --set estimator.other.field=1.
+        if found.ends_with("expected fewer elements in map") {
+            let legal = "one is chosen: replace the whole, as by --set estimator='{\"cauchy\": {\"amplitude\": 0.1}}'";
+            return Error::input(file, path, "found more than one name", legal);
+        }
+        Error::input(file, path, found, "")
     })
 }
 

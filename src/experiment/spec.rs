@@ -47,7 +47,7 @@ pub trait Kind {
     /// The model, by path or written out.
     fn model_mut(&mut self) -> &mut ModelRef;
 
-    /// The parameter and batch files, by path relative to the experiment.
+    /// The parameter file, then the batch file, by path relative to the experiment.
     fn files_mut(&mut self) -> Vec<&mut String> {
         Vec::new()
     }

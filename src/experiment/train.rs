@@ -159,7 +159,9 @@ fn run<T: Scalar>(
         compare: spec.compare,
     };
     let mut trainer = Trainer::new(plan, network, parameters, optimiser);
-    if options.resume {
+    // A run may have been stopped before its first checkpoint: then it starts from the start.
+    let begun = |file: &str| folder.path().join(file).exists();
+    if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
         checkpoint::load(&mut trainer, folder.path())?;
         folder.keep_metrics(trainer.epoch as usize)?;
     } else {
@@ -263,5 +265,6 @@ fn finish<T: Scalar>(
             "cosine to the adjoint gradient {cosine:.4}; slowest relaxation rate {rate:.3}/tau, drive {drive:.3}/tau"
         ));
     }
+    told.extend(last.warnings.iter().map(|warning| format!("warning: {warning}")));
     Ok(told)
 }

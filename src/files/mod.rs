@@ -15,6 +15,17 @@ mod tensors;
 pub use npz::{Npz, Shaped, read_npz};
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 
+/// How the names of files begin and end while they are being written.
+const PREFIX: &str = ".holograd-";
+const SUFFIX: &str = ".partial";
+
+/// Whether a file is one that a killed process has left half-written.
+#[must_use]
+pub fn is_partial(path: impl AsRef<Path>) -> bool {
+    let name = path.as_ref().file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
 /// Replaces `path` by `bytes`, all or nothing: a reader, and a machine that loses power, sees the old file or the new one.
 ///
 /// # Errors
@@ -28,7 +39,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // A rename is atomic only within one file system, hence the same folder.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".holograd-").suffix(".partial");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

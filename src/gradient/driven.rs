@@ -93,7 +93,7 @@ pub(super) fn run<T: Scalar>(
     simulation.run(drive.length - last_period, observers)?;
     let before = simulation.state.clone();
     simulation.run(last_period, observers)?;
-    simulation.observe(observers);
+    simulation.observe(observers)?;
     let residual = largest_difference(&simulation.state, &before);
     let evaluations = simulation.field.evaluations();
     *state = simulation.state;

@@ -123,13 +123,9 @@ impl IntegratorSpec {
         let name = if matches!(self, Self::Dopri5 { .. }) { "dopri5" } else { "dop853" };
         positive(&format!("{name}.rtol"), rtol)?;
         positive(&format!("{name}.atol"), atol)?;
-        if samples < 4 {
-            let found = format!("found {samples}");
-            return Err(Invalid::new(
-                format!("{name}.samples"),
-                found,
-                "at least 4 lock-in samples in a period",
-            ));
+        if !(4..=1_000_000).contains(&samples) {
+            let (path, found) = (format!("{name}.samples"), format!("found {samples}"));
+            return Err(Invalid::new(path, found, "4 to 1000000 lock-in samples in a period"));
         }
         Ok(())
     }
@@ -166,12 +162,13 @@ impl IntegratorSpec {
     /// If the duration is not a whole number of steps; the message names the nearest that are.
     pub fn clock(self, path: &str, duration: f64) -> Result<Clock, Invalid> {
         const MOST_TICKS: f64 = 1e9;
+        const LONGEST: f64 = 1e9;
         positive(path, duration)?;
         let (Self::Dopri5 { samples, .. } | Self::Dop853 { samples, .. }) = self else {
             let (_, step) = self.fixed_step().expect("every other integrator has a fixed step");
             let ticks = (duration / step).round();
             if ticks > MOST_TICKS {
-                let found = format!("found {duration}, {ticks:e} steps of {step}");
+                let found = format!("found {duration:e}, {ticks:e} steps of {step:e}");
                 return Err(Invalid::new(path, found, "at most 1e9 steps fit in a period"));
             }
             if ticks < 1.0 || (duration / step - ticks).abs() > 1e-9 * ticks {
@@ -182,6 +179,9 @@ impl IntegratorSpec {
             }
             return Ok(Clock { ticks: ticks as u64, step: duration / ticks });
         };
+        if duration > LONGEST {
+            return Err(Invalid::new(path, format!("found {duration:e}"), "at most 1e9 tau"));
+        }
         Ok(Clock { ticks: samples, step: duration / samples as f64 })
     }
 

@@ -10,7 +10,9 @@ use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::{self, Settle};
-use crate::gradient::{Adjoint, CHUNK, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
+use crate::gradient::{
+    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch,
+};
 use crate::imperfections::{Device, Imperfections};
 use crate::records::Epoch;
 use crate::scalar::Scalar;
@@ -149,8 +151,9 @@ impl<T: Scalar> Trainer<T> {
             cosine: agreement.as_ref().and_then(|a| a.0.total.cosine),
             synapse_cosine: agreement.as_ref().and_then(|a| a.0.synapses.cosine),
             relative_error: agreement.as_ref().and_then(|a| a.0.synapses.relative_error),
-            slowest_rate: agreement.as_ref().and_then(|a| a.1),
-            drive_rate: agreement.as_ref().map(|a| a.2),
+            slowest_rate: agreement.as_ref().and_then(|a| a.1.slowest_rate),
+            drive_rate: agreement.as_ref().map(|a| a.1.drive_rate),
+            warnings: agreement.map_or(Vec::new(), |a| a.1.warnings(self.plan.estimator.amplitude())),
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
@@ -199,8 +202,8 @@ impl<T: Scalar> Trainer<T> {
         Ok(score(loss, correct, data.samples()))
     }
 
-    /// The estimate beside the adjoint on the first samples of the training set: comparison, slowest rate, drive rate.
-    fn agreement(&self, train: &Dataset) -> Result<Option<(Comparison, Option<f64>, f64)>> {
+    /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
+    fn agreement(&self, train: &Dataset) -> Result<Option<(Comparison, Diagnostics)>> {
         let count = self.plan.compare.min(train.samples());
         if count == 0 {
             return Ok(None);
@@ -211,7 +214,7 @@ impl<T: Scalar> Trainer<T> {
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
-        let setting = Setting { noise, update: self.optimiser.updates, diagnose: false, ..quiet };
+        let setting = Setting { noise, update: self.optimiser.updates, ..quiet };
         let mut states = Vec::new();
         if self.plan.carry_state {
             let last: Vec<u32> = (0..train.samples() as u32).rev().take(count).collect();
@@ -220,7 +223,7 @@ impl<T: Scalar> Trainer<T> {
         }
         let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut states)?;
         let comparison = compare(&estimate.gradient, &truth.gradient);
-        Ok(Some((comparison, truth.diagnostics.slowest_rate, estimate.diagnostics.drive_rate)))
+        Ok(Some((comparison, estimate.diagnostics)))
     }
 
     fn samples(&self, data: &Dataset) -> Samples<T> {

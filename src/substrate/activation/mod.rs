@@ -242,6 +242,12 @@ impl Activation {
         !matches!(self, Self::HardTanh | Self::Relu)
     }
 
+    /// Whether the function is bounded on the real axis.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        !matches!(self, Self::Softplus | Self::Identity | Self::Relu)
+    }
+
     /// The singularity nearest to the real axis, in the upper half plane; `None` if there is none.
     #[must_use]
     pub fn singularity(&self) -> Option<Complex<f64>> {

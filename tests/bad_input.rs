@@ -1,0 +1,509 @@
+//! Bad input never starts a run, never panics, leaves nothing behind, and is answered by one message that says what to change.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use holograd::files::{Tensors, Values, read_tensors, write_tensors};
+use program::{contents, holograd, run, text};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// A training run of a fraction of a second.
+const SHORT: &str =
+    r#"run digits --set data={"toy_gaussian":{"inputs":64,"classes":10,"samples":40}} --set epochs=1"#;
+
+/// Runs the program, which must refuse, and checks how.
+fn refused(folder: &Path, mut command: Command, words: &[&str]) {
+    let before = contents(folder);
+    let output = command.output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {message}");
+    for word in words {
+        assert!(message.contains(word), "{command:?} should mention {word:?}: {message}");
+    }
+    let lines = message.lines().filter(|line| line.starts_with("holograd: ") || line.starts_with("error: "));
+    assert_eq!(lines.count(), 1, "{command:?} should complain once: {message}");
+    for word in ["panicked", "internal error", "RUST_BACKTRACE"] {
+        assert!(!message.contains(word), "{command:?}: {message}");
+    }
+    assert!(contents(folder) == before, "{command:?} left something behind");
+}
+
+fn refuse_all(folder: &Path, cases: &[(&str, &[&str])]) {
+    for (line, words) in cases {
+        let mut arguments: Vec<&str> = line.split_whitespace().collect();
+        if arguments.first() == Some(&"run") && !line.contains("--out") {
+            arguments.extend(["--out", "new/out"]);
+        }
+        refused(folder, holograd(folder, &arguments), words);
+    }
+}
+
+#[test]
+fn malformed_experiments_are_refused() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    write("broken.json", "{\n  \"kind\": \"train\",\n");
+    write("nan.json", r#"{ "kind": "train", "epochs": NaN }"#);
+    write("overflow.json", r#"{ "kind": "trace", "amplitude": 1e999 }"#);
+    write("list.json", "[]");
+    write("kindless.json", r#"{ "epochs": 3 }"#);
+    write("latin1.json", "");
+    fs::write(folder.join("latin1.json"), b"{ \"kind\": \"caf\xe9\" }").unwrap();
+    let digits = "built-in experiments/digits.json";
+    refuse_all(
+        folder,
+        &[
+            ("run absent.json", &["absent.json: no such file", "digits, frequency"]),
+            ("check absent.json", &["absent.json: no such file"]),
+            ("run models", &["models: cannot read"]),
+            ("run broken.json", &["broken.json: not JSON", "line 3"]),
+            ("check broken.json", &["broken.json: not JSON", "line 3"]),
+            ("run nan.json", &["nan.json: not JSON", "line 1 column"]),
+            ("run overflow.json", &["overflow.json: not JSON", "out of range"]),
+            ("run latin1.json", &["latin1.json: not JSON"]),
+            ("run list.json", &["list.json: found no object"]),
+            ("run kindless.json", &["kindless.json: at `kind`: found no kind", "train, gradient, trace"]),
+            (
+                "run digits --set kind=lunch",
+                &[digits, "at `kind`: found \"lunch\"", "train, gradient, trace"],
+            ),
+            ("run digits --set epoch=3", &[digits, "at `epoch`: unknown field", "`epochs`"]),
+            (
+                "run digits --set estimator.oscillation.periode=3",
+                &[digits, "at `estimator.oscillation.periode`: unknown field", "`period`"],
+            ),
+            ("run digits --set estimator=magic", &[digits, "at `estimator`", "`magic`", "`oscillation`"]),
+            (
+                "run digits --set estimator.oscillation.integrator.euler.stp=1",
+                &[digits, "at `estimator.oscillation.integrator.euler.stp`", "`step`"],
+            ),
+            ("run digits --set model.layer=3", &[digits, "at `model.layer`: unknown field", "`layers`"]),
+            ("run digits --set model.layers.1.siez=3", &[digits, "at `model.layers[1].siez`", "`size`"]),
+            ("run digits --set epochs=many", &[digits, "at `epochs`", "\"many\""]),
+            ("run digits --set seed=-1", &[digits, "at `seed`", "-1"]),
+            (
+                "run digits --set model=7",
+                &[digits, "at `model`", "7", "the path of a model file, or a model"],
+            ),
+            ("run digits --set epochs=0", &[digits, "at `epochs`: found 0", "1 to"]),
+            ("run digits --set batch_size=0", &[digits, "at `batch_size`: found 0", "1 to"]),
+            ("run digits --set learning_rates.h1-h3=2", &[digits, "at `learning_rates.h1-h3`", "h1-h2"]),
+            ("run digits --set learning_rates.h1-h2=-2", &[digits, "at `learning_rates.h1-h2`", "-2"]),
+            (
+                "run digits --set optimiser.adam_w.learning_rate=-1",
+                &[digits, "at `optimiser.adam_w.learning_rate`: found -1"],
+            ),
+            (
+                "run digits --set data.digits.test_fraction=1",
+                &[digits, "at `data.digits.test_fraction`: found 1"],
+            ),
+            ("run digits --set data=cifar", &[digits, "at `data`", "`cifar`", "`fashion_mnist`"]),
+            (
+                "run digits --set data=toy_gaussian",
+                &[digits, "at `data`: found samples of 6 inputs", "64 inputs"],
+            ),
+            (
+                r#"run digits --set data={"toy_gaussian":{"inputs":64,"classes":10,"samples":1000000000000}}"#,
+                &[digits, "at `data.toy_gaussian"],
+            ),
+            (
+                "run digits --set data.mnist.folder=absent",
+                &[digits, "at `data`: found more than one name", "replace the whole"],
+            ),
+            (r#"run digits --set data={"mnist":{"folder":"absent"}}"#, &["absent: there is no such folder"]),
+            (
+                "run digits --set estimator.cauchy.points=6",
+                &[digits, "at `estimator`: found more than one name"],
+            ),
+            (
+                "run trace --set sample=1",
+                &["built-in experiments/trace.json", "at `sample`: found 1 in a batch of 1"],
+            ),
+            ("run trace --set periods=0", &["at `periods`: found 0", "2 to"]),
+            ("run amplitude --set amplitudes=[]", &["at `amplitudes`: found none"]),
+            ("run amplitude --set amplitudes=[0.1,-1]", &["at `amplitudes[1]`: found -1"]),
+            ("run frequency --set periods=[]", &["at `periods`: found none"]),
+            ("run frequency --set periods=[10,0]", &["at `periods[1]`: found 0"]),
+            ("run frequency --set richardson=9", &["at `richardson`: found 9", "1 to 6"]),
+            ("run gradient --set estimators={}", &["at `estimators`: found none"]),
+            (r#"run gradient --set estimators={"a/b":"adjoint"}"#, &["at `estimators`", "a/b"]),
+        ],
+    );
+}
+
+#[test]
+fn physics_that_cannot_be_is_refused() {
+    let files = program::shipped_files();
+    let period = "run digits --set estimator.oscillation.period";
+    let at_period = "at `estimator.oscillation.period`: found ";
+    let noise = "run digits --set imperfections.state_noise";
+    let cases: Vec<(String, Vec<&str>)> = vec![
+        (format!("{period}=0"), vec![at_period, "greater than 0"]),
+        (format!("{period}=-60"), vec![at_period, "-60"]),
+        (format!("{period}=1e300"), vec![at_period, "1e9 steps"]),
+        (format!("{period}=60.5"), vec![at_period, "60.5", "60 and 61"]),
+        (format!("{period}=2"), vec![at_period, "at least 3"]),
+        (format!("{period}=1e300 --set estimator.oscillation.integrator=dopri5"), vec![at_period]),
+        ("run frequency --set periods=[1e300]".into(), vec!["at `periods[0]`: found "]),
+        ("run frequency --set settle_time=1e300".into(), vec!["at `settle_time`: found "]),
+        (format!("{noise}.white.std=-0.1"), vec!["at `imperfections.state_noise.white.std`: found -0.1"]),
+        (format!("{noise}.held.std=loud"), vec!["at `imperfections.state_noise", "\"loud\""]),
+        (
+            format!("{noise}.white.std=0.1 --set estimator.oscillation.integrator=dopri5"),
+            vec!["at `estimator.oscillation.integrator`: found white noise with an adaptive", "euler"],
+        ),
+        (
+            format!("{noise}.held.std=0.1 --set estimator.oscillation.integrator=dop853"),
+            vec!["at `estimator.oscillation.integrator`: found held noise with an adaptive"],
+        ),
+        (
+            format!("{noise}.white.std=0.1 --set form=rate"),
+            vec!["at `estimator.oscillation.integrator`: found white noise with the rate form", "`held`"],
+        ),
+        ("run digits --set model.activation=relu".into(), vec!["at `estimator.oscillation`", "relu", "tanh"]),
+        ("run trace --set model.activation=hard_tanh".into(), vec!["at `model`", "not holomorphic", "tanh"]),
+        (
+            "run digits --set estimator.oscillation.amplitude=0".into(),
+            vec!["at `estimator.oscillation.amplitude`: found 0"],
+        ),
+        (
+            "run digits --set estimator.oscillation.integrator.euler.step=0".into(),
+            vec!["at `estimator.oscillation.integrator.euler.step`: found 0"],
+        ),
+        ("run digits --set inference.step=-1".into(), vec!["at `inference.step`: found -1"]),
+    ];
+    for (line, words) in &cases {
+        refuse_all(files.path(), &[(line, words)]);
+    }
+}
+
+#[test]
+fn malformed_models_are_refused() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let variants: [(&str, &str, Value, &[&str]); 14] = [
+        ("activation", "/activation", json!("sine"), &["at `activation`", "`sine`", "`tanh`"]),
+        (
+            "slope",
+            "/activation",
+            json!({ "logistic": { "slope": 0.0 } }),
+            &["at `activation.logistic", "found 0"],
+        ),
+        (
+            "unknown",
+            "/connections/1/from",
+            json!("h7"),
+            &["at `connections[1].from`: found \"h7\"", "`h1`, `h2`"],
+        ),
+        ("to_input", "/connections/1/to", json!("input"), &["at `connections[1].to`: found \"input\""]),
+        ("twice", "/layers/1/name", json!("h1"), &["at `layers[1].name`: found `h1` twice"]),
+        ("reserved", "/layers/1/name", json!("readout"), &["at `layers[1].name`: found \"readout\""]),
+        ("fed_back", "/connections/0/feedback", json!("tied"), &["at `connections[0].feedback`", "clamped"]),
+        ("taus", "/layers/0/tau", json!([1.0, 2.0]), &["at `layers[0].tau`: found 2 time constants for 4"]),
+        ("tau", "/layers/0/tau", json!(0.0), &["at `layers[0].tau`: found 0"]),
+        ("empty", "/layers/0/size", json!(0), &["at `layers[0].size`: found 0"]),
+        ("vast", "/layers/0/size", json!(1_000_000_000_000_u64), &["at `layers`", "GiB", "lower `size`"]),
+        ("beyond", "/input", json!(u64::MAX), &["at `layers`", "GiB"]),
+        ("classes", "/readout/classes", json!(1), &["at `readout.classes`: found 1"]),
+        ("layers", "/layers", json!([]), &["at `layers`: found no layer"]),
+    ];
+    let toy = program::json(folder.join("models/toy.json"));
+    for (name, pointer, value, words) in variants {
+        let mut model = toy.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        model.pointer_mut(parent).unwrap()[key] = value;
+        let file = format!("models/{name}.json");
+        fs::write(folder.join(&file), model.to_string()).unwrap();
+        let named = format!("{name}.json: ");
+        let words = [words, &[named.as_str()]].concat();
+        refuse_all(
+            folder,
+            &[
+                (&format!("check {file}"), &words),
+                (&format!("run experiments/gradient.json --set model=../{file}"), &words),
+            ],
+        );
+    }
+    let mut twice = toy.clone();
+    twice["connections"][1] = json!({ "from": "input", "to": "h1" });
+    fs::write(folder.join("models/duplicate.json"), twice.to_string()).unwrap();
+    refuse_all(
+        folder,
+        &[
+            (
+                "check models/duplicate.json",
+                &["duplicate.json: at `connections[1]`: found a second connection"],
+            ),
+            (
+                "run experiments/gradient.json --set model=../models/absent.json",
+                &["experiments/gradient.json", "`model`", "cannot read experiments/../models/absent.json"],
+            ),
+            (
+                "run experiments/gradient.json --set model=toy.safetensors",
+                &["toy.safetensors (from experiments/gradient.json, `model`)", "not JSON"],
+            ),
+            (
+                "run gradient --set model=absent.json",
+                &["absent.json", "`model`", "no such file in the binary"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn malformed_tensors_are_refused() {
+    let files = program::shipped_files();
+    let folder = &files.path().join("experiments");
+    let toy = read_tensors(folder.join("toy.safetensors")).unwrap();
+    let with = |base: &Tensors, name: &str, shape: &[usize], values: Values, file: &str| {
+        let mut tensors = base.clone();
+        tensors.insert(name, shape, values);
+        write_tensors(folder.join(file), &tensors).unwrap();
+    };
+    let ones = |count: usize| Values::F64(vec![1.0; count]);
+    with(&toy, "h1.bias", &[5], ones(5), "long.safetensors");
+    with(&toy, "h1.bias", &[4], Values::F64(vec![0.0, 0.0, f64::NAN, 0.0]), "nan.safetensors");
+    with(&toy, "h1.bias", &[4], Values::Integer(vec![0; 4]), "integers.safetensors");
+    with(&toy, "h9.bias", &[4], ones(4), "extra.safetensors");
+    let bytes = fs::read(folder.join("toy.safetensors")).unwrap();
+    fs::write(folder.join("cut.safetensors"), &bytes[..bytes.len() - 7]).unwrap();
+    fs::write(folder.join("header.safetensors"), &bytes[..5]).unwrap();
+    fs::write(folder.join("void.safetensors"), b"").unwrap();
+    let mut liar = bytes.clone();
+    liar[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    fs::write(folder.join("liar.safetensors"), liar).unwrap();
+
+    let batch = read_tensors(folder.join("toy_batch.safetensors")).unwrap();
+    with(&batch, "y", &[1], Values::Integer(vec![4]), "label.safetensors");
+    with(&batch, "y", &[1], Values::Integer(vec![-1]), "negative.safetensors");
+    with(&batch, "y", &[2], Values::Integer(vec![0, 1]), "labels.safetensors");
+    with(&batch, "y", &[1, 4], ones(4), "improbable.safetensors");
+    with(&batch, "x", &[1, 7], ones(7), "wide.safetensors");
+    with(&batch, "x", &[0, 6], ones(0), "none.safetensors");
+    with(&batch, "x", &[6], ones(6), "flat.safetensors");
+
+    let cases: [(&str, &str, &[&str]); 17] = [
+        ("parameters", "absent", &["gradient.json", "`parameters`", "cannot be read"]),
+        ("parameters", "long", &["at `h1.bias`: found the shape [5]", "[4]"]),
+        ("parameters", "nan", &["at `h1.bias`: entry [2] is NaN", "finite"]),
+        ("parameters", "integers", &["at `h1.bias`: found integers"]),
+        ("parameters", "extra", &["unknown array `h9.bias`", "`h2.bias`"]),
+        ("parameters", "cut", &[]),
+        ("parameters", "header", &[]),
+        ("parameters", "void", &[]),
+        ("parameters", "liar", &[]),
+        ("parameters", "toy_batch", &["there is no array `", "`x`"]),
+        ("batch", "label", &["at `y`: entry [0] is 4", "between 0 and 3"]),
+        ("batch", "negative", &["at `y`: entry [0] is -1", "between 0 and 3"]),
+        ("batch", "labels", &["at `y`: found the shape [2]", "[1]"]),
+        ("batch", "improbable", &["at `y`", "sample 0 do not sum to 1"]),
+        ("batch", "wide", &["at `x`: found the shape [1, 7]", "[1, 6]"]),
+        ("batch", "none", &["at `x`: found no samples"]),
+        ("batch", "flat", &["at `x`: found the shape [6]"]),
+    ];
+    for (field, name, words) in cases {
+        let file = format!("{name}.safetensors");
+        let words = [words, &[file.as_str()]].concat();
+        let line = format!("run experiments/gradient.json --set {field}={file}");
+        refuse_all(files.path(), &[(&line, &words)]);
+        // The check finds what the run would.
+        let mut experiment = program::json(folder.join("gradient.json"));
+        experiment[field] = json!(file);
+        fs::write(folder.join("checked.json"), experiment.to_string()).unwrap();
+        refuse_all(files.path(), &[("check experiments/checked.json", &words[words.len() - 1..])]);
+    }
+}
+
+#[test]
+fn bad_flags_and_folders_are_refused() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    fs::write(folder.join("file"), "").unwrap();
+    let short: Vec<&str> = SHORT.split(' ').chain(["--out", "finished"]).collect();
+    program::succeed(folder, &short);
+    for name in ["damaged", "foreign", "ahead"] {
+        program::copy_folder(&folder.join("finished"), &folder.join(name));
+    }
+    let checkpoint = fs::read(folder.join("finished/checkpoint.safetensors")).unwrap();
+    fs::write(folder.join("damaged/checkpoint.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    fs::copy(folder.join("experiments/toy.safetensors"), folder.join("foreign/checkpoint.safetensors"))
+        .unwrap();
+    fs::write(folder.join("ahead/metrics.jsonl"), "").unwrap();
+    refuse_all(
+        folder,
+        &[
+            ("fly", &["fly"]),
+            ("run", &["EXPERIMENT"]),
+            ("run digits --fast", &["--fast"]),
+            ("run digits --threads many", &["--threads", "many"]),
+            ("run digits --threads -1", &["-1"]),
+            ("run digits --threads 100000000", &["--threads", "100000000"]),
+            ("run digits --set epochs", &["--set epochs", "no `=`", "path.to.key=value"]),
+            ("run digits --set =3", &["--set =3", "empty part"]),
+            ("run digits --set epochs.x=3", &["--set epochs.x=3", "above `x`"]),
+            ("run digits --set model.layers.9.size=3", &["--set model.layers.9.size=3", "a list of 2"]),
+            ("run digits --out experiments", &["experiments: the folder is not empty", "--resume"]),
+            ("run digits --out file", &["file: "]),
+            ("run digits --out file/below", &["file/below: "]),
+            ("run digits --out /proc/x", &["/proc/x: cannot create"]),
+            ("run digits --resume --out absent", &["absent: found no run to continue"]),
+            ("run digits --resume --out experiments", &["experiments: found no run to continue"]),
+            ("run digits --resume --out damaged", &["damaged/checkpoint.safetensors"]),
+            ("run digits --resume --out foreign", &["foreign/checkpoint.safetensors"]),
+            ("run digits --resume --out ahead", &["ahead/metrics.jsonl: found 0 complete lines", "1 epochs"]),
+            ("plot absent", &["absent"]),
+            ("plot models", &["models: found no run"]),
+        ],
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_reported_and_leaves_nothing() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    fs::create_dir(folder.join("empty")).unwrap();
+    // In blocks of 512 bytes: fails at experiment.json, then at the checkpoint.
+    for (blocks, file) in [(1, "experiment.json"), (16, "checkpoint.safetensors")] {
+        for out in ["out", "empty"] {
+            let program = env!("CARGO_BIN_EXE_holograd");
+            let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {SHORT} --out {out}");
+            let mut command = Command::new("sh");
+            // Braces and quotes of the settings are data.
+            let script = script.replace("data={", "'data={").replace("}}", "}}'");
+            command.current_dir(folder).args(["-c", &script]);
+            refused(folder, command, &[&format!("{out}/{file}: cannot write")]);
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_unwritable_folder_is_reported() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = program::shipped_files();
+    let locked = files.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    // Nothing stops the superuser; then an unwritable file system stands in.
+    let obeyed = fs::write(locked.join("probe"), "").is_err();
+    let out = if obeyed { "locked/out" } else { "/sys/out" };
+    refuse_all(files.path(), &[(&format!("{SHORT} --out {out}"), &[out, "cannot create"])]);
+}
+
+/// A drive far beyond the radius of convergence is a failed run, not bad input: the folder stays, without a summary.
+#[test]
+fn a_diverging_run_says_when_where_and_what_to_lower() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, amplitude) in [("a", "10"), ("b", "1000"), ("c", "1e6"), ("d", "1e30")] {
+        let set = format!("estimator.oscillation.amplitude={amplitude}");
+        let output =
+            run(folder.path(), &["run", "digits", "--set", &set, "--set", "epochs=3", "--out", name]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "amplitude {amplitude}: {message}");
+        for word in ["epoch 1, batch ", " t = ", "layer `h", "neuron ", "sample ", "lower `amplitude`"] {
+            assert!(message.contains(word), "no {word:?} in {message}");
+        }
+        assert!(!message.contains("panicked"), "{message}");
+        assert!(folder.path().join(name).join("experiment.json").exists());
+        assert!(!folder.path().join(name).join("summary.json").exists());
+    }
+}
+
+/// One random change to a JSON document.
+#[derive(Debug, Clone)]
+struct Mutation {
+    place: prop::sample::Index,
+    kind: u8,
+    value: Value,
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let value = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!("")),
+        Just(json!("tanh")),
+        Just(json!("../models/toy.json")),
+        Just(json!(true)),
+        any::<i64>().prop_map(|x| json!(x)),
+        any::<f64>().prop_map(|x| json!(x)),
+        Just(json!(0)),
+        Just(json!(u64::MAX)),
+        Just(json!(1e300)),
+        Just(json!(1e-300)),
+        Just(json!(-0.0)),
+        Just(json!({ "rk4": {} })),
+        Just(json!({ "dopri5": { "samples": u64::MAX } })),
+        Just(json!([1.0, 1e308])),
+    ];
+    (any::<prop::sample::Index>(), 0..3_u8, value).prop_map(|(place, kind, value)| Mutation {
+        place,
+        kind,
+        value,
+    })
+}
+
+fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(k, v)| (k.replace('~', "~0").replace('/', "~1"), v)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, child) in children {
+        let path = format!("{here}/{key}");
+        pointers(child, &path, found);
+        found.push(path);
+    }
+}
+
+fn mutate(document: &mut Value, mutation: &Mutation) {
+    let mut places = Vec::new();
+    pointers(document, "", &mut places);
+    if places.is_empty() {
+        return;
+    }
+    let place = mutation.place.get(&places);
+    let (parent, key) = place.rsplit_once('/').unwrap();
+    match (mutation.kind, document.pointer_mut(parent).unwrap()) {
+        (0, Value::Object(fields)) => drop(fields.shift_remove(key)),
+        (0, Value::Array(items)) => drop(items.remove(key.parse().unwrap())),
+        (1, Value::Object(fields)) => drop(fields.insert(format!("{key}x"), mutation.value.clone())),
+        _ => *document.pointer_mut(place).unwrap() = mutation.value.clone(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the experiment says: it loads, or an error names the file.
+    #[test]
+    fn mutated_experiments_load_or_are_refused(
+        name in prop_oneof![Just("digits"), Just("gradient"), Just("trace"), Just("amplitude"), Just("frequency")],
+        mutations in prop::collection::vec(mutation(), 1..4),
+    ) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut document = program::json(root.join(format!("experiments/{name}.json")));
+        // Written out, so that the model is mutated too.
+        let model = document["model"].as_str().unwrap();
+        document["model"] = program::json(root.join("experiments").join(model));
+        mutations.iter().for_each(|m| mutate(&mut document, m));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mutated.json");
+        fs::write(&file, document.to_string()).unwrap();
+        if let Err(error) = holograd::experiment::load(file.to_str().unwrap(), &[]) {
+            prop_assert_eq!(error.exit_code(), 2);
+            let told = error.to_string();
+            // A mutated model path names the file that it leads to.
+            prop_assert!(told.contains("mutated.json") || told.contains("toy.json"), "{}", told);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A training run gives the same bits however often it is killed and however many threads it has.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use program::{holograd, metrics, run, succeed, text};
+use serde_json::Value;
+
+/// A run of about a second: 360 digits, batches that their number does not divide, carried states.
+const RUN: [&str; 13] = [
+    "run",
+    "digits",
+    "--set",
+    "data.digits.test_fraction=0.8",
+    "--set",
+    "epochs=5",
+    "--set",
+    "batch_size=32",
+    "--set",
+    "compare=10",
+    "--set",
+    "estimator.oscillation.period=30",
+    "--out",
+];
+
+fn arguments<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&RUN[..], &[out], more].concat()
+}
+
+fn parameters(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("parameters.safetensors")).unwrap()
+}
+
+/// The lines of `metrics.jsonl` without what the clock says.
+fn timeless(folder: &Path) -> Vec<Value> {
+    let mut lines = metrics(folder);
+    for line in &mut lines {
+        line.as_object_mut().unwrap().shift_remove("seconds").expect("every line has its seconds");
+    }
+    lines
+}
+
+fn assert_same_run(a: &Path, b: &Path) {
+    assert_eq!(timeless(a), timeless(b));
+    assert!(parameters(a) == parameters(b), "{} and {} differ", a.display(), b.display());
+}
+
+/// Kills a run at fractions of the time that it takes, continuing in between; the result must be the undisturbed one's.
+fn survive(more: &[&str], fractions: &[&[f64]]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let start = Instant::now();
+    succeed(path, &arguments("calm", more));
+    let whole = start.elapsed();
+    assert_eq!(timeless(&path.join("calm")).len(), 5);
+    for (place, kills) in fractions.iter().enumerate() {
+        let out = format!("out{place}");
+        for (nth, fraction) in kills.iter().enumerate() {
+            let mut arguments = arguments(&out, more);
+            if path.join(&out).join("experiment.json").exists() {
+                arguments.push("--resume");
+            } else {
+                // Killed before it began.
+                fs::remove_dir_all(path.join(&out)).ok();
+            }
+            let mut command = holograd(path, &arguments);
+            let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * fraction));
+            child.kill().unwrap();
+            let status = child.wait().unwrap();
+            // A resumed run may have come to its end in time.
+            assert!(status.code().is_none_or(|code| code == 0), "kill {nth} of {kills:?}: {status}");
+        }
+        let begun = path.join(&out).join("experiment.json").exists();
+        fs::write(path.join(&out).join(".holograd-left.partial"), "half").ok();
+        if !begun {
+            fs::remove_dir_all(path.join(&out)).ok();
+        }
+        let resume: &[&str] = if begun { &["--resume"] } else { &[] };
+        succeed(path, &[&arguments(&out, more)[..], resume].concat());
+        assert_same_run(&path.join("calm"), &path.join(&out));
+        let left = program::contents(&path.join(&out));
+        assert!(left.keys().all(|file| !file.to_string_lossy().contains("partial")), "{left:?}");
+    }
+}
+
+#[test]
+fn a_killed_run_continues_to_the_same_bits() {
+    survive(&[], &[&[0.35, 0.5], &[0.62], &[0.81, 0.1, 0.2]]);
+}
+
+#[test]
+fn a_killed_run_with_held_noise_continues_to_the_same_bits() {
+    let noise = r#"imperfections.state_noise={"held":{"std":0.1}}"#;
+    survive(&["--set", noise], &[&[0.44, 0.3]]);
+}
+
+#[test]
+fn a_killed_run_with_white_noise_continues_to_the_same_bits() {
+    let noise = r#"imperfections.state_noise={"white":{"std":0.05}}"#;
+    survive(&["--set", noise], &[&[0.57, 0.25]]);
+}
+
+#[test]
+fn a_run_that_was_stopped_before_its_first_checkpoint_starts_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = ["--set", "epochs=1"];
+    succeed(folder.path(), &arguments("calm", &short));
+    let early = folder.path().join("early");
+    fs::create_dir(&early).unwrap();
+    fs::copy(folder.path().join("calm/experiment.json"), early.join("experiment.json")).unwrap();
+    succeed(folder.path(), &["run", "digits", "--out", "early", "--resume"]);
+    assert_same_run(&folder.path().join("calm"), &early);
+}
+
+#[test]
+fn a_finished_run_continues_for_more_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let constant = ["--set", "schedule=constant"];
+    succeed(folder.path(), &arguments("long", &constant));
+    succeed(folder.path(), &arguments("short", &["--set", "schedule=constant", "--set", "epochs=3"]));
+    succeed(folder.path(), &["run", "digits", "--resume", "--set", "epochs=5", "--out", "short"]);
+    assert_same_run(&folder.path().join("long"), &folder.path().join("short"));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let noise = r#"imperfections.state_noise={"white":{"std":0.05}}"#;
+    for threads in ["1", "2", "4"] {
+        succeed(
+            folder.path(),
+            &arguments(threads, &["--threads", threads, "--set", "epochs=2", "--set", noise]),
+        );
+        assert_same_run(&folder.path().join("1"), &folder.path().join(threads));
+    }
+}
+
+/// A disk that fills up in the middle of a run costs no completed epoch.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_meets_a_full_disk_can_be_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    succeed(path, &arguments("calm", &["--set", "schedule=constant"]));
+    // The limit is per file: room for the checkpoint, none for a fourth line after a metrics file has been padded to it.
+    let checkpoint = fs::metadata(path.join("calm/checkpoint.safetensors")).unwrap().len();
+    let blocks = checkpoint.div_ceil(512);
+    succeed(path, &arguments("out", &["--set", "schedule=constant", "--set", "epochs=3"]));
+    let lines = fs::read_to_string(path.join("out/metrics.jsonl")).unwrap();
+    let padding = blocks * 512 - lines.len() as u64 - 100;
+    let padded = lines.replacen('{', &format!("{{{}", " ".repeat(padding as usize)), 1);
+    fs::write(path.join("out/metrics.jsonl"), padded).unwrap();
+    // The experiment that is in the folder is the one that is continued.
+    let resume = "run digits --resume --out out --set epochs=5";
+    let program = env!("CARGO_BIN_EXE_holograd");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {resume}");
+    let output = std::process::Command::new("sh").current_dir(path).args(["-c", &script]).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
+    let output = run(path, &resume.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_same_run(&path.join("calm"), &path.join("out"));
+}
