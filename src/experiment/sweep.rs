@@ -52,6 +52,9 @@ pub struct Sweep {
     pub description: String,
     /// The `train` experiment that every point starts from: the path of its file, or the experiment itself.
     pub experiment: Base,
+    /// Fields that every point sets, by their path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub set: IndexMap<String, Value>,
     /// Named sets of fields (path: value): an axis called `case`, before the others.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub cases: IndexMap<String, IndexMap<String, Value>>,
@@ -71,7 +74,8 @@ pub struct Sweep {
     /// The entry of `vary` along the horizontal axis; the last by default.
     #[serde(default)]
     pub x: Option<String>,
-    /// The entry that makes one curve of each value; the first that is not `x` by default. Others make one panel of each value.
+    /// The entry that makes one curve of each value; by default the first that is not `x`, if `x` is numbers. Others make one
+    /// panel of each value.
     #[serde(default)]
     pub lines: Option<String>,
     /// Curves, or a map over `x` and `lines`.
@@ -329,8 +333,10 @@ impl Sweep {
             }
         }
         let (x, lines) = self.drawn(&axes);
-        if Some(&x) == lines.as_ref() {
-            return Err(Invalid::new("lines", format!("found {x:?}"), "another axis than `x`"));
+        let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());
+        if let Some(lines) = lines.as_ref().filter(|lines| **lines == x || !numeric) {
+            let legal = "another axis than `x`, which is then an axis of numbers";
+            return Err(Invalid::new("lines", format!("found {lines:?} over `x` {x:?}"), legal));
         }
         if self.draw == Drawing::HeatMap {
             let even = |path: &str| axes.iter().any(|a| a.path == path && a.spacing().is_some());
@@ -346,7 +352,8 @@ impl Sweep {
     /// The axes of the figure: across, and of curves.
     fn drawn(&self, axes: &[Axis]) -> (String, Option<String>) {
         let x = self.x.clone().or_else(|| axes.last().map(|a| a.path.clone())).unwrap_or_default();
-        let other = axes.iter().map(|a| &a.path).find(|path| **path != x);
+        let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());
+        let other = axes.iter().map(|a| &a.path).find(|path| numeric && **path != x);
         (x, self.lines.clone().or_else(|| other.cloned()))
     }
 
@@ -391,6 +398,7 @@ impl Sweep {
         let mut value = serde_json::to_value(&self.experiment).map_err(|e| Error::Internal(e.to_string()))?;
         let used = |name: &str| self.vary.keys().any(|path| path.contains(&format!("{{{name}}}")));
         let mut set = |path: &str, to: &Value| load::set_field(&mut value, path, to.clone(), &who, origin);
+        self.set.iter().try_for_each(|(path, to)| set(path, to))?;
         for (path, to) in &job.values {
             if path == CASE {
                 let case = to.as_str().and_then(|label| self.cases.get(label));

@@ -64,9 +64,9 @@ fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines:
         panel = panel.x_range(0.5, x.values.len() as f64 + 0.5);
         panel.x.label = format!("{}, in the order of the legend", name(&x.path));
     }
-    // Values that are no numbers stand side by side, each a series of its own, unless there are curves to tell apart.
+    // Values that are no numbers stand side by side, each a series of its own.
     let one = [Value::Null];
-    let by_value = numbers.is_none() && lines.is_none();
+    let by_value = numbers.is_none();
     let series = if by_value { &x.values } else { lines.map_or(&one[..], |l| &l.values) };
     for (index, value) in series.iter().enumerate() {
         let of_series = |p: &&&SweepPoint| match lines {
@@ -88,7 +88,9 @@ fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines:
         }
         let label = match lines {
             _ if by_value => value_label(value),
-            Some(lines) if value.is_number() => format!("{} {}", short(&lines.path), value_label(value)),
+            Some(lines) if value.is_number() || value.is_boolean() => {
+                format!("{} {}", short(&lines.path), value_label(value))
+            }
             Some(_) => value_label(value),
             None => String::new(),
         };
