@@ -156,10 +156,11 @@ fn unit(measure: &str) -> &'static str {
     }
 }
 
-/// A path without the part that says in which section of the experiment it lies.
+/// A path without its section of the experiment, and without the parts that another axis names.
 fn name(path: &str) -> String {
-    let sections = ["imperfections.", "estimator."];
-    sections.iter().find_map(|s| path.strip_prefix(s)).unwrap_or(path).replace(['{', '}'], "")
+    let sections = ["imperfections.", "estimator.", "model."];
+    let path = sections.iter().find_map(|s| path.strip_prefix(s)).unwrap_or(path);
+    path.split('.').filter(|part| !part.starts_with('{')).collect::<Vec<_>>().join(".")
 }
 
 fn short(path: &str) -> &str {
