@@ -599,7 +599,7 @@ impl Sweep {
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
             let panicked = |_| Err(Error::Internal("a run panicked".into()));
-            workers.into_iter().map(|w| w.join().unwrap_or_else(panicked)).collect::<Result<()>>()
+            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(panicked))
         })?;
         bar.finish_and_clear();
         done.into_inner().map_err(|_| Error::Internal("a run panicked".into()))
