@@ -54,7 +54,7 @@ struct Run {
     /// Overrides a field, as --set estimator.oscillation.period=60.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Continues an interrupted training run.
+    /// Continues an interrupted training run or sweep.
     #[arg(long)]
     resume: bool,
     /// Where data sets are looked for first.
@@ -123,9 +123,9 @@ fn run_experiment(run: &Run) -> Result<()> {
         let folder = RunFolder::reopen(&path, command)?;
         // The run continues with the experiment that it began with.
         let loaded = experiment::load(&path.join("experiment.json").display().to_string(), &run.set)?;
-        if !matches!(loaded.experiment, Experiment::Train(_)) {
+        if !loaded.experiment.kind().is_resumable() {
             let found = format!("found an experiment of kind `{}`", loaded.experiment.kind().name());
-            return Err(Error::input("--resume", "", found, "only training runs are resumed"));
+            return Err(Error::input("--resume", "", found, "only `train` and `sweep` are resumed"));
         }
         (loaded, folder)
     } else {

@@ -41,6 +41,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod bootstrap;
 mod choice;
 pub mod cli;
 pub mod data;

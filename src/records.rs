@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -82,6 +86,116 @@ pub struct FrequencyPoint {
     pub rhs_evaluations: u64,
     /// Slowest relaxation rate of the samples, in 1/τ.
     pub slowest_rate: f64,
+}
+
+/// One line of the metrics of a `sweep`: one training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepRun {
+    /// Identifies the run: a hash of all that decides its result.
+    pub key: String,
+    /// Place of its point in the grid, from 0.
+    pub point: usize,
+    /// The value along each axis.
+    pub values: IndexMap<String, Value>,
+    /// Seed of training.
+    pub seed: u64,
+    /// Seed of the device.
+    pub device_seed: u64,
+    /// What was measured; null where it does not apply, or the simulation diverged.
+    pub measures: IndexMap<String, Option<f64>>,
+    /// How the simulation diverged, if it did.
+    pub failure: Option<String>,
+    /// Seconds of the run.
+    pub seconds: f64,
+}
+
+/// An axis of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Axis {
+    /// Path of the field in the experiment.
+    pub path: String,
+    /// The values, in order.
+    pub values: Vec<Value>,
+}
+
+impl Axis {
+    /// The values as numbers, if all of them are.
+    #[must_use]
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        self.values.iter().map(Value::as_f64).collect()
+    }
+
+    /// Whether the values are rising numbers at equal differences (false) or ratios (true).
+    #[must_use]
+    pub fn spacing(&self) -> Option<bool> {
+        let numbers = self.numbers().filter(|n| n.len() > 1 && n.windows(2).all(|w| w[0] < w[1]))?;
+        let even = |f: &dyn Fn(f64) -> f64| {
+            let steps: Vec<f64> = numbers.windows(2).map(|w| f(w[1]) - f(w[0])).collect();
+            steps.iter().all(|step| (step / steps[0] - 1.0).abs() < 0.02)
+        };
+        if even(&|x| x) { Some(false) } else { (numbers[0] > 0.0 && even(&f64::ln)).then_some(true) }
+    }
+}
+
+/// How a sweep is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Drawing {
+    /// Curves with error bars.
+    #[default]
+    Curves,
+    /// A map of the means.
+    HeatMap,
+}
+
+/// A point of a sweep, summed up over its runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// The value along each axis.
+    pub values: IndexMap<String, Value>,
+    /// Runs, over seeds and devices.
+    pub runs: usize,
+    /// How many of them diverged; they are missing from the means.
+    pub failures: usize,
+    /// Mean and 95 % interval of each measure; null if no run has it.
+    pub measures: IndexMap<String, Option<Interval>>,
+}
+
+/// The summary of a `sweep`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepSummary {
+    /// The axes of the grid.
+    pub axes: Vec<Axis>,
+    /// Path of the axis that is drawn across.
+    pub x: String,
+    /// Path of the axis that makes curves.
+    pub lines: Option<String>,
+    /// Curves or map.
+    pub draw: Drawing,
+    /// Runs in all.
+    pub runs: usize,
+    /// How many of them diverged.
+    pub failures: usize,
+    /// Seconds of the sweep, since it was last started.
+    pub wall_seconds: f64,
+    /// Seconds of all runs, one after the other.
+    pub training_seconds: f64,
+    /// Every point, in the order of the grid.
+    pub points: Vec<SweepPoint>,
+}
+
+/// A short name of a value: a text itself, a choice by its name, anything else as JSON.
+#[must_use]
+pub fn value_label(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(object) => match (object.get("name"), object.len()) {
+            (Some(Value::String(name)), _) => name.clone(),
+            (_, 1) => object.keys().cloned().collect(),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// The metrics of a run, line by line.

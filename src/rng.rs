@@ -36,6 +36,8 @@ pub enum Purpose {
     SynapseNoise = 12,
     /// Noise on the teaching signal, drawn at every tick.
     TeachingNoise = 13,
+    /// Resampling for confidence intervals.
+    Bootstrap = 14,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

@@ -116,8 +116,7 @@ fn of_the_products(problem: &Problem, rails: usize, evaluations: u64) -> u64 {
     let logits = of_a_product((classes, size(layer), columns), Some(Layout::Plain));
     let nudge = of_a_product((size(layer), classes, columns), Some(Layout::Transposed));
     let readout = of_a_product((classes, columns, size(layer)), None);
-    // The last look at the state, after the period, has no evaluation behind it.
-    evaluations * (edges + logits + nudge) + TICKS * (pairs + readout) + logits
+    evaluations * (edges + logits + nudge) + TICKS * (pairs + readout)
 }
 
 /// Allocations of one period, after one period of warming up, beyond those inside the products.

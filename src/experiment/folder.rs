@@ -36,7 +36,7 @@ impl RunFolder {
                 path.display().to_string(),
                 "",
                 "the folder is not empty",
-                "choose another --out, or add --resume to continue a training run there",
+                "choose another --out, or add --resume to continue the run there",
             ));
         }
         let absent = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
@@ -132,6 +132,14 @@ impl RunFolder {
         let text = serde_json::to_string(line).map_err(|e| Error::Internal(e.to_string()))? + "\n";
         let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(text.as_bytes());
         append().map_err(|e| Error::io(&path, "write", e))
+    }
+
+    /// Replaces `metrics.jsonl` by these lines, each with its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn rewrite_metrics<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<()> {
+        files::write_atomically(self.path.join("metrics.jsonl"), lines.collect::<String>().as_bytes())
     }
 
     /// Cuts `metrics.jsonl` to its first `lines` lines: a run that was stopped may have written one too many.

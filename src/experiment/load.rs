@@ -102,6 +102,7 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     }
     let file = origin.display();
     let mut experiment = parse_experiment(value, &file)?;
+    experiment.kind_mut().resolve(&origin)?;
     let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
     experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
     let stem = match &origin {
@@ -153,7 +154,7 @@ fn find(reference: &str) -> Result<Origin> {
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
 }
 
-fn parse_json(origin: &Origin) -> Result<Value> {
+pub(super) fn parse_json(origin: &Origin) -> Result<Value> {
     let bytes = origin.read()?;
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::input(origin.display(), "", format!("not JSON: {e}"), "see docs/configuration.md")
@@ -161,7 +162,7 @@ fn parse_json(origin: &Origin) -> Result<Value> {
 }
 
 /// Reads a strict type out of JSON; errors carry the path inside the file.
-fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
+pub(super) fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
         let path = if path == "." { String::new() } else { path };
@@ -175,7 +176,7 @@ fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
     })
 }
 
-fn parse_experiment(mut value: Value, file: &str) -> Result<Experiment> {
+pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experiment> {
     let legal = || format!("it must be one of {}", KINDS.join(", "));
     let Some(object) = value.as_object_mut() else {
         return Err(Error::input(file, "", "found no object", "an experiment is a JSON object"));
@@ -190,12 +191,13 @@ fn parse_experiment(mut value: Value, file: &str) -> Result<Experiment> {
         "trace" => Experiment::Trace(deserialise(value, file)?),
         "amplitude" => Experiment::Amplitude(deserialise(value, file)?),
         "frequency" => Experiment::Frequency(deserialise(value, file)?),
+        "sweep" => Experiment::Sweep(deserialise(value, file)?),
         other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
     })
 }
 
 /// Replaces a model's path by the model, and builds its instance.
-fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
+pub(super) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
     if let ModelRef::Path(path) = model {
         let file = origin.beside(path);
         let value = parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
@@ -208,32 +210,62 @@ fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
     Network::new(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
 }
 
-/// Applies `a.b.c=value`. The value is JSON if it parses as such, else a string. A name that stands for a choice becomes an
-/// object when a field below it is set, and so does the path of a model.
-fn apply_override(root: &mut Value, text: &str, origin: &Origin) -> Result<()> {
-    let refuse = |found: &str, legal: &str| Error::input(format!("--set {text}"), "", found, legal);
-    let Some((path, value)) = text.split_once('=') else {
-        return Err(refuse("found no `=`", "write --set path.to.key=value"));
-    };
-    if path.split('.').any(str::is_empty) {
-        return Err(refuse("found an empty part in the path", "write --set path.to.key=value"));
+/// The experiment at `reference`, its own references rewritten to start where `origin` lies.
+pub(super) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
+    let mut value = parse_json(&origin.beside(reference))
+        .map_err(|e| e.referred_to_by(&origin.display(), "experiment"))?;
+    let folder = reference.rfind('/').map_or("", |end| &reference[..=end]);
+    for name in ["model", "parameters"] {
+        if let Some(Value::String(path)) = value.get_mut(name)
+            && Path::new(path.as_str()).is_relative()
+        {
+            *path = format!("{folder}{path}");
+        }
     }
+    Ok(value)
+}
+
+/// Applies `a.b.c=value`. The value is JSON if it parses as such, else a string.
+fn apply_override(root: &mut Value, text: &str, origin: &Origin) -> Result<()> {
+    let who = format!("--set {text}");
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(Error::input(who, "", "found no `=`", "write --set path.to.key=value"));
+    };
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    set_field(root, path, value, &who, origin)
+}
+
+/// Sets the field at `path`, parts divided by dots; `who` asks for it. A name that stands for a choice becomes an object when a
+/// field below it is set, and so do a preset, null, and the path of a model or an experiment.
+pub(super) fn set_field(
+    root: &mut Value,
+    path: &str,
+    value: Value,
+    who: &str,
+    origin: &Origin,
+) -> Result<()> {
+    let refuse = |found: &str, legal: &str| Error::input(who, "", found, legal);
+    if path.split('.').any(str::is_empty) {
+        return Err(refuse("found an empty part in the path", "a path is path.to.key"));
+    }
     let mut place = root;
     for (depth, key) in path.split('.').enumerate() {
-        if let Value::String(name) = place {
-            let name = name.clone();
-            // Only the top-level `model` is a path; every other string on the way is the name of a choice.
-            *place = if depth == 1 && path.starts_with("model.") {
-                parse_json(&origin.beside(&name))?
-            } else {
-                serde_json::json!({ name: {} })
-            };
+        match place {
+            Value::String(name) => {
+                // At the top a string may be a path or a preset; every other one on the way is the name of a choice.
+                let top = path.split_once('.').filter(|_| depth == 1).map_or("", |(top, _)| top);
+                *place = match top {
+                    "model" => parse_json(&origin.beside(name))?,
+                    "experiment" => inline(origin, name)?,
+                    "imperfections" => serde_json::json!({ "preset": name }),
+                    _ => serde_json::json!({ name.as_str(): {} }),
+                };
+            }
+            Value::Null => *place = serde_json::json!({}),
+            _ => {}
         }
         place = match place {
-            Value::Object(object) => {
-                object.entry(key).or_insert_with(|| Value::Object(serde_json::Map::new()))
-            }
+            Value::Object(object) => object.entry(key).or_insert(Value::Null),
             Value::Array(items) => {
                 let count = items.len();
                 let index = key.parse::<usize>().ok().filter(|i| *i < count);
@@ -276,6 +308,11 @@ mod tests {
         assert_eq!(
             set(json!({ "integrator": "rk4" }), "integrator.rk4.step=0.1").unwrap(),
             json!({ "integrator": { "rk4": { "step": 0.1 } } })
+        );
+        assert_eq!(set(json!({ "a": null }), "a.b=1").unwrap(), json!({ "a": { "b": 1 } }));
+        assert_eq!(
+            set(json!({ "imperfections": "cmos" }), "imperfections.device_seed=2").unwrap(),
+            json!({ "imperfections": { "preset": "cmos", "device_seed": 2 } })
         );
         let model = set(json!({ "model": "../models/toy.json" }), "model.input=7").unwrap();
         assert_eq!(model["model"]["input"], 7);

@@ -8,13 +8,16 @@ pub mod library;
 pub mod load;
 mod problem;
 pub mod spec;
+mod sweep;
 mod trace;
 mod train;
 
 pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
-pub use {amplitude::Amplitude, frequency::Frequency, gradient::Gradient, trace::Trace, train::Train};
+pub use {
+    amplitude::Amplitude, frequency::Frequency, gradient::Gradient, sweep::Sweep, trace::Trace, train::Train,
+};
 
 use std::path::PathBuf;
 
@@ -23,7 +26,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// Where data sets are looked for first.
     pub data: Option<PathBuf>,
-    /// Whether a training run continues from its checkpoint.
+    /// Whether a run continues where it was stopped.
     pub resume: bool,
     /// Whether to show a progress bar.
     pub progress: bool,

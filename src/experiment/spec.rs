@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Options;
 use super::folder::RunFolder;
-use super::load::Loaded;
-use super::{Amplitude, Frequency, Gradient, Trace, Train};
+use super::load::{Loaded, Origin};
+use super::{Amplitude, Frequency, Gradient, Sweep, Trace, Train};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -27,22 +27,37 @@ pub enum Experiment {
     /// Trains a network.
     Train(Box<Train>),
     /// Compares estimators on given parameters and samples: the interchange with anyone's own code.
-    Gradient(Gradient),
+    Gradient(Box<Gradient>),
     /// Watches one sample oscillate.
     Trace(Trace),
     /// Gradient error against |β|, for any estimators.
     Amplitude(Amplitude),
     /// Gradient error of `oscillation` against its period, beside theory.
     Frequency(Frequency),
+    /// Trains once for every point of a grid.
+    Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 5] = ["train", "gradient", "trace", "amplitude", "frequency"];
+pub const KINDS: [&str; 6] = ["train", "gradient", "trace", "amplitude", "frequency", "sweep"];
 
 /// What every kind of experiment offers.
 pub trait Kind {
     /// The name in files.
     fn name(&self) -> &'static str;
+
+    /// Replaces what stands in other files, apart from the model; `origin` is the file of this one.
+    ///
+    /// # Errors
+    /// If such a file is missing or not legal.
+    fn resolve(&mut self, _origin: &Origin) -> crate::Result<()> {
+        Ok(())
+    }
+
+    /// Whether `--resume` continues it.
+    fn is_resumable(&self) -> bool {
+        false
+    }
 
     /// The model, by path or written out.
     fn model_mut(&mut self) -> &mut ModelRef;
@@ -76,10 +91,11 @@ impl Experiment {
     pub fn kind(&self) -> &dyn Kind {
         match self {
             Self::Train(spec) => &**spec,
-            Self::Gradient(spec) => spec,
+            Self::Gradient(spec) => &**spec,
             Self::Trace(spec) => spec,
             Self::Amplitude(spec) => spec,
             Self::Frequency(spec) => spec,
+            Self::Sweep(spec) => &**spec,
         }
     }
 
@@ -87,10 +103,11 @@ impl Experiment {
     pub fn kind_mut(&mut self) -> &mut dyn Kind {
         match self {
             Self::Train(spec) => &mut **spec,
-            Self::Gradient(spec) => spec,
+            Self::Gradient(spec) => &mut **spec,
             Self::Trace(spec) => spec,
             Self::Amplitude(spec) => spec,
             Self::Frequency(spec) => spec,
+            Self::Sweep(spec) => &mut **spec,
         }
     }
 }

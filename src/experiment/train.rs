@@ -54,6 +54,10 @@ pub struct Train {
     /// What is imperfect.
     #[serde(default)]
     pub imperfections: Imperfections,
+    /// Whether learning happens on an ideal substrate and the parameters are then written to the device, once; else the
+    /// device itself learns.
+    #[serde(default)]
+    pub transfer: bool,
     /// How gradients become updates.
     pub optimiser: OptimiserSpec,
     /// How the learning rate goes with time.
@@ -102,11 +106,17 @@ impl Kind for Train {
         self.seed
     }
 
+    fn is_resumable(&self) -> bool {
+        true
+    }
+
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
-        let imperfections = Some(&self.imperfections);
-        self.estimator.validate(network, self.form, imperfections).map_err(|e| e.under("estimator"))?;
+        let imperfections = self.imperfections_of_learning();
+        self.estimator
+            .validate(network, self.form, Some(&imperfections))
+            .map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
         self.inference.validate().map_err(|e| e.under("inference"))?;
@@ -131,34 +141,92 @@ impl Kind for Train {
     }
 }
 
+impl Train {
+    /// What is imperfect while the network learns.
+    fn imperfections_of_learning(&self) -> Imperfections {
+        if self.transfer { Imperfections::default() } else { self.imperfections }
+    }
+
+    /// The trainer at its start.
+    ///
+    /// # Errors
+    /// If the parameter file does not fit, or a learning rate names no connection.
+    pub(super) fn trainer<T: Scalar>(&self, loaded: &Loaded) -> Result<Trainer<T>> {
+        let network = &loaded.network;
+        let parameters = match &self.parameters {
+            Some(path) => problem::parameters::<T>(loaded, path)?,
+            None => Parameters::initial(network.shapes(), self.seed),
+        };
+        let optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
+            .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))?;
+        let plan = Plan {
+            seed: self.seed,
+            estimator: self.estimator,
+            imperfections: self.imperfections_of_learning(),
+            form: self.form,
+            batch_size: self.batch_size,
+            epochs: self.epochs,
+            schedule: self.schedule,
+            carry_state: self.carry_state,
+            inference: self.inference,
+            compare: self.compare,
+        };
+        Ok(Trainer::new(plan, network, parameters, optimiser))
+    }
+
+    /// Trains without a folder; returns the last epoch and the test score of what was learnt, on the device.
+    ///
+    /// # Errors
+    /// Bad input, or a simulation that diverged.
+    pub(super) fn outcome<T: Scalar>(&self, loaded: &Loaded, options: &Options) -> Result<(Epoch, Score)> {
+        let data = self.data(loaded, options)?;
+        let mut trainer = self.trainer::<T>(loaded)?;
+        let mut last = trainer.epoch(&data.train, &data.test, |_, _, _| {})?;
+        while trainer.epoch < self.epochs {
+            last = trainer.epoch(&data.train, &data.test, |_, _, _| {})?;
+        }
+        let mut score = Score { loss: last.test_loss, accuracy: last.test_accuracy };
+        if self.transfer {
+            trainer.transfer(self.imperfections);
+            score = trainer.score(&data.test)?;
+        }
+        Ok((last, score))
+    }
+
+    /// The samples, checked against the model.
+    ///
+    /// # Errors
+    /// If they are missing or do not fit.
+    pub(super) fn data(&self, loaded: &Loaded, options: &Options) -> Result<Split> {
+        let file = loaded.origin.display();
+        let beside = match &loaded.origin {
+            Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
+            Origin::BuiltIn(_) => std::path::PathBuf::from("."),
+        };
+        let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
+        let data = self.data.load(self.seed, &lookup)?;
+        let network = &loaded.network;
+        let (features, classes) = (data.train.features(), data.train.classes);
+        if features != network.inputs || classes != network.output.size() {
+            return Err(Error::input(
+                file,
+                "data",
+                format!("found samples of {features} inputs and {classes} classes"),
+                format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
+            ));
+        }
+        Ok(data)
+    }
+}
+
 fn run<T: Scalar>(
     spec: &Train,
     loaded: &Loaded,
     folder: &RunFolder,
     options: &Options,
 ) -> Result<Vec<String>> {
-    let file = loaded.origin.display();
-    let data = data(spec, loaded, options)?;
-    let network = &loaded.network;
-    let parameters = match &spec.parameters {
-        Some(path) => problem::parameters::<T>(loaded, path)?,
-        None => Parameters::initial(network.shapes(), spec.seed),
-    };
-    let optimiser = Optimiser::new(spec.optimiser, &spec.learning_rates, network)
-        .map_err(|invalid| invalid.under("learning_rates").in_file(&file))?;
-    let plan = Plan {
-        seed: spec.seed,
-        estimator: spec.estimator,
-        imperfections: spec.imperfections,
-        form: spec.form,
-        batch_size: spec.batch_size,
-        epochs: spec.epochs,
-        schedule: spec.schedule,
-        carry_state: spec.carry_state,
-        inference: spec.inference,
-        compare: spec.compare,
-    };
-    let mut trainer = Trainer::new(plan, network, parameters, optimiser);
+    let data = spec.data(loaded, options)?;
+    let mut trainer = spec.trainer::<T>(loaded)?;
     // A run may have been stopped before its first checkpoint: then it starts from the start.
     let begun = |file: &str| folder.path().join(file).exists();
     if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
@@ -182,28 +250,10 @@ fn run<T: Scalar>(
         last = Some(epoch);
     }
     bar.finish_and_clear();
-    finish(spec, folder, &trainer, &data)
-}
-
-fn data(spec: &Train, loaded: &Loaded, options: &Options) -> Result<Split> {
-    let file = loaded.origin.display();
-    let beside = match &loaded.origin {
-        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
-        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
-    };
-    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
-    let data = spec.data.load(spec.seed, &lookup)?;
-    let network = &loaded.network;
-    let (features, classes) = (data.train.features(), data.train.classes);
-    if features != network.inputs || classes != network.output.size() {
-        return Err(Error::input(
-            file,
-            "data",
-            format!("found samples of {features} inputs and {classes} classes"),
-            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
-        ));
+    if spec.transfer {
+        trainer.transfer(spec.imperfections);
     }
-    Ok(data)
+    finish(spec, folder, &trainer, &data)
 }
 
 fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
@@ -240,6 +290,7 @@ fn finish<T: Scalar>(
         &json!({
             "test_accuracy": test.accuracy,
             "train_accuracy": train.accuracy,
+            "digital_test_accuracy": spec.transfer.then_some(last.test_accuracy),
             "test_loss": test.loss,
             "train_loss": train.loss,
             "epochs": trainer.epoch,

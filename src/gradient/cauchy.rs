@@ -54,6 +54,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let (points, amplitude) = (self.points, self.amplitude);
         let (mut evaluations, mut residual) = (free.evaluations, free.residual);
         let mut unsettled = free.stop == Stop::TimeLimit;
+        // The phases follow each other in time: noise does not cancel between them.
+        let mut tick = free.tick;
         let mut phases: Vec<Vec<T>> = Vec::with_capacity(points as usize);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
@@ -62,8 +64,14 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 continue;
             }
             let teaching = Teaching::constant(root_of_unity(k, points) * amplitude);
-            let point =
-                equilibrium::equilibrium(setting, samples, (teaching, 2), &self.settle, Some(&start))?;
+            let point = equilibrium::equilibrium(
+                setting,
+                samples,
+                (teaching, 2),
+                &self.settle,
+                Some((&start, tick)),
+            )?;
+            tick = point.tick;
             evaluations += point.evaluations;
             residual = residual.max(point.residual);
             unsettled |= point.stop == Stop::TimeLimit;

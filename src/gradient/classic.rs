@@ -48,12 +48,14 @@ impl<T: Scalar> Estimator<T> for Classic {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
-        let nudge = |beta: f64| {
+        // The phases follow each other in time: noise does not cancel between them.
+        let nudge = |beta: f64, tick: u64| {
             let teaching = Teaching::constant(Complex::new(beta, 0.0));
-            equilibrium::equilibrium(setting, samples, (teaching, 1), &self.settle, Some(&free.state))
+            let start = Some((&free.state[..], tick));
+            equilibrium::equilibrium(setting, samples, (teaching, 1), &self.settle, start)
         };
-        let plus = nudge(self.amplitude)?;
-        let minus = if self.centred { Some(nudge(-self.amplitude)?) } else { None };
+        let plus = nudge(self.amplitude, free.tick)?;
+        let minus = if self.centred { Some(nudge(-self.amplitude, plus.tick)?) } else { None };
         let (reference, span) = match &minus {
             Some(minus) => (minus, 2.0 * self.amplitude),
             None => (&free, self.amplitude),

@@ -68,6 +68,8 @@ pub struct Equilibrium<T: Scalar> {
     pub residual: f64,
     /// Evaluations of the right-hand side.
     pub evaluations: u64,
+    /// The tick that was reached: the next phase of an estimate goes on from here, with noise of its own.
+    pub tick: u64,
     /// [`Stop::Settled`] or [`Stop::TimeLimit`].
     pub stop: Stop,
 }
@@ -75,7 +77,7 @@ pub struct Equilibrium<T: Scalar> {
 /// Steps between two looks at the residual.
 const LOOK: u64 = 8;
 
-/// Relaxes to the equilibrium of frozen teaching from `start`, or from rest.
+/// Relaxes to the equilibrium of frozen teaching from a state at a tick, or from rest at tick 0.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`].
@@ -84,17 +86,18 @@ pub fn equilibrium<'a, T: Scalar>(
     samples: &Samples<T>,
     (teaching, rails): (Teaching, usize),
     settle: &Settle,
-    start: Option<&[T]>,
+    start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
     let mut field = Dynamics::new(setting.effective, samples, rails);
     field.teach(teaching);
     setting.hold_noise(&mut field, samples);
     let len = field.shape().len();
-    let state = start.map_or_else(|| vec![T::zero(); len], <[T]>::to_vec);
+    let state = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
     let method = if settle.step == 1.0 { Method::Map } else { Method::Euler };
     let integrator = Box::new(FixedStep::new(method, settle.step, &Leak::Uniform(T::one()), len));
     let mut simulation = Simulation::new(field, integrator, settle.step, state);
-    let most = (settle.max_time / settle.step).ceil() as u64;
+    simulation.tick = start.map_or(0, |(_, tick)| tick);
+    let most = simulation.tick + (settle.max_time / settle.step).ceil() as u64;
     let tolerance = settle.tolerance::<T>();
     let mut residual = f64::INFINITY;
     while simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
@@ -110,6 +113,7 @@ pub fn equilibrium<'a, T: Scalar>(
         output_error: simulation.field.output_error().to_vec(),
         residual,
         evaluations: simulation.field.evaluations(),
+        tick: simulation.tick,
         stop: if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit },
         state: simulation.state,
     })
@@ -149,6 +153,7 @@ pub fn free<T: Scalar>(
         if end.residual <= tolerance {
             field.observe(&state);
             return Ok(Equilibrium {
+                tick: LOOK,
                 rates: field.rates().to_vec(),
                 output_error: field.output_error().to_vec(),
                 residual: end.residual,

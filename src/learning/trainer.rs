@@ -164,6 +164,13 @@ impl<T: Scalar> Trainer<T> {
         self.device.program(&self.parameters, self.optimiser.updates, &mut self.effective);
     }
 
+    /// Writes the parameters to another device, which takes the place of the one they were learnt on.
+    pub fn transfer(&mut self, imperfections: Imperfections) {
+        self.plan.imperfections = imperfections;
+        self.device = Device::fabricate(&self.network, &imperfections);
+        self.effective = self.device.effective(self.plan.form, &self.parameters, self.optimiser.updates);
+    }
+
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
         let setting = Setting {
             effective: &self.effective,

@@ -1,0 +1,168 @@
+//! Figure of a `sweep` run: each measure against the fields that were varied.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::bootstrap::Interval;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::records::{Axis, Drawing, SweepPoint, SweepSummary, value_label};
+use crate::report::{Figure, HeatMap, Mark, Panel, Series};
+
+/// Draws `sweep` from the summary of a run.
+///
+/// # Errors
+/// If the summary is missing or damaged, or the figure cannot be written.
+pub fn draw(folder: &Path) -> Result<()> {
+    let path = folder.join("summary.json");
+    let summary: SweepSummary = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+        Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
+    })?;
+    let mut figure = Figure::new();
+    let Some(x) = summary.axes.iter().find(|axis| axis.path == summary.x) else { return Ok(()) };
+    let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
+    let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
+    for (title, points) in panels(&summary) {
+        for measure in &measures {
+            let label = format!("{}{}", measure.replace('_', " "), unit(measure));
+            let panel = match (summary.draw, lines) {
+                (Drawing::HeatMap, Some(y)) => map(&points, measure, label, x, y),
+                _ => curves(&points, measure, label, x, lines),
+            };
+            figure = figure.panel(Panel { title: title.clone(), ..panel });
+        }
+    }
+    figure.write(folder, "sweep").map(drop)
+}
+
+/// The points of each panel: one panel for each combination of the values that neither axis of the figure shows.
+fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
+    let mut panels: Vec<(Option<String>, Vec<&SweepPoint>)> = Vec::new();
+    for point in &summary.points {
+        let hidden =
+            point.values.iter().filter(|(p, _)| **p != summary.x && Some(*p) != summary.lines.as_ref());
+        let title: Vec<String> =
+            hidden.map(|(path, value)| format!("{} = {}", name(path), value_label(value))).collect();
+        let title = (!title.is_empty()).then(|| title.join(", "));
+        match panels.iter_mut().find(|(other, _)| *other == title) {
+            Some((_, points)) => points.push(point),
+            None => panels.push((title, vec![point])),
+        }
+    }
+    panels
+}
+
+fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines: Option<&Axis>) -> Panel {
+    let scaled = |i: Interval| [i.mean, i.low, i.high].map(|v| v * factor(measure));
+    let numbers = x.numbers();
+    let mut panel = Panel::new(name(&x.path), label);
+    if numbers.as_ref().is_some_and(|n| is_wide(n)) {
+        panel = panel.log_x();
+    }
+    if numbers.is_none() {
+        panel = panel.x_range(0.5, x.values.len() as f64 + 0.5);
+        panel.x.label = format!("{}, in the order of the legend", name(&x.path));
+    }
+    // Values that are no numbers stand side by side, each a series of its own.
+    let one = [Value::Null];
+    let by_value = numbers.is_none();
+    let series = if by_value { &x.values } else { lines.map_or(&one[..], |l| &l.values) };
+    for (index, value) in series.iter().enumerate() {
+        let of_series = |p: &&&SweepPoint| match lines {
+            _ if by_value => p.values.get(&x.path) == Some(value),
+            Some(lines) => p.values.get(&lines.path) == Some(value),
+            None => true,
+        };
+        let (mut means, mut bars) = (Vec::new(), Vec::new());
+        for point in points.iter().filter(of_series) {
+            let place = x.values.iter().position(|v| Some(v) == point.values.get(&x.path)).unwrap_or(0);
+            let across = numbers.as_ref().map_or((place + 1) as f64, |n| n[place]);
+            let Some([mean, low, high]) = point.measures.get(measure).copied().flatten().map(scaled) else {
+                means.push((across, f64::NAN));
+                bars.push((f64::NAN, f64::NAN));
+                continue;
+            };
+            means.push((across, mean));
+            bars.push((low, high));
+        }
+        let label = match lines {
+            _ if by_value => value_label(value),
+            Some(lines) if value.is_number() || value.is_boolean() => {
+                format!("{} {}", short(&lines.path), value_label(value))
+            }
+            Some(_) => value_label(value),
+            None => String::new(),
+        };
+        let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
+        panel = panel.series(Series::new(label, mark, means).error_bars(bars).colour(index));
+    }
+    panel
+}
+
+fn map(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, y: &Axis) -> Panel {
+    let mut values = Vec::new();
+    for row in &y.values {
+        for column in &x.values {
+            let cell = points
+                .iter()
+                .find(|p| p.values.get(&x.path) == Some(column) && p.values.get(&y.path) == Some(row));
+            let mean = cell.and_then(|p| p.measures.get(measure).copied().flatten()).map(|i| i.mean);
+            values.push(mean.map_or(f64::NAN, |m| m * factor(measure)));
+        }
+    }
+    let size = (y.values.len(), x.values.len());
+    let heat = HeatMap::new(size, values, edges(x), edges(y), label);
+    let mut panel = Panel::new(name(&x.path), name(&y.path)).heat_map(heat);
+    if x.spacing() == Some(true) {
+        panel = panel.log_x();
+    }
+    if y.spacing() == Some(true) {
+        panel = panel.log_y();
+    }
+    panel
+}
+
+/// The outer edges of cells around the values, half a step beyond the first and the last.
+fn edges(axis: &Axis) -> (f64, f64) {
+    let numbers = axis.numbers().unwrap_or_default();
+    let (first, last) = (numbers.first().copied().unwrap_or(0.0), numbers.last().copied().unwrap_or(1.0));
+    let steps = (numbers.len().max(2) - 1) as f64;
+    if axis.spacing() == Some(true) {
+        let half = (last / first).powf(0.5 / steps);
+        (first / half, last * half)
+    } else {
+        let half = 0.5 * (last - first) / steps;
+        (first - half, last + half)
+    }
+}
+
+/// Whether numbers are better told apart on a logarithmic axis.
+fn is_wide(numbers: &[f64]) -> bool {
+    let (low, high) = numbers.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), x| (a.min(*x), b.max(*x)));
+    low > 0.0 && high / low >= 12.0
+}
+
+fn factor(measure: &str) -> f64 {
+    if measure.ends_with("accuracy") { 100.0 } else { 1.0 }
+}
+
+fn unit(measure: &str) -> &'static str {
+    match measure {
+        _ if measure.ends_with("accuracy") => " (%)",
+        _ if measure.ends_with("loss") => " (nats)",
+        _ if measure.ends_with("rate") => " (1/τ)",
+        _ => "",
+    }
+}
+
+/// A path without its section of the experiment, and without the parts that another axis names.
+fn name(path: &str) -> String {
+    let sections = ["imperfections.", "estimator.", "model."];
+    let path = sections.iter().find_map(|s| path.strip_prefix(s)).unwrap_or(path);
+    path.split('.').filter(|part| !part.starts_with('{')).collect::<Vec<_>>().join(".")
+}
+
+fn short(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}

@@ -1,0 +1,286 @@
+//! Sweeps: the order of the grid, resuming after a kill, divergence as a result, and what is refused.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use holograd::bootstrap::{Interval, interval};
+use holograd::rng::{self, Purpose};
+use serde_json::{Value, json};
+
+/// A folder with a small training experiment in a subfolder, and a sweep of it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(sweep: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("base");
+        std::fs::create_dir(&inner).unwrap();
+        let model = json!({ "name": "tiny", "input": 4, "layers": [{ "name": "h", "size": 5 }],
+            "activation": "tanh", "connections": [{ "from": "input", "to": "h" }],
+            "readout": { "from": "h", "classes": 3 } });
+        let train = json!({ "kind": "train", "model": "tiny.json",
+            "data": { "toy_gaussian": { "inputs": 4, "classes": 3, "samples": 60 } },
+            "estimator": { "oscillation": { "amplitude": 0.1, "period": 40, "integrator": { "euler": { "step": 0.5 } } } },
+            "optimiser": { "sgd": { "learning_rate": 0.1 } }, "epochs": 1, "batch_size": 20, "compare": 10 });
+        std::fs::write(inner.join("tiny.json"), model.to_string()).unwrap();
+        std::fs::write(inner.join("train.json"), train.to_string()).unwrap();
+        let place = Self(folder);
+        std::fs::write(place.sweep(), sweep.to_string()).unwrap();
+        place
+    }
+
+    fn sweep(&self) -> PathBuf {
+        self.0.path().join("sweep.json")
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, out: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
+        command.arg("run").arg(self.sweep()).arg("--out").arg(self.out(out)).args(["--threads", "2"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Runs the sweep to its end and returns its lines.
+    fn run(&self, out: &str) -> Vec<Value> {
+        assert!(self.command(out).status().unwrap().success());
+        lines(&self.out(out))
+    }
+
+    /// What `check` says of the sweep, which must be refused.
+    fn refusal(&self) -> String {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_holograd")).arg("check").arg(self.sweep()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn lines(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn sweep() -> Value {
+    json!({ "kind": "sweep", "experiment": "base/train.json",
+        "vary": { "optimiser.sgd.learning_rate": [0.05, 0.2] } })
+}
+
+/// The last axis is the fastest, then the seed, then the device; a point without imperfections needs one device only.
+#[test]
+fn runs_are_in_the_order_of_the_grid() {
+    let mut sweep = sweep();
+    sweep["vary"] = json!({ "kind": ["gain", "weight"], "imperfections.fabrication.{kind}.std": [0.1, 0.2] });
+    sweep["cases"] = json!({ "device": {}, "ideal": { "imperfections": "ideal" } });
+    sweep["cases"]["ideal"]["batch_size"] = json!(30);
+    sweep["seeds"] = json!([4, 2]);
+    sweep["device_seeds"] = json!(2);
+    sweep["measure"] = json!(["test_accuracy", "cosine"]);
+    let runs = Place::new(&sweep).run("a");
+    let told: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            let v = &run["values"];
+            format!(
+                "{} {} {} {} {}",
+                v["case"].as_str().unwrap(),
+                v["kind"].as_str().unwrap(),
+                v["imperfections.fabrication.{kind}.std"],
+                run["seed"],
+                run["device_seed"]
+            )
+        })
+        .collect();
+    let mut expected = Vec::new();
+    for case in ["device", "ideal"] {
+        for kind in ["gain", "weight"] {
+            for std in [0.1, 0.2] {
+                for seed in [4, 2] {
+                    for device in [0, 1] {
+                        expected.push(format!("{case} {kind} {std} {seed} {device}"));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(told, expected);
+    // The field is set: more mismatch, another gradient.
+    assert_ne!(runs[0]["measures"]["cosine"], runs[4]["measures"]["cosine"]);
+    // And a device is another one.
+    assert_ne!(runs[0]["measures"]["cosine"], runs[1]["measures"]["cosine"]);
+}
+
+#[test]
+fn a_substrate_without_imperfections_takes_one_device() {
+    let mut sweep = sweep();
+    sweep["device_seeds"] = json!(5);
+    let place = Place::new(&sweep);
+    assert_eq!(place.run("a").len(), 2);
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(place.out("a").join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["points"][1]["values"]["optimiser.sgd.learning_rate"], 0.2);
+    let run = lines(&place.out("a"))[1]["measures"]["test_accuracy"].clone();
+    let interval = &summary["points"][1]["measures"]["test_accuracy"];
+    assert_eq!([&interval["mean"], &interval["low"], &interval["high"]], [&run; 3]);
+    for file in ["sweep.svg", "sweep.png", "manifest.json", "experiment.json"] {
+        assert!(place.out("a").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_killed_sweep_resumes_to_the_same_file_and_redoes_nothing() {
+    let mut sweep = sweep();
+    sweep["set"] = json!({ "epochs": 8 });
+    sweep["vary"] =
+        json!({ "optimiser.sgd.learning_rate": { "from": 0.01, "to": 1, "points": 12, "scale": "log" } });
+    sweep["seeds"] = json!(4);
+    let place = Place::new(&sweep);
+    let mut child = place.command("killed").spawn().unwrap();
+    let metrics = place.out("killed").join("metrics.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
+        assert!(
+            Instant::now() < deadline && child.try_wait().unwrap().is_none(),
+            "it was to be killed half way"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    let before: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+    assert!((5..48).contains(&before.len()), "{}", before.len());
+    // A kill may also tear a line.
+    std::fs::write(&metrics, format!("{}{{\"key\":\"12", before.concat())).unwrap();
+
+    assert!(place.command("killed").arg("--resume").status().unwrap().success());
+    let after = std::fs::read_to_string(&metrics).unwrap();
+    for line in before {
+        assert!(after.contains(line), "what was finished stays, its seconds included");
+    }
+    let timeless = |mut runs: Vec<Value>| {
+        runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
+        runs
+    };
+    let whole = timeless(place.run("whole"));
+    assert_eq!(whole.len(), 48);
+    assert_eq!(timeless(lines(&place.out("killed"))), whole);
+}
+
+#[test]
+fn a_run_that_diverges_is_a_result() {
+    let mut sweep = sweep();
+    sweep["set"] = json!({ "model.layers.0.activation": "identity" });
+    sweep["vary"] = json!({ "optimiser.sgd.learning_rate": [0.1, 1e300] });
+    let runs = Place::new(&sweep).run("a");
+    assert_eq!(runs[0]["failure"], Value::Null);
+    assert!(runs[0]["measures"]["test_accuracy"].is_f64());
+    assert!(runs[1]["failure"].as_str().unwrap().contains("diverged"), "{}", runs[1]);
+    assert_eq!(runs[1]["measures"]["test_accuracy"], Value::Null);
+}
+
+/// Learning on an ideal substrate does not know the device; what is measured on it does.
+#[test]
+fn transfer_learns_without_the_device() {
+    let mut sweep = sweep();
+    sweep["set"] = json!({ "imperfections.fabrication.weight.std": 0.8 });
+    sweep["vary"] = json!({ "transfer": [false, true] });
+    sweep["device_seeds"] = json!(3);
+    sweep["measure"] = json!(["test_loss", "train_loss", "digital_test_accuracy"]);
+    let runs = Place::new(&sweep).run("a");
+    let of = |name: &str| runs.iter().map(|run| run["measures"][name].clone()).collect::<Vec<_>>();
+    let (device, learning, digital) = (of("test_loss"), of("train_loss"), of("digital_test_accuracy"));
+    assert!(digital[..3].iter().all(Value::is_null));
+    assert!(digital[3].is_f64() && digital[4..].iter().all(|d| *d == digital[3]));
+    assert!(learning[4..].iter().all(|l| *l == learning[3]) && learning[0] != learning[1]);
+    assert!(device[3] != device[4] && device[4] != device[5]);
+}
+
+#[test]
+fn what_is_not_legal_is_refused_before_any_work() {
+    let cases = [
+        (
+            "/vary",
+            json!({ "optimiser.sgd.learning_rate": [0.1, -1] }),
+            vec!["point 2", "learning_rate", "-1"],
+        ),
+        ("/vary", json!({ "optimiser.sgd.lerning_rate": [0.1] }), vec!["point 1", "lerning_rate"]),
+        ("/vary", json!({ "optimiser.sgd.learning_rate": [] }), vec!["vary.optimiser", "at least one"]),
+        ("/vary", json!({ "optimiser.sgd.learning_rate": [1, 1] }), vec!["twice"]),
+        (
+            "/vary",
+            json!({ "epochs": { "from": 0, "to": 1, "points": 3, "scale": "log" } }),
+            vec!["vary.epochs", "positive"],
+        ),
+        ("/vary", json!({ "seed": [1, 2] }), vec!["vary.seed", "use `seeds`"]),
+        ("/vary", json!({}), vec!["vary", "found none"]),
+        ("/measure", json!(["test_acuracy"]), vec!["measure[0]", "test_accuracy, test_loss"]),
+        ("/x", json!("epochs"), vec!["`x`", "epochs", "optimiser.sgd.learning_rate"]),
+        ("/draw", json!("heat_map"), vec!["heat map needs"]),
+        ("/seeds", json!([1, 1]), vec!["seeds", "different"]),
+        ("/experiment", json!("base/none.json"), vec!["none.json"]),
+        ("/experiment", json!({ "kind": "trace" }), vec!["experiment", "train"]),
+        ("/experiment", json!({ "kind": "train", "epoch": 1 }), vec!["experiment", "epoch"]),
+    ];
+    for (field, value, parts) in cases {
+        let mut sweep = sweep();
+        sweep[&field[1..]] = value;
+        let refusal = Place::new(&sweep).refusal();
+        assert!(refusal.contains("sweep.json"), "{field}: {refusal}");
+        for part in parts {
+            assert!(refusal.contains(part), "{field}: {part} is missing from {refusal}");
+        }
+    }
+}
+
+fn normals(count: usize, key: u64) -> Vec<f64> {
+    let mut out = vec![0.0; count];
+    rng::NoiseKey::new(key, Purpose::Data, 0).normals(0, 0, &mut out);
+    out
+}
+
+/// Against mean ± 1.96 s/√n, the limit for many draws.
+#[test]
+fn one_row_gives_the_normal_interval() {
+    let draws = normals(400, 1);
+    let n = draws.len() as f64;
+    let mean = draws.iter().sum::<f64>() / n;
+    let error = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n / n).sqrt();
+    let found = interval(&[draws.into_iter().map(Some).collect()], 7).unwrap();
+    assert!((found.mean - mean).abs() < 1e-12);
+    assert!((found.low - (mean - 1.96 * error)).abs() < 0.15 * error, "{found:?} {mean} {error}");
+    assert!((found.high - (mean + 1.96 * error)).abs() < 0.15 * error, "{found:?} {mean} {error}");
+}
+
+/// 300 tables of 40 draws: a percentile interval covers the true mean in about 94 % of them; four standard errors are 5 %.
+#[test]
+fn the_interval_covers_the_true_mean_as_often_as_it_says() {
+    let covers = |key: &u64| {
+        let found = interval(&[normals(40, *key).into_iter().map(Some).collect()], *key).unwrap();
+        found.low <= 0.0 && 0.0 <= found.high
+    };
+    let share = (0..300).filter(covers).count() as f64 / 300.0;
+    assert!((0.885..=0.985).contains(&share), "{share}");
+}
+
+/// Cells that repeat their row's value say nothing new: the interval is that of the rows.
+#[test]
+fn repeated_columns_do_not_narrow_the_interval() {
+    let draws = normals(30, 3);
+    let once = interval(&draws.iter().map(|x| vec![Some(*x)]).collect::<Vec<_>>(), 5).unwrap();
+    let often = interval(&draws.iter().map(|x| vec![Some(*x); 9]).collect::<Vec<_>>(), 5).unwrap();
+    let width = |i: Interval| i.high - i.low;
+    assert!((width(often) / width(once) - 1.0).abs() < 0.15, "{once:?} {often:?}");
+}
+
+#[test]
+fn missing_cells_are_left_out_and_equal_ones_give_no_width() {
+    assert_eq!(interval(&[vec![None, None]], 0), None);
+    assert_eq!(interval(&[], 0), None);
+    let found = interval(&[vec![Some(2.0), None], vec![Some(2.0), Some(2.0)]], 0).unwrap();
+    assert_eq!((found.mean, found.low, found.high), (2.0, 2.0, 2.0));
+}
