@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
+use holograd::imperfections::Imperfections;
 use holograd::integrators::{FixedStep, Method, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, View, Window};
 use holograd::scalar::Scalar;
@@ -105,12 +106,13 @@ fn training_step<T: Scalar>(criterion: &mut Criterion) {
     group.sample_size(10);
     let staircase = json!({ "staircase": { "amplitude": 0.4, "points": 10, "hold": 30.0, "periods": 3 } });
     let estimator: EstimatorSpec = serde_json::from_value(staircase).expect("a legal estimator");
-    let held = serde_json::from_value(json!({ "held": { "std": 0.04 } })).expect("a legal noise");
+    let held = json!({ "state_noise": { "held": { "std": 0.04 } } });
+    let held: Imperfections = serde_json::from_value(held).expect("a legal noise");
     for (width, batch) in [(256, 20), (256, 200), (1024, 20)] {
         let network = network(width);
         let effective = Effective::new(&network, Form::Rate, &Parameters::<T>::initial(network.shapes(), 0));
         let samples = samples::<T>(batch);
-        for (name, noise) in [("quiet", None), ("noise", Some((held, 0)))] {
+        for (name, noise) in [("quiet", None), ("noise", held.instant().map(|instant| (instant, 0)))] {
             let setting = Setting { effective: &effective, noise, update: 0, diagnose: false };
             let estimator = estimator.build::<T>();
             group.bench_function(format!("{width} wide, {batch} samples, {name}"), |bencher| {
