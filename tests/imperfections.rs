@@ -274,7 +274,8 @@ fn quantised_weights_lie_on_the_levels_of_the_pair() {
 
 #[test]
 fn write_noise_has_the_published_spread_at_every_conductance() {
-    let published: [(WriteNoise, &str, [f64; 2], fn(f64) -> f64); 4] = [
+    type Sigma = fn(f64) -> f64;
+    let published: [(WriteNoise, &str, [f64; 2], Sigma); 4] = [
         (WriteNoise::Pcm, "pcm", [0.0, 25.0], |g| 0.263 + 1.965 * (g / 25.0) - 1.173 * (g / 25.0).powi(2)),
         (WriteNoise::RramWan, "rram_wan", [0.0, 39.0], |g| {
             1.536e-4 * g.powi(3) - 0.01167 * g * g + 0.2374 * g + 1.053
