@@ -159,7 +159,9 @@ fn physics_that_cannot_be_is_refused() {
         ),
         (
             format!("{noise}.held.std=0.1 --set estimator.oscillation.integrator=dop853"),
-            vec!["at `estimator.oscillation.integrator`: found held noise with an adaptive"],
+            vec![
+                "at `estimator.oscillation.integrator`: found noise that is held through a step with an adaptive",
+            ],
         ),
         (
             format!("{noise}.white.std=0.1 --set form=rate"),

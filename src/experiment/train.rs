@@ -82,7 +82,7 @@ pub struct Train {
 }
 
 fn inference() -> Settle {
-    Settle { step: 0.5, tolerance: Some(1e-3), max_time: 200.0 }
+    Settle { tolerance: Some(1e-3), max_time: 200.0, ..Settle::default() }
 }
 
 fn compared() -> usize {

@@ -25,11 +25,14 @@ pub struct Settle {
     pub tolerance: Option<f64>,
     /// Longest time to wait, in τ.
     pub max_time: f64,
+    /// Whether a free equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, but
+    /// where there are several equilibria not always the one that relaxation from rest reaches.
+    pub accelerate: bool,
 }
 
 impl Default for Settle {
     fn default() -> Self {
-        Self { step: 0.5, tolerance: None, max_time: 5000.0 }
+        Self { step: 0.5, tolerance: None, max_time: 5000.0, accelerate: false }
     }
 }
 
@@ -121,7 +124,7 @@ pub fn equilibrium<'a, T: Scalar>(
 
 /// The free equilibrium: a real state without teaching.
 ///
-/// Where nothing but the equilibrium counts (no noise, no fixed waiting time) it is found by Anderson acceleration after a
+/// Where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a
 /// short relaxation from rest; `settle.max_time` bounds the evaluations to those of the relaxation. Should that fail, the
 /// substrate is relaxed.
 ///
@@ -137,7 +140,7 @@ pub fn free<T: Scalar>(
     let tolerance = settle.tolerance::<T>();
     let steps = (settle.max_time / settle.step).ceil() as u64;
     let mut spent = 0;
-    if setting.noise.is_none() && tolerance > 0.0 && steps > LOOK {
+    if settle.accelerate && setting.noise.is_none() && tolerance > 0.0 && steps > LOOK {
         let mut field = Dynamics::new(setting.effective, samples, 1);
         let shape = field.shape().clone();
         let mut state = vec![T::zero(); shape.len()];

@@ -73,7 +73,7 @@ impl Default for HarmonicBalance {
             amplitude: 0.1,
             harmonics: 1,
             tolerance: None,
-            settle: Settle::default(),
+            settle: Settle { accelerate: true, ..Settle::default() },
         }
     }
 }
