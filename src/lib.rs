@@ -1,7 +1,7 @@
 //! Analog networks that learn by holomorphic equilibrium propagation.
 //!
 //! Neurons are leaky differential equations. A teaching signal β(t) = |β| e^{iωt} acts on the output layer and never stops.
-//! The first Fourier coefficient of each neuron's activity, c₁[a] = |β| δ, is its error: −Re δ_to a_fromᵀ is the gradient of
+//! The first Fourier coefficient of each neuron's activity, c₁ = |β| δ, is its error: −Re δ_to a_fromᵀ is the gradient of
 //! the cost with respect to a weight, up to O((ωτ)²) and at any amplitude inside the radius of convergence.
 //! `docs/equations.md` derives this, `docs/architecture.md` says where to find what.
 //!
@@ -36,7 +36,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same from a file: [`experiment::load()`] and [`experiment::run()`]. Times and time constants are in units of the nominal
+//! The same from a file: [`experiment::load()`] and [`experiment::Kind::run()`]. Times and time constants are in units of the nominal
 //! τ throughout; matrices are column-major, a weight is \[to × from\] and a batch \[features × samples\].
 #![deny(missing_docs)]
 #![deny(unsafe_code)]

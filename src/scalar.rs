@@ -52,7 +52,7 @@ impl Scalar for f64 {
     }
 }
 
-/// How the left factor of [`gemm`] is stored.
+/// How the left factor of [`gemm()`] is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// As it stands: `rows × inner`, column-major.

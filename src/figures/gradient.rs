@@ -36,7 +36,7 @@ pub fn draw(folder: &Path) -> Result<()> {
             |(i, a): (usize, &Agreement)| Some((i as f64 + 1.0, a.relative_error.filter(|e| *e > 0.0)?));
         let points: Vec<(f64, f64)> = parameters.values().enumerate().filter_map(error).collect();
         if !points.is_empty() {
-            panel = panel.series(Series::new(label.as_str(), Mark::LinePoints, points));
+            panel = panel.series(Series::new(label.as_str(), Mark::Points, points));
         }
     }
     Figure::new().panel_size(620, 360).panel(panel).write(folder, "gradient")?;
