@@ -12,6 +12,9 @@ use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
 use crate::files;
 
+/// Folder in a sweep's, with one of each run that keeps its history: `metrics.jsonl`, a line an epoch, and a checkpoint.
+pub const HISTORY: &str = "runs";
+
 /// One line of the metrics of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
@@ -37,6 +40,9 @@ pub struct Epoch {
     pub slowest_rate: Option<f64>,
     /// ωτ of the drive.
     pub drive_rate: Option<f64>,
+    /// Signal-to-noise ratio of the error vectors of the compared samples, where there is noise.
+    #[serde(default)]
+    pub signal_to_noise: Option<f64>,
     /// What a careful reader would object to in the compared estimate.
     #[serde(default)]
     pub warnings: Vec<String>,

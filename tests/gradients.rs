@@ -15,6 +15,7 @@ use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::network::Output;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
+use holograd::substrate::state::StateShape;
 use nalgebra::DMatrix;
 use num_complex::Complex;
 use proptest::prelude::*;
@@ -267,11 +268,11 @@ fn noisy(problem: &Problem, form: Form, estimator: &Value, noise: Option<(Noise,
 #[test]
 fn conjugate_points_may_be_left_out() {
     // Noise, even of size zero, makes `cauchy` visit every point.
-    let silence = Noise::Held { std: 0.0, shared: false, rails: Rails::Real };
+    let silence = |rails| Noise::Held { std: 0.0, shared: false, rails };
     let problem = random(looped(&json!("tanh")), 3, 31);
     for points in [2, 3, 4, 7, 8] {
         let cauchy = json!({ "cauchy": { "amplitude": 0.2, "points": points } });
-        let full = noisy(&problem, Form::Potential, &cauchy, Some((silence, 1)));
+        let full = noisy(&problem, Form::Potential, &cauchy, Some((silence(Rails::Real), 1)));
         let short = noisy(&problem, Form::Potential, &cauchy, None);
         assert!(points == 2 || short.diagnostics.rhs_evaluations < full.diagnostics.rhs_evaluations);
         for (a, b) in short.nudged.iter().flatten().zip(full.nudged.iter().flatten()) {
@@ -279,7 +280,50 @@ fn conjugate_points_may_be_left_out() {
         }
         let off = compare(&short.gradient, &full.gradient).total.relative_error.unwrap();
         assert!(off < 1e-11, "{points} points: {off:e}");
+        // Without noise on the imaginary rail, real points are visited by a real substrate.
+        let complex = noisy(&problem, Form::Potential, &cauchy, Some((silence(Rails::Independent), 1)));
+        for (a, b) in full.nudged.iter().flatten().zip(complex.nudged.iter().flatten()) {
+            assert!((a - b).amax() < 1e-12, "{points} points");
+        }
     }
+}
+
+#[test]
+fn nudged_equilibria_may_be_waited_for_otherwise() {
+    let problem = random(looped(&json!("tanh")), 2, 37);
+    let settle = |time: f64| json!({ "step": 1.0, "tolerance": 0.0, "max_time": time });
+    let estimate = |settle: Value, nudged: Value| {
+        let cauchy =
+            json!({ "cauchy": { "amplitude": 0.2, "points": 6, "settle": settle, "nudged": nudged } });
+        problem.estimate(Form::Rate, cauchy)
+    };
+    // 200 steps and one look at the end, then 4 phases of 50 that conjugation leaves of 6.
+    let estimate_evaluations = estimate(settle(200.0), settle(50.0)).diagnostics.rhs_evaluations;
+    assert_eq!(estimate_evaluations, 201 + 4 * 51);
+    let alike = estimate(settle(60.0), settle(60.0));
+    assert_eq!(alike.gradient, estimate(settle(60.0), Value::Null).gradient);
+}
+
+#[test]
+fn a_staircase_may_begin_at_the_free_equilibrium() {
+    let problem = random(looped(&json!("tanh")), 2, 38);
+    let settle = json!({ "step": 1.0, "tolerance": 1e-13 });
+    let staircase = |free: Value| json!({ "staircase": { "amplitude": 0.1, "points": 8, "hold": 3.0, "periods": 2, "free": free } });
+    let found = problem.estimate(Form::Rate, staircase(settle.clone()));
+    // By hand: relaxed first, then driven from there.
+    let effective = problem.effective(Form::Rate);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let settle: Settle = serde_json::from_value(settle).unwrap();
+    let free = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
+    let shape = StateShape::new(&problem.network, 2, 1);
+    let spec: EstimatorSpec = serde_json::from_value(staircase(Value::Null)).unwrap();
+    let from = |state: Vec<f64>| {
+        estimate_batch(&*spec.build(), &setting, &problem.samples, &mut vec![state]).unwrap()
+    };
+    let expected = from(equilibrium::complexified(&shape, &free.state));
+    assert_eq!(found.gradient, expected.gradient);
+    assert_eq!(found.diagnostics.rhs_evaluations, expected.diagnostics.rhs_evaluations + free.evaluations);
+    assert_ne!(found.gradient, from(Vec::new()).gradient);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use holograd::substrate::state::StateShape;
 use holograd::teaching::Time;
+use num_complex::Complex;
 use serde_json::json;
 
 const SIGMA: f64 = 0.3;
@@ -183,6 +184,113 @@ fn held_noise_is_shared_by_the_samples_or_not() {
         }
     }
     assert_ne!(draw(true, 0), draw(true, 1));
+}
+
+/// Paper 1's noise: real, of standard deviation σ, drawn at every step once for all samples, however the batch is cut.
+#[test]
+fn shared_noise_is_one_real_draw_a_step() {
+    let problem = isolated(1.0, 10);
+    let shape = StateShape::new(&problem.network, 10, 2);
+    let noise = Noise::Held { std: SIGMA, shared: true, rails: Rails::Real };
+    let source = |first| Fluctuation::<f64>::new(noise, key(6), first, &shape);
+    let (mut one, mut other) = (source(0), source(10));
+    let mut values = Vec::new();
+    for tick in 0..200 {
+        let drawn = one.advance(tick).to_vec();
+        assert_eq!(drawn, other.advance(tick), "two chunks of a batch");
+        for layer in 0..2 {
+            for sample in 0..10 {
+                assert!(drawn[shape.column(layer, 1, sample)].iter().all(|x| *x == 0.0));
+                assert_eq!(drawn[shape.column(layer, 0, sample)], drawn[shape.column(layer, 0, 0)]);
+            }
+            values.extend(drawn[shape.column(layer, 0, 0)].iter().map(|x| x / SIGMA));
+        }
+    }
+    // 12800 independent numbers: mean, variance and the whole distribution.
+    let n = values.len() as f64;
+    let (mean, square) = (values.iter().sum::<f64>() / n, values.iter().map(|x| x * x).sum::<f64>() / n);
+    assert!((mean * n.sqrt()).abs() < 3.5, "{mean}");
+    assert!(((square - 1.0) * (n / 2.0).sqrt()).abs() < 3.5, "{square}");
+    let distance = kolmogorov_smirnov(values);
+    assert!(distance < 1.95, "{distance}");
+}
+
+/// Variance, in units of σ², that noise ξ adds to Σ_r w_r Re(d_r* a_r) of a neuron with a ← −β_t (a − y) + ξ_t: each ξ_s is
+/// handed on by the factors −β between its step and the tick r. `beta(t)` is that of step t; `demodulators` are (r, w_r d_r*).
+fn added_variance(beta: impl Fn(u64) -> Complex<f64>, demodulators: &[(u64, Complex<f64>)]) -> f64 {
+    let last = demodulators.iter().map(|d| d.0).max().unwrap();
+    let reach = |s: u64| {
+        let mut factor = Complex::new(1.0, 0.0);
+        let mut sum = 0.0;
+        for r in s + 1..=last {
+            sum += demodulators.iter().filter(|d| d.0 == r).map(|d| (d.1 * factor).re).sum::<f64>();
+            factor *= -beta(r);
+        }
+        sum * sum
+    };
+    (0..last).map(reach).sum()
+}
+
+/// Isolated neurons with the discrete map: layer `b` is taught, layer `a` has noise only, and both laws are linear, so that the
+/// signal and the variance of the noise are known exactly.
+#[test]
+fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
+    let samples = 200;
+    let problem = isolated(1.0, samples);
+    let effective = problem.effective(Form::Rate);
+    let none = |_: u64| Complex::new(0.0, 0.0);
+    let (beta, std) = (0.4, 0.1);
+    let root = |k: u64, n: u64| Complex::cis(std::f64::consts::TAU * k as f64 / n as f64);
+    let settle = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 30.0 });
+    // One target of 1 a sample. Its response to a frozen β is βy/(1 + β); to a circular one, to first order, βy.
+    let squared_target = samples as f64;
+
+    let classic = |t: u64| if t < 30 { none(t) } else { Complex::new(beta, 0.0) };
+    let difference = [(30, Complex::new(-1.0 / beta, 0.0)), (60, Complex::new(1.0 / beta, 0.0))];
+    let stairs = |t: u64| beta * root(t / 12 % 10, 10);
+    let held: Vec<_> = (0..20).map(|k| (12 * (k + 1), root(k % 10, 10).conj() / (20.0 * beta))).collect();
+    let circle = |t: u64| beta * root(t % 60, 60);
+    let whole: Vec<_> = (60..180).map(|t| (t, root(t % 60, 60).conj() / (120.0 * beta))).collect();
+    // The map's response to a turning β lags by a step: a = βy e^{−iω}, of which the real part is read.
+    let lag = (std::f64::consts::TAU / 60.0).cos();
+    let cases = [
+        (
+            json!({ "classic": { "amplitude": beta, "settle": settle } }),
+            squared_target / (1.0 + beta).powi(2),
+            [added_variance(none, &difference), added_variance(classic, &difference)],
+        ),
+        (
+            json!({ "staircase": { "amplitude": beta, "points": 10, "hold": 12.0, "periods": 2 } }),
+            squared_target,
+            [added_variance(none, &held), added_variance(stairs, &held)],
+        ),
+        (
+            json!({ "oscillation": { "amplitude": beta, "period": 60.0, "settle_periods": 1, "periods": 2, "integrator": "map" } }),
+            squared_target * lag * lag,
+            [added_variance(none, &whole), added_variance(circle, &whole)],
+        ),
+    ];
+    for (estimator, signal, [silent, taught]) in cases {
+        let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
+        let ratio = |noise: Noise, diagnose: bool| {
+            let noise = Some((Instant::on_state(noise), 4));
+            let setting = Setting { effective: &effective, noise, update: 0, diagnose };
+            let estimate =
+                estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
+            estimate.diagnostics.signal_to_noise
+        };
+        let noise = Noise::Held { std, shared: false, rails: Rails::Real };
+        let found = ratio(noise, true).unwrap();
+        let count = samples as f64;
+        let expected = (signal / (std * std * count * (24.0 * silent + 40.0 * taught))).sqrt();
+        // The noise power is a mean over 12800 numbers: its root is off by 0.6 %, and the ratio as much.
+        assert!((found / expected - 1.0).abs() < 0.025, "{found}, not {expected}: {estimator}");
+        assert_eq!(ratio(noise, false), None);
+        assert_eq!(ratio(Noise::Held { std: 0.0, shared: false, rails: Rails::Real }, true), None);
+        // Twice the noise is half the ratio, exactly: the law is linear.
+        let twice = ratio(Noise::Held { std: 2.0 * std, shared: false, rails: Rails::Real }, true).unwrap();
+        assert!((twice / found - 0.5).abs() < 1e-6, "{twice} of {found}");
+    }
 }
 
 /// The standard normal distribution function (Abramowitz & Stegun 7.1.26, to 1.5e-7).

@@ -171,6 +171,43 @@ fn a_killed_sweep_resumes_to_the_same_file_and_redoes_nothing() {
     assert_eq!(timeless(lines(&place.out("killed"))), whole);
 }
 
+/// A run that keeps its history continues from its checkpoint; what it has done stays.
+#[test]
+fn a_run_with_history_resumes_within() {
+    let mut sweep = sweep();
+    sweep.as_object_mut().unwrap().remove("vary");
+    sweep["set"] = json!({ "epochs": 3 });
+    sweep["seeds"] = json!(2);
+    sweep["history"] = json!(true);
+    let place = Place::new(&sweep);
+    let whole = place.run("a");
+    assert_eq!(whole.len(), 2);
+    let history = |run: &Value| place.out("a").join("runs").join(run["key"].as_str().unwrap());
+    let epochs: Vec<Vec<Value>> = whole.iter().map(|run| lines(&history(run))).collect();
+    for (run, epochs) in whole.iter().zip(&epochs) {
+        let numbers: Vec<u64> = epochs.iter().map(|e| e["epoch"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(epochs[2]["test_accuracy"], run["measures"]["test_accuracy"]);
+    }
+    assert!(place.out("a").join("epochs.png").exists());
+
+    // As if it had been stopped after the last epoch of the second run, which had begun to write another line.
+    let metrics = place.out("a").join("metrics.jsonl");
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    let torn = history(&whole[1]).join("metrics.jsonl");
+    std::fs::write(&torn, std::fs::read_to_string(&torn).unwrap() + "{\"epoch\":").unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    assert_eq!(lines(&history(&whole[1])), epochs[1], "no epoch was done again");
+    assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
+
+    // As if it had been stopped before: the run is done from its start.
+    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    std::fs::remove_dir_all(history(&whole[1])).unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
+}
+
 #[test]
 fn a_run_that_diverges_is_a_result() {
     let mut sweep = sweep();

@@ -70,6 +70,16 @@ impl RunFolder {
         Ok(Self { path: path.to_owned(), command, created: None, fresh: false, started: Instant::now() })
     }
 
+    /// The folder `name` inside, created if need be, of one run among several.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn inside(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
+        Ok(Self { path, command: self.command.clone(), created: None, fresh: false, started: Instant::now() })
+    }
+
     /// The first of `runs/name`, `runs/name-2`, … that does not exist.
     #[must_use]
     pub fn fresh(name: &str) -> PathBuf {

@@ -21,7 +21,7 @@ use crate::bootstrap;
 use crate::error::{Error, Invalid, Result};
 use crate::files;
 use crate::imperfections::Imperfections;
-use crate::records::{Axis, Drawing, SweepPoint, SweepRun, SweepSummary, read_metrics};
+use crate::records::{Axis, Drawing, HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::network::Network;
 
@@ -29,7 +29,7 @@ use crate::substrate::network::Network;
 const CASE: &str = "case";
 
 /// What a run can be asked for.
-const MEASURES: [&str; 11] = [
+const MEASURES: [&str; 12] = [
     "test_accuracy",
     "test_loss",
     "digital_test_accuracy",
@@ -40,6 +40,7 @@ const MEASURES: [&str; 11] = [
     "relative_error",
     "slowest_rate",
     "drive_rate",
+    "signal_to_noise",
     "rhs_evaluations",
 ];
 
@@ -68,6 +69,10 @@ pub struct Sweep {
     /// Device seeds of every point; the experiment's own by default. A point without imperfections takes the first one only.
     #[serde(default)]
     pub device_seeds: Option<Seeds>,
+    /// Whether each run keeps the metrics of its epochs and a checkpoint, in `runs/KEY`: they are drawn, and `--resume` continues
+    /// a run within.
+    #[serde(default)]
+    pub history: bool,
     /// What is measured: fields of a run's summary, or of its last epoch.
     #[serde(default = "accuracy")]
     pub measure: Vec<String>,
@@ -302,8 +307,9 @@ impl Sweep {
             seeds.validate("device_seeds")?;
         }
         let axes = self.axes();
-        if axes.is_empty() {
-            return Err(Invalid::new("vary", "found none", "at least one path with its values, or `cases`"));
+        if axes.is_empty() && self.seeds.is_none() && self.device_seeds.is_none() {
+            let legal = "at least one path with its values, or `cases`, or seeds";
+            return Err(Invalid::new("vary", "found none", legal));
         }
         let seeds = |s: &Option<Seeds>| s.as_ref().map_or(1, |s| s.list().len() as u64);
         let runs = axes
@@ -583,7 +589,7 @@ impl Sweep {
             let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
             let alone = alone.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
             while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = alone.install(|| self.measure(run, options));
+                let outcome = alone.install(|| self.measure(run, folder, options));
                 // An error that ends the sweep ends it for all.
                 let record = outcome.inspect_err(|_| next.store(open.len(), Ordering::Relaxed))?;
                 let line = serde_json::to_string(&record).map_err(|e| Error::Internal(e.to_string()))? + "\n";
@@ -606,12 +612,13 @@ impl Sweep {
     }
 
     /// One run. A divergence is a result.
-    fn measure(&self, run: &Run, options: &Options) -> Result<SweepRun> {
+    fn measure(&self, run: &Run, folder: &RunFolder, options: &Options) -> Result<SweepRun> {
         let start = Instant::now();
         let train = run.train()?;
+        let kept = self.history.then(|| folder.inside(&format!("{HISTORY}/{}", run.key))).transpose()?;
         let measures = match train.precision {
-            Precision::F32 => measures::<f32>(train, &run.loaded, options),
-            Precision::F64 => measures::<f64>(train, &run.loaded, options),
+            Precision::F32 => measures::<f32>(train, &run.loaded, options, kept.as_ref()),
+            Precision::F64 => measures::<f64>(train, &run.loaded, options, kept.as_ref()),
         };
         let (mut measures, failure) = match measures {
             Ok(measures) => (measures, None),
@@ -672,8 +679,13 @@ impl Sweep {
 }
 
 /// Everything that a run can be asked for; null where it does not apply.
-fn measures<T: Scalar>(train: &Train, loaded: &Loaded, options: &Options) -> Result<Value> {
-    let (last, test) = train.outcome::<T>(loaded, options)?;
+fn measures<T: Scalar>(
+    train: &Train,
+    loaded: &Loaded,
+    options: &Options,
+    kept: Option<&RunFolder>,
+) -> Result<Value> {
+    let (last, test) = train.outcome::<T>(loaded, options, kept)?;
     let mut measures = serde_json::to_value(&last).map_err(|e| Error::Internal(e.to_string()))?;
     measures["digital_test_accuracy"] = json!(train.transfer.then_some(last.test_accuracy));
     measures["test_accuracy"] = json!(test.accuracy);

@@ -174,17 +174,35 @@ impl Train {
         Ok(Trainer::new(plan, network, parameters, optimiser))
     }
 
-    /// Trains without a folder; returns the last epoch and the test score of what was learnt, on the device.
+    /// Trains; returns the last epoch and the test score of what was learnt, on the device. With a folder, it goes on from the
+    /// checkpoint there, if there is one, and leaves its metrics and a checkpoint behind after each epoch.
     ///
     /// # Errors
     /// Bad input, or a simulation that diverged.
-    pub(super) fn outcome<T: Scalar>(&self, loaded: &Loaded, options: &Options) -> Result<(Epoch, Score)> {
+    pub(super) fn outcome<T: Scalar>(
+        &self,
+        loaded: &Loaded,
+        options: &Options,
+        kept: Option<&RunFolder>,
+    ) -> Result<(Epoch, Score)> {
         let data = self.data(loaded, options)?;
         let mut trainer = self.trainer::<T>(loaded)?;
-        let mut last = trainer.epoch(&data.train, &data.test, |_, _, _| {})?;
-        while trainer.epoch < self.epochs {
-            last = trainer.epoch(&data.train, &data.test, |_, _, _| {})?;
+        let mut last: Option<Epoch> = None;
+        if let Some(folder) = kept.filter(|folder| folder.path().join(checkpoint::FILE).exists()) {
+            checkpoint::load(&mut trainer, folder.path())?;
+            folder.keep_metrics(trainer.epoch as usize)?;
+            last = read_metrics(folder.path())?.pop();
         }
+        while trainer.epoch < self.epochs {
+            let epoch = trainer.epoch(&data.train, &data.test, |_, _, _| {})?;
+            if let Some(folder) = kept {
+                // The line first: a checkpoint must never be ahead of its metrics.
+                folder.append_metrics(&epoch)?;
+                checkpoint::save(&trainer, folder.path())?;
+            }
+            last = Some(epoch);
+        }
+        let last = last.ok_or_else(|| Error::Internal("a run without epochs".into()))?;
         let mut score = Score { loss: last.test_loss, accuracy: last.test_accuracy };
         if self.transfer {
             trainer.transfer(self.imperfections);

@@ -3,6 +3,7 @@
 mod amplitude;
 mod frequency;
 mod gradient;
+mod history;
 mod sweep;
 mod trace;
 mod training;
@@ -33,7 +34,10 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("trace") => trace::draw(folder),
         Some("amplitude") => amplitude::draw(folder),
         Some("frequency") => frequency::draw(folder),
-        Some("sweep") => sweep::draw(folder),
+        Some("sweep") => {
+            sweep::draw(folder)?;
+            if experiment["history"] == true { history::draw(folder) } else { Ok(()) }
+        }
         other => {
             let found = format!("found {other:?}");
             Err(Error::input(path.display().to_string(), "kind", found, "a kind that this version knows"))

@@ -24,6 +24,8 @@ pub(super) struct Drive {
     pub integrator: IntegratorSpec,
     /// Length of a step, in nominal τ.
     pub step: f64,
+    /// Tick at which it begins: a whole number of periods.
+    pub begin: u64,
     /// Steps before the record begins.
     pub settle: u64,
     /// Steps of the record.
@@ -85,6 +87,7 @@ pub(super) fn run<T: Scalar>(
     let white = setting.white_noise(samples, drive.integrator, drive.step, field.leak(), len);
     let integrator = drive.integrator.build(drive.step, field.leak(), len);
     let mut simulation = Simulation::new(field, integrator, drive.step, std::mem::take(state));
+    simulation.tick = drive.begin;
     simulation.white = white;
     simulation.converter = setting.converter(simulation.field.shape());
 

@@ -131,6 +131,10 @@ pub struct Diagnostics {
     /// Noise of the estimate relative to that of a plain lock-in, √Σk² over the odd harmonics, for white noise at the read-out.
     #[serde(default)]
     pub noise_gain: Option<f64>,
+    /// Root mean square of the error vectors without noise, over that of what the noise adds to them: how far the error vector of
+    /// one neuron and one sample stands out of the noise. Where there is noise.
+    #[serde(default)]
+    pub signal_to_noise: Option<f64>,
     /// Why the estimator stopped.
     pub stop: Stop,
 }
@@ -164,6 +168,7 @@ impl Diagnostics {
             extrapolation_error: None,
             harmonics: None,
             noise_gain: None,
+            signal_to_noise: None,
             stop,
         }
     }
@@ -191,6 +196,8 @@ impl Diagnostics {
     pub fn warnings(&self, amplitude: f64) -> Vec<String> {
         // An extrapolation that has converged this far has removed the bias that a fast drive causes.
         const EXTRAPOLATED: f64 = 0.05;
+        // Below this, what a synapse sees of a sample is mostly noise: of many samples too, if they share it.
+        const AUDIBLE: f64 = 0.3;
         let mut warnings = Vec::new();
         if let Some(rate) = self.slowest_rate {
             if rate <= 0.0 {
@@ -209,6 +216,12 @@ impl Diagnostics {
         {
             warnings.push(format!(
                 "amplitude {amplitude} is close to the radius of convergence, about {radius:.3}: lower it"
+            ));
+        }
+        if let Some(ratio) = self.signal_to_noise.filter(|ratio| *ratio < AUDIBLE) {
+            warnings.push(format!(
+                "the error vectors' signal-to-noise ratio is {ratio:.2}: the updates follow the noise; increase the amplitude \
+                 (now {amplitude}), or average more periods or points"
             ));
         }
         if self.stop == Stop::TimeLimit {
@@ -242,6 +255,35 @@ pub fn estimate_batch<T: Scalar>(
     let network = setting.effective.network();
     let chunks = cut(samples, network.inputs, network.output.size());
     states.resize_with(chunks.len(), Vec::new);
+    let noisy = setting.diagnose && setting.is_noisy();
+    let begun = noisy.then(|| states.clone());
+    let mut total = estimate_chunks(estimator, setting, &chunks, states)?;
+    if let Some(mut states) = begun {
+        let quiet = Setting {
+            diagnose: false,
+            noise: setting.noise.map(|(i, s)| (i.without_noise(), s)),
+            ..*setting
+        };
+        // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
+        if let Ok(quiet) = estimate_chunks(estimator, &quiet, &chunks, &mut states) {
+            total.diagnostics.signal_to_noise = signal_to_noise(&quiet.error_vector, &total.error_vector);
+        }
+    }
+    let scale = T::of(1.0 / samples.count as f64);
+    total.gradient.scale(scale);
+    if let Some(quadrature) = &mut total.quadrature {
+        quadrature.scale(scale);
+    }
+    Ok(total)
+}
+
+/// Estimates the gradient summed over the chunks.
+fn estimate_chunks<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    setting: &Setting<'_, T>,
+    chunks: &[Samples<T>],
+    states: &mut [Vec<T>],
+) -> Result<Estimate<T>> {
     let parts: Vec<Result<Estimate<T>>> = chunks
         .par_iter()
         .zip(states.par_iter_mut())
@@ -252,12 +294,17 @@ pub fn estimate_batch<T: Scalar>(
     for part in parts {
         total.join(&part?);
     }
-    let scale = T::of(1.0 / samples.count as f64);
-    total.gradient.scale(scale);
-    if let Some(quadrature) = &mut total.quadrature {
-        quadrature.scale(scale);
-    }
     Ok(total)
+}
+
+/// Root mean square of error vectors without noise over that of what noise adds to them; none if it adds nothing.
+fn signal_to_noise<T: Scalar>(quiet: &[DMatrix<T>], noisy: &[DMatrix<T>]) -> Option<f64> {
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for (quiet, noisy) in quiet.iter().zip(noisy).flat_map(|(q, n)| q.iter().zip(n.iter())) {
+        signal += quiet.double().powi(2);
+        noise += (*noisy - *quiet).double().powi(2);
+    }
+    Some((signal / noise).sqrt()).filter(|ratio| ratio.is_finite())
 }
 
 /// Cuts a batch into chunks of [`CHUNK`] samples.
@@ -326,6 +373,11 @@ impl<'a, T: Scalar> Setting<'a, T> {
     /// Whether the trajectory carries noise.
     fn is_noisy(&self) -> bool {
         self.noise.is_some_and(|(instant, _)| instant.is_noisy())
+    }
+
+    /// Whether noise drives the imaginary rail of a state that would otherwise stay real.
+    fn disturbs_imaginary_rail(&self) -> bool {
+        self.noise.is_some_and(|(instant, _)| instant.disturbs_imaginary_rail())
     }
 
     /// Binds the noise that is held through each step to a field.

@@ -105,6 +105,7 @@ impl Oscillation {
             teaching: Teaching { waveform: Waveform::Circular { ticks }, amplitude: self.amplitude, onset },
             integrator: self.integrator,
             step,
+            begin: 0,
             settle: self.settle_periods * ticks,
             length,
             record: Record {

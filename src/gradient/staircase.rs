@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::driven::{self, Drive};
+use super::equilibrium::{self, Settle, complexified};
 use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, positive};
@@ -11,6 +12,7 @@ use crate::integrators::IntegratorSpec;
 use crate::lockin::{Record, Window};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Waveform};
 
 /// β holds each of N roots of unity for `hold` τ; the state is sampled at the end of each hold.
@@ -24,6 +26,9 @@ pub struct Staircase {
     pub points: u64,
     /// T_dyn, the time at each point, in τ.
     pub hold: f64,
+    /// How a substrate at rest is let relax before the teaching signal begins; null: it begins at once.
+    #[serde(default)]
+    pub free: Option<Settle>,
     /// Periods that pass before the record begins.
     #[serde(default)]
     pub settle_periods: u64,
@@ -62,6 +67,7 @@ impl Staircase {
             return Err(Invalid::new("periods", found, "1 to 1000000 periods"));
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        self.free.map_or(Ok(()), |free| free.validate().map_err(|e| e.under("free")))?;
         self.integrator.clock("hold", self.hold).map(|_| ())
     }
 }
@@ -76,7 +82,17 @@ impl<T: Scalar> Estimator<T> for Staircase {
         let clock = self.integrator.clock("hold", self.hold).expect("validated");
         let (hold, points) = (clock.ticks, self.points);
         let period = hold * points;
+        let mut before = None;
+        if let Some(free) = self.free.as_ref().filter(|_| state.is_empty()) {
+            let relaxed = equilibrium::free(setting, samples, free)?;
+            let real = StateShape::new(setting.effective.network(), samples.count, 1);
+            *state = complexified(&real, &relaxed.state);
+            before = Some(relaxed);
+        }
+        // The drive begins with a period of the clock, after all ticks that the relaxation has seen the noise of.
+        let begin = before.as_ref().map_or(0, |relaxed| relaxed.tick.next_multiple_of(period));
         let drive = Drive {
+            begin,
             teaching: Teaching {
                 waveform: Waveform::Staircase { points, hold },
                 amplitude: self.amplitude,
@@ -88,14 +104,15 @@ impl<T: Scalar> Estimator<T> for Staircase {
             length: self.periods * period,
             record: Record {
                 // The state after the last step at a point, when the next tick has come.
-                start: self.settle_periods * period + hold,
+                start: begin + self.settle_periods * period + hold,
                 stride: hold,
                 samples_per_period: points,
                 weights: Window::Boxcar.weights((self.periods * points) as usize, self.hold),
             },
             drive_rate: std::f64::consts::TAU / (self.hold * points as f64),
         };
-        let response = driven::respond(&drive, self.per_synapse, setting, samples, state)?;
+        let mut response = driven::respond(&drive, self.per_synapse, setting, samples, state)?;
+        response.diagnostics.rhs_evaluations += before.map_or(0, |relaxed| relaxed.evaluations);
         let mut estimate = driven::conclude(&[response], Extrapolation::Polynomial, setting, samples);
         // Its quadrature is that of steps, not of a sine.
         estimate.diagnostics.bias_estimate = None;

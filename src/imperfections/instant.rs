@@ -34,10 +34,23 @@ impl Instant {
         Self { state: Some(noise), ..Self::default() }
     }
 
+    /// The same without noise: what is left is the read-out.
+    #[must_use]
+    pub fn without_noise(self) -> Self {
+        Self { readout: self.readout, device_seed: self.device_seed, ..Self::default() }
+    }
+
     /// Whether any noise acts while the trajectory runs.
     #[must_use]
     pub fn is_noisy(&self) -> bool {
         self.sources().next().is_some()
+    }
+
+    /// Whether any noise acts on the imaginary rail of a complex state under real teaching. That of the clamped inputs, which
+    /// are real, does not.
+    #[must_use]
+    pub fn disturbs_imaginary_rail(&self) -> bool {
+        self.sources().any(|(name, noise)| name != "input_noise" && noise.rails() != Rails::Real)
     }
 
     fn sources(&self) -> impl Iterator<Item = (&'static str, Noise)> {

@@ -234,7 +234,7 @@ impl<T: Scalar> WhiteNoise<T> {
 }
 
 /// Random numbers for every element, by `draw(lane, column)`. A draw's lane names component, layer, rail and sample, so it
-/// does not depend on how a batch was cut.
+/// does not depend on how a batch was cut. Samples of one place share their draws.
 pub(super) fn fill<T: Scalar>(
     rails: Rails,
     component: usize,
@@ -251,6 +251,12 @@ pub(super) fn fill<T: Scalar>(
                 component as u64 * COMPONENT + (2 * layer as u64 + rail) * SAMPLES + place(sample) as u64
             };
             let real = shape.column(layer, 0, sample);
+            if sample > 0 && place(sample) == place(0) {
+                for rail in 0..shape.rails {
+                    out.copy_within(shape.column(layer, rail, 0), shape.column(layer, rail, sample).start);
+                }
+                continue;
+            }
             draw(lane(0), &mut out[real.clone()]);
             if shape.rails == 1 {
                 continue;

@@ -153,6 +153,7 @@ impl<T: Scalar> Trainer<T> {
             relative_error: agreement.as_ref().and_then(|a| a.0.synapses.relative_error),
             slowest_rate: agreement.as_ref().and_then(|a| a.1.slowest_rate),
             drive_rate: agreement.as_ref().map(|a| a.1.drive_rate),
+            signal_to_noise: agreement.as_ref().and_then(|a| a.1.signal_to_noise),
             warnings: agreement.map_or(Vec::new(), |a| a.1.warnings(self.plan.estimator.amplitude())),
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
