@@ -6,13 +6,19 @@ use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
 
 /// Products with J per sample: enough for two digits of the slowest rate on networks of hundreds of neurons.
-const PRODUCTS: usize = 60;
+pub const PRODUCTS: usize = 60;
 
 /// The slowest relaxation rate −max Re λ(τ⁻¹J) over the samples, in 1/τ; negative where the equilibrium is unstable.
 ///
-/// Arnoldi on the Jacobian, matrix-free; exact for networks of up to 60 neurons.
+/// Arnoldi on the Jacobian, matrix-free, with [`PRODUCTS`] products; exact for networks of up to so many neurons.
 #[must_use]
 pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network) -> f64 {
+    slowest_rate_by(linearised, network, PRODUCTS)
+}
+
+/// As [`slowest_rate`], with fewer or more products. Of a symmetric J too few show too fast a rate, never too slow a one.
+#[must_use]
+pub fn slowest_rate_by<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network, products: usize) -> f64 {
     let shape = linearised.shape();
     let mut scratch = vec![T::zero(); shape.len()];
     let taus: Vec<&[f64]> =
@@ -26,7 +32,7 @@ pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network
             }
         }
     };
-    let values = ritz_values(shape, apply, PRODUCTS);
+    let values = ritz_values(shape, apply, products);
     -values.iter().flatten().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
 }
 

@@ -18,7 +18,7 @@ use crate::files::{self, Tensors};
 use crate::gradient::EstimatorSpec;
 use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
-use crate::learning::{Optimiser, OptimiserSpec, Plan, Schedule, Score, Trainer, checkpoint};
+use crate::learning::{Optimiser, OptimiserSpec, Plan, RateFloor, Schedule, Score, Trainer, checkpoint};
 use crate::records::{Epoch, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -79,6 +79,12 @@ pub struct Train {
     /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
     #[serde(default = "compared")]
     pub compare: usize,
+    /// Keeps the slowest relaxation rate above a floor.
+    #[serde(default)]
+    pub rate_floor: Option<RateFloor>,
+    /// Test samples on which each epoch measures the slowest relaxation rate; 0 for none.
+    #[serde(default)]
+    pub rate_samples: usize,
 }
 
 fn inference() -> Settle {
@@ -120,6 +126,9 @@ impl Kind for Train {
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
         self.inference.validate().map_err(|e| e.under("inference"))?;
+        if let Some(floor) = &self.rate_floor {
+            floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
+        }
         if self.epochs == 0 || self.epochs > 1_000_000 {
             return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
         }
@@ -170,6 +179,8 @@ impl Train {
             carry_state: self.carry_state,
             inference: self.inference,
             compare: self.compare,
+            rate_floor: self.rate_floor,
+            rate_samples: self.rate_samples,
         };
         Ok(Trainer::new(plan, network, parameters, optimiser))
     }
@@ -318,6 +329,7 @@ fn finish<T: Scalar>(
             "rhs_evaluations": trainer.rhs_evaluations,
             "cosine": last.cosine,
             "slowest_rate": last.slowest_rate,
+            "test_slowest_rate": lines.iter().filter_map(|e| e.test_slowest_rate).reduce(f64::min),
             "estimator": spec.estimator.name(),
             "seed": spec.seed,
         }),

@@ -30,9 +30,10 @@ pub fn draw(folder: &Path) -> Result<()> {
         .line("all parameters", against(&|e| e.cosine))
         .line("between layers", against(&|e| e.synapse_cosine));
     let drive = Series::new("drive ωτ", Mark::Dashed, against(&|e| e.drive_rate)).in_black();
-    let rates = Panel::new("epoch", "rate (1/τ)")
-        .line("slowest relaxation", against(&|e| e.slowest_rate))
-        .series(drive);
+    let rates = Panel::new("epoch", "rate (1/τ)").line("slowest relaxation", against(&|e| e.slowest_rate));
+    let tested = against(&|e| e.test_slowest_rate);
+    let rates = if tested.is_empty() { rates } else { rates.line("slowest, test samples", tested) };
+    let rates = rates.series(drive);
     Figure::new().panel(cosine).panel(rates).write(folder, "alignment")?;
     Ok(())
 }

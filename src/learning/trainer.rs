@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::floor::{RateFloor, scale_recurrent, slowest_tau};
 use super::optimiser::{Optimiser, Schedule};
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
@@ -15,11 +16,14 @@ use crate::gradient::{
 };
 use crate::imperfections::{Device, Imperfections};
 use crate::records::Epoch;
+use crate::relaxation::{PRODUCTS, slowest_rate_by};
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Effective, Form};
+use crate::substrate::linear::Linearised;
 use crate::substrate::network::{Network, Output};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
 
 /// What a training run holds fixed.
 #[derive(Debug, Clone)]
@@ -44,7 +48,16 @@ pub struct Plan {
     pub inference: Settle,
     /// Samples on which each epoch compares the estimate with the adjoint; 0 for none.
     pub compare: usize,
+    /// Keeps the slowest relaxation rate above a floor.
+    pub rate_floor: Option<RateFloor>,
+    /// Test samples on which each epoch measures the slowest relaxation rate; 0 for none.
+    pub rate_samples: usize,
 }
+
+/// Products with J per sample of a measurement for the floor: it happens after every update.
+const FLOOR_PRODUCTS: usize = 20;
+/// Times that a floor may scale the weights after one update.
+const MOST_SCALINGS: usize = 5;
 
 /// What evolves in a training run.
 pub struct Trainer<T: Scalar> {
@@ -129,6 +142,7 @@ impl<T: Scalar> Trainer<T> {
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
             self.device.update(&mut self.parameters, change, write);
             self.program();
+            self.keep_fast(&train.select(batch)).map_err(|e| self.locate(e, index))?;
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
             let (batch_loss, batch_correct) =
                 tally(&self.network.output, &samples, estimate.output_error.as_slice());
@@ -141,6 +155,9 @@ impl<T: Scalar> Trainer<T> {
         let train_score = score(loss, correct, seen);
         let test_score = self.score(test)?;
         let agreement = self.agreement(train)?;
+        let probed = self.plan.rate_samples.min(test.samples());
+        let test_slowest_rate =
+            if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
         Ok(Epoch {
             epoch: self.epoch,
             learning_rate: rate * self.optimiser.learning_rate(),
@@ -152,6 +169,7 @@ impl<T: Scalar> Trainer<T> {
             synapse_cosine: agreement.as_ref().and_then(|a| a.0.synapses.cosine),
             relative_error: agreement.as_ref().and_then(|a| a.0.synapses.relative_error),
             slowest_rate: agreement.as_ref().and_then(|a| a.1.slowest_rate),
+            test_slowest_rate,
             drive_rate: agreement.as_ref().map(|a| a.1.drive_rate),
             signal_to_noise: agreement.as_ref().and_then(|a| a.1.signal_to_noise),
             warnings: agreement.map_or(Vec::new(), |a| a.1.warnings(self.plan.estimator.amplitude())),
@@ -170,6 +188,39 @@ impl<T: Scalar> Trainer<T> {
         self.plan.imperfections = imperfections;
         self.device = Device::fabricate(&self.network, &imperfections);
         self.effective = self.device.effective(self.plan.form, &self.parameters, self.optimiser.updates);
+    }
+
+    /// Scales the weights between layers down until the slowest rate of a batch is back above the floor.
+    fn keep_fast(&mut self, batch: &Dataset) -> Result<()> {
+        let due = |floor: &RateFloor| self.optimiser.updates.is_multiple_of(floor.every);
+        let Some(floor) = self.plan.rate_floor.filter(due) else { return Ok(()) };
+        let tau = slowest_tau(&self.network);
+        // Weaker coupling leaves the neurons less saturated, their ρ′ larger: the factor falls short a little each time.
+        for _ in 0..MOST_SCALINGS {
+            let slowest = self.slowest_rate(batch, floor.samples.min(batch.samples()), FLOOR_PRODUCTS)?;
+            let Some(factor) = floor.factor(slowest, tau) else { break };
+            scale_recurrent(&self.network, &mut self.parameters, factor);
+            self.program();
+        }
+        Ok(())
+    }
+
+    /// Slowest relaxation rate around the free equilibria of the first samples, without noise, in 1/τ.
+    fn slowest_rate(&self, data: &Dataset, count: usize, products: usize) -> Result<f64> {
+        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: false };
+        let places: Vec<u32> = (0..count as u32).collect();
+        let rates: Vec<Result<f64>> = places
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let samples = self.samples(&data.select(chunk));
+                let free = equilibrium::free(&setting, &samples, &self.plan.inference)?;
+                let potentials = equilibrium::potentials(&self.effective, &samples, &free.rates);
+                let shape = StateShape::new(&self.network, samples.count, 1);
+                let linearised = Linearised::new(&self.effective, &shape, &potentials);
+                Ok(slowest_rate_by(&linearised, &self.network, products))
+            })
+            .collect();
+        rates.into_iter().try_fold(f64::INFINITY, |slowest, rate| Ok(slowest.min(rate?)))
     }
 
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {

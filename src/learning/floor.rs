@@ -1,0 +1,101 @@
+//! Networks that stay fast: a floor under the slowest relaxation rate while learning.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Invalid, non_negative};
+use crate::imperfections::Imperfections;
+use crate::scalar::Scalar;
+use crate::substrate::network::{Network, Source};
+use crate::substrate::parameters::Parameters;
+
+/// Keeps the slowest relaxation rate above a floor: where an update has left it below, the weights between layers are scaled
+/// down, all by the same factor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateFloor {
+    /// The floor, in 1/τ.
+    pub rate: f64,
+    /// How far above the floor the measured rate is kept, relative to it: other samples may be slower than the measured ones.
+    #[serde(default = "third")]
+    pub margin: f64,
+    /// Updates from one measurement to the next.
+    #[serde(default = "one")]
+    pub every: u64,
+    /// Samples of the batch whose rate is measured, at most.
+    #[serde(default = "all")]
+    pub samples: usize,
+}
+
+fn third() -> f64 {
+    0.3
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn all() -> usize {
+    1_000_000
+}
+
+impl RateFloor {
+    /// Checks the numbers, and that the network can be as fast.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn validate(&self, network: &Network, imperfections: &Imperfections) -> Result<(), Invalid> {
+        non_negative("margin", self.margin)?;
+        let most = 1.0 / slowest_tau(network);
+        if !(self.rate > 0.0 && self.target() < most) {
+            let found = format!("found {} with a margin of {}", self.rate, self.margin);
+            let legal = format!(
+                "above 0, and with its margin below {most}: no neuron relaxes faster than uncoupled ones do"
+            );
+            return Err(Invalid::new("rate", found, legal));
+        }
+        for (name, value) in [("every", self.every), ("samples", self.samples as u64)] {
+            if value == 0 {
+                return Err(Invalid::new(name, "found 0", "at least 1"));
+            }
+        }
+        if imperfections.programming.is_some_and(|p| p.update.is_some()) {
+            return Err(Invalid::new(
+                "",
+                "found a floor with weights that are changed by pulses",
+                "pulses cannot scale all weights by one factor: leave out `imperfections.programming.update`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The measured rate that is kept: the floor with its margin, in 1/τ.
+    #[must_use]
+    pub fn target(&self) -> f64 {
+        self.rate * (1.0 + self.margin)
+    }
+
+    /// The factor on the weights between layers that brings a slowest rate to the target; none where it is there already.
+    ///
+    /// With one time constant τ the slowest rate is (1 − μ)/τ, with μ the largest real part of an eigenvalue of W diag ρ′,
+    /// and μ is proportional to W: the factor is (1 − τ·target)/(1 − τ·rate). It is exact as long as ρ′ stays. `tau` is the
+    /// largest time constant, which is on the safe side where there are several.
+    #[must_use]
+    pub fn factor(&self, slowest: f64, tau: f64) -> Option<f64> {
+        (slowest < self.target()).then(|| (1.0 - tau * self.target()) / (1.0 - tau * slowest))
+    }
+}
+
+/// The largest time constant of a network.
+#[must_use]
+pub fn slowest_tau(network: &Network) -> f64 {
+    network.layers.iter().flat_map(|l| &l.tau).copied().fold(0.0, f64::max)
+}
+
+/// Multiplies the weights between layers, not those from the input and of the read-out.
+pub fn scale_recurrent<T: Scalar>(network: &Network, parameters: &mut Parameters<T>, factor: f64) {
+    let recurrent = |edge: &&crate::substrate::network::Edge| edge.from != Source::Input && !edge.transposed;
+    for edge in network.edges.iter().filter(recurrent) {
+        *parameters.at_mut(edge.weight) *= T::of(factor);
+    }
+}
