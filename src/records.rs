@@ -66,6 +66,12 @@ pub struct AmplitudePoint {
     pub cosine: Option<f64>,
     /// Relative error over the weights between layers.
     pub relative_error: Option<f64>,
+    /// Cosine to the adjoint over all parameters.
+    #[serde(default)]
+    pub total_cosine: Option<f64>,
+    /// |estimate − adjoint| over all parameters, not divided by the gradient's length.
+    #[serde(default)]
+    pub distance: Option<f64>,
     /// Estimated radius of convergence, a |β|.
     pub radius_of_convergence: Option<f64>,
     /// Evaluations of the right-hand side.

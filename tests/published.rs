@@ -1,32 +1,38 @@
-//! The published toy network of paper 1 (Fig. 2): equilibria at 24 roots of unity, and the gradient by BPTT.
+//! The published toy network of paper 1 (Fig. 2): equilibria at 24 roots of unity, the gradient by BPTT, and how far from it the
+//! estimates are at each amplitude.
 //!
-//! Conventions found in the published numbers (single precision, see tests/data/paper1/ORIGIN.md):
+//! Conventions found in the published numbers (single precision, see experiments/paper1/published/README.md):
 //! * point k of an equilibrium is β = |β| e^{2πik/24}, with β > 0 pulling towards the label, as here;
 //! * the published gradient is +∂C/∂θ of the one sample, neither scaled nor negated;
-//! * weights are stored [from, to], the transpose of ours, and the tied weight counts both of its directions.
+//! * weights are stored [from, to], the transpose of ours, and the tied weight counts both of its directions;
+//! * estimates multiply the two signals of every synapse at every point, those of the read-out included.
 
 mod common;
 
-use common::{Problem, json, toy};
+use common::{Problem, path, toy};
 use holograd::gradient::Estimate;
+use holograd::gradient::compare::compare;
+use holograd::published::Published;
 use holograd::substrate::effective::Form;
 use holograd::substrate::parameters::Parameters;
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 
 /// What single precision leaves of a state between 0 and 1, or of a gradient below 1.
 const TOLERANCE: f64 = 2e-6;
-const AMPLITUDES: [&str; 4] = ["0.001", "0.01", "0.1", "0.5"];
+/// Amplitudes, and what stands beside them.
+const AMPLITUDES: [(f64, &str); 4] =
+    [(0.001, "|β| = 0.001"), (0.01, "|β| = 0.01"), (0.1, "|β| = 0.1"), (0.5, "|β| = 0.5")];
+const LAYERS: [&str; 2] = ["h1", "h2"];
 
-fn published() -> Value {
-    json("tests/data/paper1/fig2ac_toy_states.json")
+fn published(name: &str) -> Published {
+    let file = path(&format!("experiments/paper1/published/{name}"));
+    Published::parse(&file, &std::fs::read(&file).unwrap()).unwrap()
 }
 
-/// Every number of a nested list, in order.
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(numbers).collect(),
-        other => vec![other.as_f64().expect("a number")],
-    }
+/// A column of the one curve beside `label`.
+fn column(published: &Published, label: &str, name: &str) -> Vec<f64> {
+    let curve = published.beside(label).next().unwrap_or_else(|| panic!("no {label}"));
+    curve.columns[name].iter().map(|x| x.unwrap()).collect()
 }
 
 fn distance(ours: impl IntoIterator<Item = f64>, theirs: &[f64]) -> f64 {
@@ -35,19 +41,19 @@ fn distance(ours: impl IntoIterator<Item = f64>, theirs: &[f64]) -> f64 {
     ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-fn cauchy(problem: &Problem, form: Form, amplitude: &str) -> Estimate<f64> {
-    let amplitude: f64 = amplitude.parse().unwrap();
+fn cauchy(problem: &Problem, form: Form, amplitude: f64) -> Estimate<f64> {
     problem.estimate(form, value!({ "cauchy": { "amplitude": amplitude, "points": 24 } }))
 }
 
 #[test]
 fn the_free_equilibrium_is_the_published_one() {
-    let (problem, published) = (toy(), published());
+    let (problem, published) = (toy(), published("fig2a.json"));
     for form in [Form::Rate, Form::Potential] {
         let free = problem.estimate(form, value!("adjoint")).free;
-        for amplitude in AMPLITUDES {
-            for (layer, rates) in free.iter().enumerate() {
-                let theirs = numbers(&published[amplitude]["free_equilibrium"][layer]);
+        for (amplitude, label) in AMPLITUDES {
+            for (layer, rates) in LAYERS.iter().zip(&free) {
+                let theirs: Vec<f64> =
+                    (1..=4).map(|n| column(&published, &format!("{label}/{layer}.{n}"), "free")[0]).collect();
                 let off = distance(rates.iter().copied(), &theirs);
                 assert!(off < TOLERANCE, "{form:?}, |beta| = {amplitude}, layer {layer}: {off:e}");
             }
@@ -57,17 +63,19 @@ fn the_free_equilibrium_is_the_published_one() {
 
 #[test]
 fn all_nudged_equilibria_are_the_published_ones() {
-    let (problem, published) = (toy(), published());
+    let (problem, published) = (toy(), published("fig2a.json"));
     for form in [Form::Rate, Form::Potential] {
-        for amplitude in AMPLITUDES {
+        for (amplitude, label) in AMPLITUDES {
             let estimate = cauchy(&problem, form, amplitude);
             assert_eq!(estimate.nudged.len(), 24);
             let mut worst = 0.0_f64;
-            for (point, layers) in estimate.nudged.iter().enumerate() {
-                for (layer, rates) in layers.iter().enumerate() {
-                    let theirs = &published[amplitude]["equilibria"][point.to_string()][layer];
-                    worst = worst.max(distance(rates.column(0).iter().copied(), &numbers(&theirs["re"])));
-                    worst = worst.max(distance(rates.column(1).iter().copied(), &numbers(&theirs["im"])));
+            for (layer, name) in LAYERS.iter().enumerate() {
+                for neuron in 0..4 {
+                    let curve = format!("{label}/{name}.{}", neuron + 1);
+                    for (rail, part) in ["re", "im"].into_iter().enumerate() {
+                        let ours = estimate.nudged.iter().map(|point| point[layer][(neuron, rail)]);
+                        worst = worst.max(distance(ours, &column(&published, &curve, part)));
+                    }
                 }
             }
             println!("{form:?}, |beta| = {amplitude}: equilibria off by {worst:.1e}");
@@ -76,45 +84,75 @@ fn all_nudged_equilibria_are_the_published_ones() {
     }
 }
 
-/// Largest difference between a gradient and the published one.
-fn off_published(gradient: &Parameters<f64>, published: &Value) -> f64 {
-    let names = [
-        ("fc_1", "input-h1.weight", "h1.bias"),
-        ("fc_2", "h1-h2.weight", "h2.bias"),
-        ("fc_3", "readout.weight", "readout.bias"),
-    ];
-    let mut worst = 0.0_f64;
-    for (theirs, weight, bias) in names {
-        // [from, to] row by row is [to, from] column by column.
-        let weights = gradient.get(weight).unwrap().iter().copied();
-        worst = worst.max(distance(weights, &numbers(&published[theirs]["w"])));
-        let biases = gradient.get(bias).unwrap().iter().copied();
-        worst = worst.max(distance(biases, &numbers(&published[theirs]["b"])));
-    }
-    worst
+/// Largest difference between a gradient and the published one beside `label`.
+fn off_published(gradient: &Parameters<f64>, published: &Published, label: &str) -> f64 {
+    // [from, to] row by row is [to, from] column by column.
+    let off = |(name, ours): (&str, &nalgebra::DMatrix<f64>)| {
+        distance(ours.iter().copied(), &column(published, &format!("{label}/{name}"), "gradient"))
+    };
+    assert_eq!(gradient.len(), 6);
+    gradient.iter().map(off).fold(0.0, f64::max)
 }
 
 #[test]
 fn the_gradient_is_the_published_one() {
-    let (problem, published) = (toy(), published());
+    let (problem, published) = (toy(), published("fig2a.json"));
     let truths = [value!("adjoint"), value!({ "adjoint": { "solver": { "bptt": { "steps": 100 } } } })];
     for form in [Form::Rate, Form::Potential] {
         for truth in &truths {
             let gradient = problem.estimate(form, truth.clone()).gradient;
-            for amplitude in AMPLITUDES {
-                let off = off_published(&gradient, &published[amplitude]["bptt_gradient"]);
+            for (amplitude, label) in AMPLITUDES {
+                let off = off_published(&gradient, &published, label);
                 println!("{form:?}, {truth}, |beta| = {amplitude}: {off:.1e}");
                 assert!(off < TOLERANCE, "{form:?}, {truth}: {off:e}");
             }
         }
         // Cauchy's integral through the equilibria of the paper gives the same gradient.
-        for amplitude in AMPLITUDES {
+        for (amplitude, label) in AMPLITUDES {
             let gradient = cauchy(&problem, form, amplitude).gradient;
-            let off = off_published(&gradient, &published[amplitude]["bptt_gradient"]);
+            let off = off_published(&gradient, &published, label);
             println!("{form:?}, cauchy, |beta| = {amplitude}: {off:.1e}");
             // At 0.5, over half the radius of convergence, 24 points let harmonic 25 through.
-            let tolerance = if amplitude == "0.5" { 3e-5 } else { TOLERANCE };
+            let tolerance = if amplitude == 0.5 { 3e-5 } else { TOLERANCE };
             assert!(off < tolerance, "{form:?}, cauchy, |beta| = {amplitude}: {off:e}");
         }
+    }
+}
+
+/// Where a curve of cosines leaves 1 by more than 10⁻³: the amplitude at which it turns over.
+fn turning_point(amplitudes: &[f64], cosines: &[f64]) -> Option<f64> {
+    cosines.iter().position(|c| *c < 1.0 - 1e-3).map(|i| amplitudes[i])
+}
+
+#[test]
+fn cosine_and_distance_follow_the_published_curves_over_all_amplitudes() {
+    let (problem, published) = (toy(), published("fig2d.json"));
+    let truth = problem.estimate(Form::Rate, value!("adjoint")).gradient;
+    let length = truth.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
+    for points in [1, 30] {
+        let label = format!("N = {points}");
+        let amplitudes = column(&published, &label, "amplitude");
+        let theirs = ["total_cosine", "distance"].map(|name| column(&published, &label, name));
+        // The papers' map, for as long as theirs: from the free equilibrium after 100 steps, 100 steps at each point.
+        let settle = value!({ "step": 1.0, "tolerance": 1e-6, "max_time": 100.0 });
+        let (mut cosines, mut worst, mut worst_beyond) = (Vec::new(), 0.0_f64, 0.0_f64);
+        for (i, amplitude) in amplitudes.iter().enumerate() {
+            let cauchy =
+                value!({ "amplitude": amplitude, "points": points, "per_synapse": true, "settle": settle });
+            let estimate = problem.estimate(Form::Rate, value!({ "cauchy": cauchy }));
+            let agreement = compare(&estimate.gradient, &truth).total;
+            let (cosine, distance) = (agreement.cosine.unwrap(), agreement.relative_error.unwrap() * length);
+            let off = (cosine - theirs[0][i]).abs();
+            println!(
+                "{label}, {amplitude:.3}: cosine {cosine:.6}, theirs {:.6}; distance {distance:.3e}, theirs {:.3e}",
+                theirs[0][i], theirs[1][i]
+            );
+            let most = if *amplitude <= 0.5 { &mut worst } else { &mut worst_beyond };
+            *most = most.max(off);
+            cosines.push(cosine);
+        }
+        println!("{label}: cosines off by {worst:.1e}, beyond 0.5 by {worst_beyond:.1e}");
+        assert!(worst < 1e-6 && worst_beyond < 1e-6, "{label}: {worst:e}, {worst_beyond:e}");
+        assert_eq!(turning_point(&amplitudes, &cosines), turning_point(&amplitudes, &theirs[0]), "{label}");
     }
 }

@@ -24,6 +24,12 @@ pub struct Amplitude {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
     /// Safetensors file of the parameters.
@@ -42,6 +48,10 @@ pub struct Amplitude {
 impl Kind for Amplitude {
     fn name(&self) -> &'static str {
         "amplitude"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {
@@ -74,6 +84,7 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let effective = Effective::new(&loaded.network, spec.form, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
+    let length = truth.gradient.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
     let mut lines = Vec::new();
     for (label, estimator) in &spec.estimators {
         let mut errors = Vec::new();
@@ -84,6 +95,8 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                 amplitude,
                 cosine: None,
                 relative_error: None,
+                total_cosine: None,
+                distance: None,
                 radius_of_convergence: None,
                 rhs_evaluations: None,
                 failure: None,
@@ -91,7 +104,10 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
             // Beyond the radius of convergence some estimators must fail: that is part of the picture.
             match estimate_batch(&*estimator, &setting, &samples, &mut Vec::new()) {
                 Ok(estimate) => {
-                    let agreement = compare(&estimate.gradient, &truth.gradient).synapses;
+                    let comparison = compare(&estimate.gradient, &truth.gradient);
+                    let agreement = comparison.synapses;
+                    point.total_cosine = comparison.total.cosine;
+                    point.distance = comparison.total.relative_error.map(|e| e * length);
                     point.cosine = agreement.cosine;
                     point.relative_error = agreement.relative_error;
                     point.radius_of_convergence = estimate.diagnostics.radius_of_convergence;

@@ -8,10 +8,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::load::Loaded;
+use super::load::{self, Loaded};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::learning::checkpoint;
+use crate::published;
 
 /// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
 pub struct RunFolder {
@@ -110,7 +111,8 @@ impl RunFolder {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Writes `experiment.json`, every default written out, and copies the parameter and batch files beside it.
+    /// Writes `experiment.json`, every default written out, and copies the parameter and batch files beside it,
+    /// and the published results as [`published::FILE`].
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -121,6 +123,11 @@ impl RunFolder {
             let name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
             files::write_atomically(self.path.join(&name), &source.read()?)?;
             *reference = name;
+        }
+        if let Some(reference) = experiment.kind_mut().published_mut() {
+            let bytes = load::read_published(&loaded.origin, reference)?;
+            files::write_atomically(self.path.join(published::FILE), &bytes)?;
+            published::FILE.clone_into(reference);
         }
         self.write_json("experiment.json", &experiment)
     }

@@ -35,6 +35,12 @@ pub struct Frequency {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
     /// Safetensors file of the parameters.
@@ -67,6 +73,10 @@ fn three() -> u64 {
 impl Kind for Frequency {
     fn name(&self) -> &'static str {
         "frequency"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {

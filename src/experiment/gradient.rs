@@ -25,6 +25,12 @@ pub struct Gradient {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
     /// Precision of the simulation.
@@ -50,6 +56,10 @@ pub struct Gradient {
 impl Kind for Gradient {
     fn name(&self) -> &'static str {
         "gradient"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {

@@ -20,7 +20,8 @@ pub fn file(path: &str) -> Option<&'static [u8]> {
     folder.get_file(rest).map(include_dir::File::contents)
 }
 
-/// The names of all shipped experiments, sorted: the path below `experiments`, without `.json`.
+/// The names of all shipped experiments, sorted: the path below `experiments`, without `.json`. Folders called `published`
+/// hold data.
 #[must_use]
 pub fn experiments() -> Vec<String> {
     fn collect(folder: &Dir<'_>, names: &mut Vec<String>) {
@@ -28,7 +29,8 @@ pub fn experiments() -> Vec<String> {
             let name = file.path().to_string_lossy().replace('\\', "/");
             names.extend(name.strip_suffix(".json").map(str::to_owned));
         }
-        folder.dirs().for_each(|folder| collect(folder, names));
+        let holds_experiments = |folder: &&Dir<'_>| !folder.path().ends_with("published");
+        folder.dirs().filter(holds_experiments).for_each(|folder| collect(folder, names));
     }
     let mut names = Vec::new();
     collect(&EXPERIMENTS, &mut names);

@@ -10,6 +10,7 @@ use super::spec::{Experiment, KINDS, ModelRef};
 use super::{library, problem};
 use crate::error::{Error, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
+use crate::published::Published;
 use crate::substrate::model::ModelSpec;
 use crate::substrate::network::Network;
 
@@ -105,6 +106,9 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     experiment.kind_mut().resolve(&origin)?;
     let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
     experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
+    if let Some(path) = experiment.kind_mut().published_mut() {
+        read_published(&origin, path)?;
+    }
     let stem = match &origin {
         Origin::Disk(path) => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         Origin::BuiltIn(path) => path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json").to_owned(),
@@ -152,6 +156,14 @@ fn find(reference: &str) -> Result<Origin> {
     }
     let legal = format!("give a path, or one of {}", library::experiments().join(", "));
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
+}
+
+/// The bytes of the published results at `path`, written in `origin`, once they are known to be of the right form.
+pub(super) fn read_published(origin: &Origin, path: &str) -> Result<Vec<u8>> {
+    let file = origin.beside(path);
+    let bytes = file.read().map_err(|e| e.referred_to_by(&origin.display(), "published"))?;
+    Published::parse(&file.display(), &bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn parse_json(origin: &Origin) -> Result<Value> {
@@ -210,7 +222,8 @@ pub(super) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Net
     Network::new(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
 }
 
-/// The experiment at `reference`, its own references rewritten to start where `origin` lies.
+/// The experiment at `reference`, its own references rewritten to start where `origin` lies; what is published of it is left out,
+/// as it does not stand beside a sweep.
 pub(super) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
     let mut value = parse_json(&origin.beside(reference))
         .map_err(|e| e.referred_to_by(&origin.display(), "experiment"))?;
@@ -221,6 +234,9 @@ pub(super) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
         {
             *path = format!("{folder}{path}");
         }
+    }
+    if let Some(object) = value.as_object_mut() {
+        object.remove("published");
     }
     Ok(value)
 }

@@ -67,6 +67,11 @@ pub trait Kind {
         Vec::new()
     }
 
+    /// The file of published results, by path relative to the experiment.
+    fn published_mut(&mut self) -> Option<&mut String> {
+        None
+    }
+
     /// The seed; 0 where nothing is drawn.
     fn seed(&self) -> u64 {
         0

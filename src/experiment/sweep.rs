@@ -51,6 +51,12 @@ pub struct Sweep {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The `train` experiment that every point starts from: the path of its file, or the experiment itself.
     pub experiment: Base,
     /// Fields that every point sets, by their path.
@@ -438,6 +444,10 @@ impl Sweep {
 impl Kind for Sweep {
     fn name(&self) -> &'static str {
         "sweep"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn resolve(&mut self, origin: &Origin) -> Result<()> {

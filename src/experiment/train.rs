@@ -32,6 +32,12 @@ pub struct Train {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
     /// Initial parameters from a file instead of the seed.
@@ -98,6 +104,10 @@ fn compared() -> usize {
 impl Kind for Train {
     fn name(&self) -> &'static str {
         "train"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {

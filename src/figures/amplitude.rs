@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::points;
+use super::{beside, points};
 use crate::error::Result;
+use crate::published::Published;
 use crate::records::{AmplitudePoint, read_metrics};
 use crate::report::{Figure, Mark, Panel, Series};
 
@@ -17,7 +18,7 @@ pub fn draw(folder: &Path) -> Result<()> {
     labels.dedup();
     let mut error = Panel::new("amplitude |β|", "relative gradient error").log_x().log_y();
     let mut cosine = Panel::new("amplitude |β|", "1 − cosine to the adjoint").log_x().log_y();
-    for label in labels {
+    for &label in &labels {
         let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == label).collect();
         let against =
             |y: &dyn Fn(&AmplitudePoint) -> Option<f64>| points(&own, |p| Some(p.amplitude), |p| y(p));
@@ -27,5 +28,27 @@ pub fn draw(folder: &Path) -> Result<()> {
         cosine = cosine.series(Series::new(label, Mark::LinePoints, against(&distance)));
     }
     Figure::new().panel(error).panel(cosine).write(folder, "amplitude")?;
-    Ok(())
+    match Published::of_run(folder)? {
+        Some(published) => beside_published(&all, &labels, &published).write(folder, "published").map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Cosine and distance over all parameters, lines for ours and markers for theirs.
+fn beside_published(all: &[AmplitudePoint], labels: &[&str], published: &Published) -> Figure {
+    let mut cosine = Panel::new("amplitude |β|", "cosine to the adjoint, all parameters");
+    let mut distance = Panel::new("amplitude |β|", "distance to the adjoint, all parameters").log_y();
+    for (index, label) in labels.iter().enumerate() {
+        let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == *label).collect();
+        let line = |y: &dyn Fn(&AmplitudePoint) -> Option<f64>| {
+            let points = points(&own, |p| Some(p.amplitude), |p| y(p));
+            Series::new(*label, Mark::Line, points).colour(index)
+        };
+        cosine = cosine.series(line(&|p| p.total_cosine));
+        distance = distance.series(line(&|p| p.distance));
+    }
+    let colour = |label: &str| labels.iter().position(|l| *l == label);
+    cosine = beside(cosine, Some(published), ("amplitude", "total_cosine"), colour, |c| c);
+    distance = beside(distance, Some(published), ("amplitude", "distance"), colour, |d| d);
+    Figure::new().panel(cosine).panel(distance)
 }

@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::published::Published;
+use crate::report::{Mark, Panel, Series};
 
 /// Draws, or redraws, the figures of a finished run.
 ///
@@ -43,6 +45,30 @@ pub fn draw(folder: &Path) -> Result<()> {
             Err(Error::input(path.display().to_string(), "kind", found, "a kind that this version knows"))
         }
     }
+}
+
+/// A panel with the published curves that have both columns, as markers in the colour of what they stand beside, else black; `y`
+/// is put on the panel's scale first.
+fn beside(
+    mut panel: Panel,
+    published: Option<&Published>,
+    (x, y): (&str, &str),
+    colour: impl Fn(&str) -> Option<usize>,
+    scale: impl Fn(f64) -> f64,
+) -> Panel {
+    let mut listed: Vec<&str> = Vec::new();
+    for curve in published.iter().flat_map(|p| &p.curves) {
+        let Some(points) = curve.points(x, y) else { continue };
+        let label = if listed.contains(&curve.label.as_str()) { "" } else { &curve.label };
+        listed.push(&curve.label);
+        let points = points.into_iter().map(|(x, y)| (x, scale(y))).collect();
+        let series = Series::new(label, Mark::Points, points);
+        panel = panel.series(match curve.beside.as_deref().and_then(&colour) {
+            Some(index) => series.colour(index),
+            None => series.in_black(),
+        });
+    }
+    panel
 }
 
 /// The points (x, y) of the rows that have both.

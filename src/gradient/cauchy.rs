@@ -4,6 +4,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::convergence::{largest, radius};
 use super::equilibrium::{self, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
@@ -21,7 +22,7 @@ pub struct Cauchy {
     pub amplitude: f64,
     /// N, the number of points; 1 is the one-sided difference, 2 the centred one.
     pub points: u64,
-    /// Whether each synapse multiplies its two rates at every point, as in the papers; for tied networks.
+    /// Whether each synapse multiplies its two signals at every point, as in the papers; for tied networks.
     #[serde(default)]
     pub per_synapse: bool,
     /// How equilibria are waited for.
@@ -62,10 +63,14 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         // The phases follow each other in time: noise does not cancel between them.
         let mut tick = free.tick;
         let mut phases: Vec<Vec<T>> = Vec::with_capacity(points as usize);
+        let outputs = StateShape::block(network.output.size(), samples.count, 2);
+        let mut output_errors: Vec<Vec<T>> = Vec::with_capacity(points as usize);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
             if !setting.is_noisy() && 2 * k > points {
-                phases.push(conjugate(&complex, &phases[(points - k) as usize]));
+                let mirror = (points - k) as usize;
+                phases.push(conjugate(&complex, &phases[mirror]));
+                output_errors.push(conjugate(&outputs, &output_errors[mirror]));
                 continue;
             }
             let teaching = Teaching::constant(root_of_unity(k, points) * amplitude);
@@ -78,7 +83,11 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             evaluations += point.evaluations;
             residual = residual.max(point.residual);
             unsettled |= point.stop == Stop::TimeLimit;
-            phases.push(if stays_real { complexified(&real, &point.rates) } else { point.rates });
+            let complexify = |shape: &StateShape, values: Vec<T>| {
+                if stays_real { complexified(shape, &values) } else { values }
+            };
+            phases.push(complexify(&complex, point.rates));
+            output_errors.push(complexify(&outputs, point.output_error));
         }
         let coefficient = |harmonic: u64| {
             let mut sum = vec![T::zero(); complex.len()];
@@ -99,10 +108,12 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         let mut gradient = readout::gradient(network, &real, samples, &local);
         if self.per_synapse {
-            readout::clear_pairs(network, &mut gradient);
-            for (k, phase) in (0..).zip(&phases) {
+            readout::clear_products(network, &mut gradient);
+            for ((k, phase), output_error) in (0..).zip(&phases).zip(&output_errors) {
                 let weight = root_of_unity(k, points).conj() / (points as f64 * amplitude);
                 readout::add_products(network, &complex, phase, weight, &mut gradient);
+                let (local, share) = ((&phase[..], &output_error[..]), 1.0 / points as f64);
+                readout::add_readout(network, &complex, local, share, &mut gradient);
             }
             if points == 1 {
                 let weight = Complex::new(-1.0 / amplitude, 0.0);
@@ -117,8 +128,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 let size = |k: u64| largest(&coefficient(k));
                 diagnostics.negative_harmonics = Some(size(points - 1));
                 let sizes: Vec<f64> = (1..=points / 2).map(size).collect();
-                diagnostics.radius_of_convergence =
-                    super::driven::radius(amplitude, &sizes, T::epsilon().double());
+                diagnostics.radius_of_convergence = radius(amplitude, &sizes, T::epsilon().double());
             }
         }
         let quadrature = Local {
@@ -159,9 +169,4 @@ fn conjugate<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<T> {
         out[imaginary].iter_mut().for_each(|x| *x = -*x);
     }
     out
-}
-
-/// Largest magnitude of a real number in a slice.
-pub(super) fn largest<T: Scalar>(values: &[T]) -> f64 {
-    values.iter().map(|x| x.abs().double()).fold(0.0, f64::max)
 }

@@ -67,10 +67,16 @@ impl<T: Scalar> Estimator<T> for Classic {
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         let mut gradient = readout::gradient(network, &shape, samples, &local);
         if self.per_synapse {
-            readout::clear_pairs(network, &mut gradient);
+            readout::clear_products(network, &mut gradient);
             for (phase, weight) in [(&plus, 1.0 / span), (reference, -1.0 / span)] {
                 let weight = Complex::new(weight, 0.0);
                 readout::add_products(network, &shape, &phase.rates, weight, &mut gradient);
+            }
+            let nudged = [Some(&plus), minus.as_ref()];
+            let share = if minus.is_some() { 0.5 } else { 1.0 };
+            for phase in nudged.into_iter().flatten() {
+                let local = (&phase.rates[..], &phase.output_error[..]);
+                readout::add_readout(network, &shape, local, share, &mut gradient);
             }
         }
         let stages = [Some(&free), Some(&plus), minus.as_ref()];

@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use super::cauchy::largest;
+use super::convergence::{largest, radius};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
 use super::readout::{self, Local};
@@ -215,19 +215,4 @@ fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64) -> Option<f64> {
     let size = |k| lockin.coefficient(k).map(|c| largest(&c.rates));
     let sizes: Vec<f64> = (1..=8).map_while(size).collect();
     radius(amplitude, &sizes, T::epsilon().double())
-}
-
-/// Radius of convergence of Σ c_k z^k from the sizes |c₁|, |c₂|, … at |z| = amplitude: a straight line through
-/// ln |c_k| against k, over the harmonics above the rounding floor.
-pub(super) fn radius(amplitude: f64, sizes: &[f64], epsilon: f64) -> Option<f64> {
-    let floor = 1e3 * epsilon * sizes.first()?;
-    let logs: Vec<f64> = sizes.iter().take_while(|s| **s > floor).map(|s| s.ln()).collect();
-    let n = logs.len() as f64;
-    if n < 3.0 {
-        return None;
-    }
-    let (mean_k, mean) = (0.5 * (n - 1.0), logs.iter().sum::<f64>() / n);
-    let covariance: f64 = logs.iter().enumerate().map(|(k, y)| (k as f64 - mean_k) * (y - mean)).sum();
-    let variance: f64 = (0..logs.len()).map(|k| (k as f64 - mean_k).powi(2)).sum();
-    Some(amplitude * (-covariance / variance).exp())
 }

@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::anderson::{Accelerated, fixed_point};
-use super::cauchy::largest;
 use super::chebyshev::{self, Reading};
+use super::convergence::{largest, radius};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, driven, matrices};
+use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::integrators::VectorField;
 use crate::krylov::{Solved, gmres};
@@ -443,8 +443,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
                     let sizes: Vec<f64> = (1..=self.harmonics)
                         .map_while(|k| steady.coefficient(k).map(|c| largest(&c.rates)))
                         .collect();
-                    diagnostics.radius_of_convergence =
-                        driven::radius(self.amplitude, &sizes, T::epsilon().double());
+                    diagnostics.radius_of_convergence = radius(self.amplitude, &sizes, T::epsilon().double());
                 }
                 Reading { response, free: complexified(&real, &free.rates), output_error: free.output_error }
             }

@@ -7,6 +7,7 @@ mod cauchy;
 mod chebyshev;
 mod classic;
 pub mod compare;
+mod convergence;
 mod driven;
 pub mod equilibrium;
 mod extrapolation;

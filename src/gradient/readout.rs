@@ -68,10 +68,14 @@ fn sum_columns<T: Scalar>(matrix: &[T], out: &mut [T]) {
     }
 }
 
-/// Sets the gradient of every tied pair to zero, for [`add_products`] to fill.
-pub fn clear_pairs<T: Scalar>(network: &Network, gradient: &mut Parameters<T>) {
+/// Sets the gradient of every tied pair and of the read-out to zero, for [`add_products`] and [`add_readout`] to fill.
+pub fn clear_products<T: Scalar>(network: &Network, gradient: &mut Parameters<T>) {
     for (_, edge) in network.recurrent() {
         gradient.at_mut(edge.weight).fill(T::zero());
+    }
+    if let Output::Readout { weight, bias, .. } = network.output {
+        gradient.at_mut(weight).fill(T::zero());
+        gradient.at_mut(bias).fill(T::zero());
     }
 }
 
@@ -91,4 +95,22 @@ pub fn add_products<T: Scalar>(
         let dimensions = (shape.size(edge.to), shape.columns(), shape.size(from));
         gemm_outer(dimensions, &modulated, source, T::one(), gradient.at_mut(edge.weight).as_mut_slice());
     }
+}
+
+/// Adds weight · Re((p − y) aᵀ) and weight · Re(p − y), summed over the samples, to the gradient of the read-out: its own
+/// multipliers at one phase. `rates` are laid out as `shape`, `output_error` is [outputs × rails·samples].
+pub fn add_readout<T: Scalar>(
+    network: &Network,
+    shape: &StateShape,
+    (rates, output_error): (&[T], &[T]),
+    weight: f64,
+    gradient: &mut Parameters<T>,
+) {
+    let Output::Readout { layer, classes, weight: matrix, bias } = network.output else { return };
+    let mut modulated = Vec::new();
+    modulate((weight, 0.0), output_error, shape.rails, &mut modulated);
+    let dimensions = (classes, shape.columns(), shape.size(layer));
+    let sink = gradient.at_mut(matrix).as_mut_slice();
+    gemm_outer(dimensions, &modulated, &rates[shape.layer(layer)], T::one(), sink);
+    sum_columns(&modulated[..classes * shape.batch], gradient.at_mut(bias).as_mut_slice());
 }

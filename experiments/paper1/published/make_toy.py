@@ -3,7 +3,7 @@
 import json, pathlib, struct
 
 here = pathlib.Path(__file__).parent
-experiments = here.parent.parent.parent / "experiments"
+experiments = here.parent.parent
 toy = json.loads((here / "toy_network.json").read_text())
 
 
