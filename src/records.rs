@@ -36,6 +36,24 @@ pub struct Epoch {
     pub synapse_cosine: Option<f64>,
     /// Relative error of the estimate over the weights between layers.
     pub relative_error: Option<f64>,
+    /// Cosine of the estimate's error vectors to the adjoint's over all neurons, mean over the compared samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_cosine: Option<f64>,
+    /// The same for each layer.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub layer_cosines: IndexMap<String, f64>,
+    /// Angle between forward and transposed backward weights, all pairs together, in degrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback_angle: Option<f64>,
+    /// |S|/(|S| + |A|) of the symmetric and antisymmetric parts of the Jacobian W − 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jacobian_symmetry: Option<f64>,
+    /// |JJᵀ − JᵀJ|/|J|² of the Jacobian W − 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub non_normality: Option<f64>,
+    /// Eigenvalues of the Jacobian W − 1, real and imaginary part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eigenvalues: Option<Vec<[f64; 2]>>,
     /// Slowest relaxation rate of the compared samples, in 1/τ.
     pub slowest_rate: Option<f64>,
     /// Slowest relaxation rate of test samples, where it was asked for, in 1/τ.

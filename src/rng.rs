@@ -38,6 +38,8 @@ pub enum Purpose {
     TeachingNoise = 13,
     /// Resampling for confidence intervals.
     Bootstrap = 14,
+    /// Probes of the Jacobian, drawn at every update.
+    Homeostasis = 15,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

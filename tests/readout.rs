@@ -5,7 +5,7 @@ mod common;
 use common::{Problem, random, toy};
 use holograd::error::Error;
 use holograd::gradient::compare::compare;
-use holograd::gradient::equilibrium::{self, Settle};
+use holograd::gradient::equilibrium::{self, Phase, Settle};
 use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
@@ -308,8 +308,8 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
         let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
         let settle = Settle { step: 1.0, tolerance: Some(1e-8), max_time: 5000.0, accelerate: true };
         let accelerated = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
-        let nothing = (Teaching::none(), 1);
-        let relaxed = equilibrium::equilibrium(&setting, &problem.samples, nothing, &settle, None).unwrap();
+        let relaxed =
+            equilibrium::equilibrium(&setting, &problem.samples, Phase::free(), &settle, None).unwrap();
         let damped = Settle { step: 0.5, ..settle };
         let half = equilibrium::free(&setting, &problem.samples, &damped).unwrap();
         println!(

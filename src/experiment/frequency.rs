@@ -137,6 +137,7 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                 integrator: spec.integrator,
                 window: Window::Boxcar,
                 per_synapse: false,
+                correct_asymmetry: false,
             };
             let estimator: &dyn Estimator<f64> = &oscillation;
             let estimate = estimate_batch(estimator, &setting, &samples, &mut Vec::new())?;

@@ -252,7 +252,8 @@ fn apply_override(root: &mut Value, text: &str, origin: &Origin) -> Result<()> {
 }
 
 /// Sets the field at `path`, parts divided by dots; `who` asks for it. A name that stands for a choice becomes an object when a
-/// field below it is set, and so do a preset, null, and the path of a model or an experiment.
+/// field below it is set, and so do a preset, null, and the path of a model or an experiment. `*` in the place of a list's index
+/// stands for every item that already has the rest of the path.
 pub(super) fn set_field(
     root: &mut Value,
     path: &str,
@@ -282,6 +283,24 @@ pub(super) fn set_field(
         }
         place = match place {
             Value::Object(object) => object.entry(key).or_insert(Value::Null),
+            Value::Array(items) if key == "*" => {
+                let rest = path.split('.').skip(depth + 1).collect::<Vec<_>>().join(".");
+                let having: Vec<&mut Value> = items.iter_mut().filter(|item| has(item, &rest)).collect();
+                if having.is_empty() {
+                    return Err(refuse(
+                        &format!("found no item with `{rest}`"),
+                        "`*` takes those that have it",
+                    ));
+                }
+                for item in having {
+                    if rest.is_empty() {
+                        *item = value.clone();
+                    } else {
+                        set_field(item, &rest, value.clone(), who, origin)?;
+                    }
+                }
+                return Ok(());
+            }
             Value::Array(items) => {
                 let count = items.len();
                 let index = key.parse::<usize>().ok().filter(|i| *i < count);
@@ -305,6 +324,16 @@ pub(super) fn set_field(
     Ok(())
 }
 
+/// Whether a path leads to a field that is there.
+fn has(value: &Value, path: &str) -> bool {
+    let mut keys = path.split('.').filter(|key| !key.is_empty());
+    keys.try_fold(value, |place, key| match place {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        other => other.get(key),
+    })
+    .is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -320,6 +349,10 @@ mod tests {
     fn overrides_reach_objects_lists_choices_and_the_model() {
         assert_eq!(set(json!({ "a": { "b": 1 } }), "a.b=2.5").unwrap(), json!({ "a": { "b": 2.5 } }));
         assert_eq!(set(json!({ "a": [1, 2] }), "a.1=3").unwrap(), json!({ "a": [1, 3] }));
+        let list = json!({ "a": [{ "b": { "c": 1 } }, { "b": "name" }, { "b": { "c": 2 } }] });
+        let expected = json!({ "a": [{ "b": { "c": 3 } }, { "b": "name" }, { "b": { "c": 3 } }] });
+        assert_eq!(set(list.clone(), "a.*.b.c=3").unwrap(), expected);
+        assert!(set(list, "a.*.d=3").is_err());
         assert_eq!(set(json!({}), "a.b=name").unwrap(), json!({ "a": { "b": "name" } }));
         assert_eq!(
             set(json!({ "integrator": "rk4" }), "integrator.rk4.step=0.1").unwrap(),

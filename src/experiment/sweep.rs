@@ -29,7 +29,7 @@ use crate::substrate::network::Network;
 const CASE: &str = "case";
 
 /// What a run can be asked for.
-const MEASURES: [&str; 12] = [
+const MEASURES: [&str; 16] = [
     "test_accuracy",
     "test_loss",
     "digital_test_accuracy",
@@ -38,6 +38,10 @@ const MEASURES: [&str; 12] = [
     "cosine",
     "synapse_cosine",
     "relative_error",
+    "error_cosine",
+    "feedback_angle",
+    "jacobian_symmetry",
+    "non_normality",
     "slowest_rate",
     "drive_rate",
     "signal_to_noise",

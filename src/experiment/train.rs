@@ -18,7 +18,10 @@ use crate::files::{self, Tensors};
 use crate::gradient::EstimatorSpec;
 use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
-use crate::learning::{Optimiser, OptimiserSpec, Plan, RateFloor, Schedule, Score, Trainer, checkpoint};
+use crate::learning::{
+    Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, Plan, RateFloor, Schedule, Score,
+    Trainer, checkpoint,
+};
 use crate::records::{Epoch, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -91,6 +94,15 @@ pub struct Train {
     /// Test samples on which each epoch measures the slowest relaxation rate; 0 for none.
     #[serde(default)]
     pub rate_samples: usize,
+    /// A term of the cost that pulls the coupling between layers towards symmetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homeostasis: Option<Homeostasis>,
+    /// Whether both directions of a pair take the same update and decay, which makes them each other's transpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kolen_pollack: Option<KolenPollack>,
+    /// What each epoch measures of the Jacobian.
+    #[serde(default)]
+    pub jacobian: JacobianMeasures,
 }
 
 fn inference() -> Settle {
@@ -139,6 +151,17 @@ impl Kind for Train {
         if let Some(floor) = &self.rate_floor {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }
+        self.homeostasis.map_or(Ok(()), |h| h.validate().map_err(|e| e.under("homeostasis")))?;
+        if let Some(kolen_pollack) = self.kolen_pollack {
+            kolen_pollack.validate().map_err(|e| e.under("kolen_pollack"))?;
+            if network.untied_pairs().next().is_none() {
+                return Err(Invalid::new(
+                    "kolen_pollack",
+                    "found it for a network without a pair of rotated or independent connections",
+                    "it pairs the two directions between two layers: leave it out",
+                ));
+            }
+        }
         if self.epochs == 0 || self.epochs > 1_000_000 {
             return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
         }
@@ -176,8 +199,11 @@ impl Train {
             Some(path) => problem::parameters::<T>(loaded, path)?,
             None => Parameters::initial(network.shapes(), self.seed),
         };
-        let optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
+        let mut optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
             .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))?;
+        if let Some(KolenPollack { decay }) = self.kolen_pollack {
+            optimiser = optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f, b]), decay);
+        }
         let plan = Plan {
             seed: self.seed,
             estimator: self.estimator,
@@ -191,6 +217,9 @@ impl Train {
             compare: self.compare,
             rate_floor: self.rate_floor,
             rate_samples: self.rate_samples,
+            homeostasis: self.homeostasis,
+            share_updates: self.kolen_pollack.is_some(),
+            jacobian: self.jacobian,
         };
         Ok(Trainer::new(plan, network, parameters, optimiser))
     }

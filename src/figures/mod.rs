@@ -1,6 +1,7 @@
 //! The figures of each kind of experiment, drawn from its run folder alone.
 
 mod amplitude;
+mod asymmetry;
 mod frequency;
 mod gradient;
 mod history;

@@ -152,6 +152,7 @@ fn unit(measure: &str) -> &'static str {
         _ if measure.ends_with("accuracy") => " (%)",
         _ if measure.ends_with("loss") => " (nats)",
         _ if measure.ends_with("rate") => " (1/τ)",
+        _ if measure.ends_with("angle") => " (°)",
         _ => "",
     }
 }

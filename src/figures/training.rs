@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::points;
+use super::{asymmetry, points};
 use crate::error::Result;
 use crate::records::{Epoch, read_metrics};
 use crate::report::{Figure, Mark, Panel, Series};
 
-/// Draws `training` and `alignment` from the metrics of a run.
+/// Draws `training`, `alignment` and `asymmetry` from the metrics of a run.
 ///
 /// # Errors
 /// If the metrics are missing or damaged, or a figure cannot be written.
@@ -23,6 +23,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         .line("training", against(&|e| Some(e.train_loss)))
         .line("test", against(&|e| Some(e.test_loss)));
     Figure::new().panel(accuracy).panel(loss).write(folder, "training")?;
+    asymmetry::draw(folder, &epochs)?;
     if epochs.iter().all(|e| e.cosine.is_none()) {
         return Ok(());
     }

@@ -97,6 +97,7 @@ impl Auto {
             integrator: self.integrator,
             window: Window::Boxcar,
             per_synapse: false,
+            correct_asymmetry: false,
         }
         .drive(factor, false)
     }

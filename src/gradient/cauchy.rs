@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convergence::{largest, radius};
-use super::equilibrium::{self, Settle, complexified, imaginary_part, real_part};
+use super::equilibrium::{self, Phase, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -25,6 +25,9 @@ pub struct Cauchy {
     /// Whether each synapse multiplies its two signals at every point, as in the papers; for tied networks.
     #[serde(default)]
     pub per_synapse: bool,
+    /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*).
+    #[serde(default)]
+    pub correct_asymmetry: bool,
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
@@ -78,7 +81,9 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             let stays_real = (2 * k).is_multiple_of(points) && !setting.disturbs_imaginary_rail();
             let (rails, start) = if stays_real { (1, &free.state) } else { (2, &start) };
             let start = Some((&start[..], tick));
-            let point = equilibrium::equilibrium(setting, samples, (teaching, rails), nudged, start)?;
+            let correction = self.correct_asymmetry.then_some(&free.rates[..]);
+            let phase = Phase { teaching, rails, correction };
+            let point = equilibrium::equilibrium(setting, samples, phase, nudged, start)?;
             tick = point.tick;
             evaluations += point.evaluations;
             residual = residual.max(point.residual);

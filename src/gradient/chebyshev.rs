@@ -83,6 +83,7 @@ impl Chebyshev {
             integrator: self.integrator,
             window: self.window,
             per_synapse: false,
+            correct_asymmetry: false,
         }
     }
 

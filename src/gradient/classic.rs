@@ -4,7 +4,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::equilibrium::{self, Settle};
+use super::equilibrium::{self, Phase, Settle};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -26,6 +26,10 @@ pub struct Classic {
     /// Otherwise the difference of the rates meets the free rates.
     #[serde(default)]
     pub per_synapse: bool,
+    /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*)
+    /// (asymmetric EP, arXiv 2602.03670).
+    #[serde(default)]
+    pub correct_asymmetry: bool,
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
@@ -52,7 +56,9 @@ impl<T: Scalar> Estimator<T> for Classic {
         let nudge = |beta: f64, tick: u64| {
             let teaching = Teaching::constant(Complex::new(beta, 0.0));
             let start = Some((&free.state[..], tick));
-            equilibrium::equilibrium(setting, samples, (teaching, 1), &self.settle, start)
+            let correction = self.correct_asymmetry.then_some(&free.rates[..]);
+            let phase = Phase { teaching, rails: 1, correction };
+            equilibrium::equilibrium(setting, samples, phase, &self.settle, start)
         };
         let plus = nudge(self.amplitude, free.tick)?;
         let minus = if self.centred { Some(nudge(-self.amplitude, plus.tick)?) } else { None };

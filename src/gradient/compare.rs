@@ -1,6 +1,7 @@
 //! Any estimate beside the truth: cosine and relative error, per parameter and in total.
 
 use indexmap::IndexMap;
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Scalar;
@@ -76,6 +77,37 @@ pub fn compare<T: Scalar>(estimate: &Parameters<T>, truth: &Parameters<T>) -> Co
         parameters.insert(name.to_owned(), products.agreement());
     }
     Comparison { total: total.agreement(), synapses: synapses.agreement(), parameters }
+}
+
+/// Cosines between the error vectors of an estimate and of the truth, each the mean over the samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorCosines {
+    /// Of each layer; none if either is zero for every sample.
+    pub layers: Vec<Option<f64>>,
+    /// Of all neurons together.
+    pub total: Option<f64>,
+}
+
+/// Compares error vectors: for each layer a matrix [n × samples].
+#[must_use]
+pub fn compare_error_vectors<T: Scalar>(estimate: &[DMatrix<T>], truth: &[DMatrix<T>]) -> ErrorCosines {
+    let samples = truth.first().map_or(0, DMatrix::ncols);
+    let mut whole = vec![Products::default(); samples];
+    let mut layers = Vec::new();
+    for (ours, theirs) in estimate.iter().zip(truth) {
+        let of_sample = |(a, b): (&[T], &[T])| products(a, b);
+        let rows = theirs.nrows();
+        let pairs = ours.as_slice().chunks(rows).zip(theirs.as_slice().chunks(rows));
+        let by_sample: Vec<Products> = pairs.map(of_sample).collect();
+        whole.iter_mut().zip(&by_sample).for_each(|(whole, part)| whole.join(*part));
+        layers.push(mean_cosine(&by_sample));
+    }
+    ErrorCosines { layers, total: mean_cosine(&whole) }
+}
+
+fn mean_cosine(samples: &[Products]) -> Option<f64> {
+    let cosines: Vec<f64> = samples.iter().filter_map(|p| p.agreement().cosine).collect();
+    (!cosines.is_empty()).then(|| cosines.iter().sum::<f64>() / cosines.len() as f64)
 }
 
 /// Agreement of two vectors of numbers.

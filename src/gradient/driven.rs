@@ -9,7 +9,7 @@ use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
 use crate::integrators::{IntegratorSpec, VectorField};
-use crate::lockin::{LockIn, Observer, Record, SynapseLockIn};
+use crate::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use crate::scalar::Scalar;
 use crate::simulate::{Simulation, largest_difference};
 use crate::substrate::field::Dynamics;
@@ -33,9 +33,25 @@ pub(super) struct Drive {
     pub record: Record,
     /// ωτ.
     pub drive_rate: f64,
+    /// When the free rates are measured, where the coupling is corrected for its asymmetry: after `settle`, before the
+    /// substrate settles again.
+    pub free: Option<Record>,
 }
 
 impl Drive {
+    /// The same drive with a correction of the coupling's asymmetry.
+    ///
+    /// Without correction the mean of the rates over a period is a*, whatever the amplitude. It is taken at the end of a first
+    /// stage of settling and held: a mean that followed the corrected substrate would feed back on itself.
+    pub fn corrected(mut self) -> Self {
+        let count = self.record.samples_per_period;
+        let start = self.record.start - count * self.record.stride;
+        let weights = Window::Boxcar.weights(count as usize, 1.0);
+        self.free = Some(Record { start, weights, ..self.record.clone() });
+        self.record.start += self.settle;
+        self
+    }
+
     /// sτ of the periodic steady state: iωτ, except that Euler's sees (e^{iωh} − 1)/h.
     pub fn rate(&self) -> Complex<f64> {
         match self.integrator {
@@ -92,6 +108,15 @@ pub(super) fn run<T: Scalar>(
     simulation.converter = setting.converter(simulation.field.shape());
 
     let last_period = drive.teaching.ticks_per_period().min(drive.length);
+    if let Some(record) = &drive.free {
+        let network = setting.effective.network();
+        let mut mean = LockIn::new(record.clone(), &[0], network, simulation.field.shape());
+        simulation.run(drive.settle, &mut [&mut mean])?;
+        simulation.observe(&mut [&mut mean])?;
+        let free = mean.coefficient(0).expect("harmonic 0 is recorded");
+        let real = StateShape::new(network, samples.count, 1);
+        simulation.field.correct_asymmetry(&real_part(&real, &free.rates));
+    }
     simulation.run(drive.settle, observers)?;
     simulation.run(drive.length - last_period, observers)?;
     let before = simulation.state.clone();

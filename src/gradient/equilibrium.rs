@@ -77,6 +77,26 @@ pub struct Equilibrium<T: Scalar> {
     pub stop: Stop,
 }
 
+/// What acts on the substrate while an equilibrium is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Phase<'a, T> {
+    /// The frozen teaching signal.
+    pub teaching: Teaching,
+    /// 1 for a real state, 2 for a complex one.
+    pub rails: usize,
+    /// The free rates a*, laid out as a real state, where the coupling is corrected for its asymmetry; see
+    /// [`Dynamics::correct_asymmetry`].
+    pub correction: Option<&'a [T]>,
+}
+
+impl<T> Phase<'_, T> {
+    /// A real state without teaching.
+    #[must_use]
+    pub fn free() -> Self {
+        Self { teaching: Teaching::none(), rails: 1, correction: None }
+    }
+}
+
 /// Steps between two looks at the residual.
 const LOOK: u64 = 8;
 
@@ -87,12 +107,15 @@ const LOOK: u64 = 8;
 pub fn equilibrium<'a, T: Scalar>(
     setting: &Setting<'a, T>,
     samples: &Samples<T>,
-    (teaching, rails): (Teaching, usize),
+    phase: Phase<'_, T>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
-    let mut field = Dynamics::new(setting.effective, samples, rails);
-    field.teach(teaching);
+    let mut field = Dynamics::new(setting.effective, samples, phase.rails);
+    field.teach(phase.teaching);
+    if let Some(free) = phase.correction {
+        field.correct_asymmetry(free);
+    }
     setting.hold_noise(&mut field, samples);
     let len = field.shape().len();
     let state = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
@@ -167,7 +190,7 @@ pub fn free<T: Scalar>(
         }
         spent = field.evaluations();
     }
-    let mut relaxed = equilibrium(setting, samples, (Teaching::none(), 1), settle, None)?;
+    let mut relaxed = equilibrium(setting, samples, Phase::free(), settle, None)?;
     relaxed.evaluations += spent;
     Ok(relaxed)
 }

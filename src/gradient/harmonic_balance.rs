@@ -61,6 +61,8 @@ pub struct HarmonicBalance {
     pub harmonics: u64,
     /// Largest error that is left in a harmonic; null for 1e-12 (f64) or 1e-5 (f32).
     pub tolerance: Option<f64>,
+    /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*).
+    pub correct_asymmetry: bool,
     /// How the free equilibrium is found.
     pub settle: Settle,
 }
@@ -73,6 +75,7 @@ impl Default for HarmonicBalance {
             amplitude: 0.1,
             harmonics: 1,
             tolerance: None,
+            correct_asymmetry: false,
             settle: Settle { accelerate: true, ..Settle::default() },
         }
     }
@@ -113,8 +116,18 @@ impl HarmonicBalance {
         samples: &Samples<T>,
     ) -> Result<SteadyState<T>> {
         let free = equilibrium::free(&Setting { noise: None, ..*setting }, samples, &self.settle)?;
-        let linear = Linear::new(setting, samples, &free, self.drive_rate());
+        let linear = self.linear(setting, samples, &free);
         self.balance(setting, samples, &free, &linear)
+    }
+
+    fn linear<'a, T: Scalar>(
+        &self,
+        setting: &Setting<'a, T>,
+        samples: &Samples<T>,
+        free: &Equilibrium<T>,
+    ) -> Linear<'a, T> {
+        let linear = Linear::new(setting, samples, free, self.drive_rate());
+        Linear { corrected: self.correct_asymmetry, ..linear }
     }
 
     fn balance<T: Scalar>(
@@ -124,11 +137,15 @@ impl HarmonicBalance {
         free: &Equilibrium<T>,
         linear: &Linear<'_, T>,
     ) -> Result<SteadyState<T>> {
+        let mut field = Dynamics::new(setting.effective, samples, self.drive.rails());
+        if self.correct_asymmetry {
+            field.correct_asymmetry(&free.rates);
+        }
         let mut balance = Balance {
             course: self.drive,
             amplitude: self.amplitude,
             tolerance: self.tolerance::<T>(),
-            field: Dynamics::new(setting.effective, samples, self.drive.rails()),
+            field,
             linear,
             points: POINTS[0],
             coefficients: complexified(&linear.shape, &free.state),
@@ -211,6 +228,8 @@ struct Linear<'a, T: Scalar> {
     /// τ of every element of a real state.
     tau: Vec<T>,
     drive_rate: f64,
+    /// Whether the coupling's asymmetry is corrected: Wᵀ takes the place of W.
+    corrected: bool,
 }
 
 impl<'a, T: Scalar> Linear<'a, T> {
@@ -221,7 +240,7 @@ impl<'a, T: Scalar> Linear<'a, T> {
         let column = |l: usize| setting.effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
         let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
         let at_rest = Linearised::new(setting.effective, &shape, &potentials);
-        Self { at_rest, form: setting.effective.form(), shape, tau, drive_rate }
+        Self { at_rest, form: setting.effective.form(), shape, tau, drive_rate, corrected: false }
     }
 
     /// out = (ikωτ) v, complex.
@@ -246,9 +265,11 @@ impl<'a, T: Scalar> Linear<'a, T> {
         let complex = self.shape.with_rails(2);
         let (mut scratch, mut turned) = (right.to_vec(), right.to_vec());
         let apply = |v: &[T], out: &mut [T]| {
-            match form {
-                Form::Potential => self.at_rest.couple(v, out, &mut scratch),
-                Form::Rate => self.at_rest.couple_rates(v, out, &mut scratch),
+            match (form, self.corrected) {
+                (Form::Potential, false) => self.at_rest.couple(v, out, &mut scratch),
+                (Form::Rate, false) => self.at_rest.couple_rates(v, out, &mut scratch),
+                (Form::Potential, true) => self.at_rest.couple_corrected(v, out, &mut scratch),
+                (Form::Rate, true) => self.at_rest.couple_transposed(v, out, &mut scratch),
             }
             self.turn(harmonic, v, &mut turned);
             for ((o, v), t) in out.iter_mut().zip(v).zip(&turned) {
@@ -425,7 +446,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         let network = setting.effective.network();
         let real = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
-        let linear = Linear::new(setting, samples, &free, self.drive_rate());
+        let linear = self.linear(setting, samples, &free);
         let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
         diagnostics.drive_rate = self.drive_rate();
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);

@@ -45,6 +45,10 @@ pub struct Oscillation {
     /// Whether each synapse of a tied pair has its own lock-in; the same without noise, at O(n²) instead of O(n) cost.
     #[serde(default)]
     pub per_synapse: bool,
+    /// Whether the field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*), with a* the mean of
+    /// the rates over the last settling period; the substrate then settles again before the record.
+    #[serde(default)]
+    pub correct_asymmetry: bool,
 }
 
 fn one() -> u64 {
@@ -63,6 +67,11 @@ impl Oscillation {
         if self.onset_periods > self.settle_periods as f64 {
             let found = format!("found {} of {} settling periods", self.onset_periods, self.settle_periods);
             return Err(Invalid::new("onset_periods", found, "the rise must end before the record begins"));
+        }
+        if self.correct_asymmetry && self.settle_periods as f64 - self.onset_periods < 1.0 {
+            let found = format!("found {} with `correct_asymmetry`", self.settle_periods);
+            let legal = "the free rates are the mean over a period before the record, at full amplitude";
+            return Err(Invalid::new("settle_periods", found, legal));
         }
         if !(1..=1_000_000).contains(&self.periods) {
             return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 1000000 periods"));
@@ -101,7 +110,7 @@ impl Oscillation {
         let step = if adaptive { clock.step * factor as f64 } else { clock.step };
         let length = self.periods * ticks;
         let onset = if from_rest { (self.onset_periods * ticks as f64).round() as u64 } else { 0 };
-        Drive {
+        let drive = Drive {
             teaching: Teaching { waveform: Waveform::Circular { ticks }, amplitude: self.amplitude, onset },
             integrator: self.integrator,
             step,
@@ -115,7 +124,9 @@ impl Oscillation {
                 weights: self.window.weights(length as usize, step),
             },
             drive_rate: std::f64::consts::TAU / (self.period * factor as f64),
-        }
+            free: None,
+        };
+        if self.correct_asymmetry { drive.corrected() } else { drive }
     }
 }
 

@@ -41,6 +41,10 @@ pub struct Staircase {
     /// Whether each synapse of a tied pair multiplies its two rates, as in the papers' code.
     #[serde(default)]
     pub per_synapse: bool,
+    /// Whether the field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*), with a* the mean of
+    /// the rates over the last settling period; the substrate then settles again before the record.
+    #[serde(default)]
+    pub correct_asymmetry: bool,
 }
 
 fn ten() -> u64 {
@@ -65,6 +69,10 @@ impl Staircase {
         if !(1..=1_000_000).contains(&self.periods) || self.settle_periods > 1_000_000 {
             let found = format!("found {} after {} to settle", self.periods, self.settle_periods);
             return Err(Invalid::new("periods", found, "1 to 1000000 periods"));
+        }
+        if self.correct_asymmetry && self.settle_periods == 0 {
+            let legal = "the free rates are the mean over a period before the record: at least 1";
+            return Err(Invalid::new("settle_periods", "found 0 with `correct_asymmetry`", legal));
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.free.map_or(Ok(()), |free| free.validate().map_err(|e| e.under("free")))?;
@@ -110,7 +118,9 @@ impl<T: Scalar> Estimator<T> for Staircase {
                 weights: Window::Boxcar.weights((self.periods * points) as usize, self.hold),
             },
             drive_rate: std::f64::consts::TAU / (self.hold * points as f64),
+            free: None,
         };
+        let drive = if self.correct_asymmetry { drive.corrected() } else { drive };
         let mut response = driven::respond(&drive, self.per_synapse, setting, samples, state)?;
         response.diagnostics.rhs_evaluations += before.map_or(0, |relaxed| relaxed.evaluations);
         let mut estimate = driven::conclude(&[response], Extrapolation::Polynomial, setting, samples);

@@ -1,10 +1,16 @@
-//! Learning: optimisers, schedules, the trainer and its checkpoints.
+//! Learning: optimisers, schedules, what keeps a substrate symmetric, the trainer and its checkpoints.
 
+pub mod asymmetry;
 pub mod checkpoint;
 pub mod floor;
+pub mod homeostasis;
+pub mod kolen_pollack;
 pub mod optimiser;
 pub mod trainer;
 
+pub use asymmetry::JacobianMeasures;
 pub use floor::RateFloor;
+pub use homeostasis::Homeostasis;
+pub use kolen_pollack::KolenPollack;
 pub use optimiser::{Optimiser, OptimiserSpec, Schedule};
 pub use trainer::{Plan, Score, Trainer};

@@ -145,6 +145,8 @@ pub struct Optimiser<T: Scalar> {
     spec: OptimiserSpec,
     /// Factor on the learning rate of each parameter.
     factors: Vec<f64>,
+    /// Weight decay of each parameter, on top of the optimiser's own.
+    decays: Vec<f64>,
     /// Velocity of SGD, or mean gradient of AdamW; shaped as the parameters.
     pub first: Parameters<T>,
     /// Mean square gradient of AdamW, shaped as the parameters; stays zero for SGD.
@@ -176,9 +178,27 @@ impl<T: Scalar> Optimiser<T> {
                 return Err(Invalid::new(name, "found a name that the network does not have", legal));
             }
         }
-        let factors = stems.iter().map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        let factors: Vec<f64> = stems.iter().map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        let decays = vec![0.0; factors.len()];
         let zeros = Parameters::zeros(network.shapes());
-        Ok(Self { spec, factors, first: zeros.clone(), second: zeros.clone(), updates: 0, change: zeros })
+        Ok(Self {
+            spec,
+            factors,
+            decays,
+            first: zeros.clone(),
+            second: zeros.clone(),
+            updates: 0,
+            change: zeros,
+        })
+    }
+
+    /// The same with a weight decay for some of the parameters, by index, on top of the optimiser's own.
+    #[must_use]
+    pub fn with_decay(mut self, parameters: impl Iterator<Item = usize>, decay: f64) -> Self {
+        for index in parameters {
+            self.decays[index] = decay;
+        }
+        self
     }
 
     /// The learning rate before schedule and factors.
@@ -198,13 +218,14 @@ impl<T: Scalar> Optimiser<T> {
         let rate = self.spec.learning_rate() * schedule;
         for (index, factor) in self.factors.iter().enumerate() {
             let rate = rate * factor;
+            let extra = self.decays[index];
             let weights = parameters.at(index).as_slice();
             let gradient = gradient.at(index).as_slice();
             let change = self.change.at_mut(index).as_mut_slice();
             let first = self.first.at_mut(index).as_mut_slice();
             match self.spec {
                 OptimiserSpec::Sgd { momentum, weight_decay, .. } => {
-                    let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay));
+                    let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay + extra));
                     for (((w, v), g), change) in weights.iter().zip(first).zip(gradient).zip(change) {
                         *v = momentum * *v + *g + decay * *w;
                         *change = -(rate * *v);
@@ -216,7 +237,7 @@ impl<T: Scalar> Optimiser<T> {
                     let first_scale = T::of(1.0 / (1.0 - beta1.powf(count)));
                     let second_scale = T::of(1.0 / (1.0 - beta2.powf(count)));
                     let (b1, b2, epsilon) = (T::of(beta1), T::of(beta2), T::of(epsilon));
-                    let (rate, decay) = (T::of(rate), T::of(rate * weight_decay));
+                    let (rate, decay) = (T::of(rate), T::of(rate * (weight_decay + extra)));
                     let second = self.second.at_mut(index).as_mut_slice();
                     let memory = first.iter_mut().zip(second);
                     for (((w, (m, s)), g), change) in weights.iter().zip(memory).zip(gradient).zip(change) {

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::asymmetry::{Asymmetry, JacobianMeasures};
 use super::floor::{RateFloor, scale_recurrent, slowest_tau};
+use super::homeostasis::Homeostasis;
+use super::kolen_pollack;
 use super::optimiser::{Optimiser, Schedule};
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
-use crate::gradient::compare::{Comparison, compare};
+use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{
     Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch,
@@ -52,6 +56,12 @@ pub struct Plan {
     pub rate_floor: Option<RateFloor>,
     /// Test samples on which each epoch measures the slowest relaxation rate; 0 for none.
     pub rate_samples: usize,
+    /// A term of the cost that pulls the coupling towards symmetry.
+    pub homeostasis: Option<Homeostasis>,
+    /// Whether both directions of a pair take the sum of their updates.
+    pub share_updates: bool,
+    /// What each epoch measures of the Jacobian.
+    pub jacobian: JacobianMeasures,
 }
 
 /// Products with J per sample of a measurement for the floor: it happens after every update.
@@ -79,6 +89,13 @@ pub struct Trainer<T: Scalar> {
     /// The substrate that was made: it turns nominal parameters into effective ones.
     device: Device<T>,
     effective: Effective<T>,
+}
+
+/// The estimate beside the adjoint.
+struct Agreement {
+    gradient: Comparison,
+    error_vectors: ErrorCosines,
+    diagnostics: Diagnostics,
 }
 
 /// Mean cost and share of correct answers.
@@ -132,7 +149,8 @@ impl<T: Scalar> Trainer<T> {
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
         for (index, batch) in order.iter().enumerate() {
             let samples = self.samples(&train.select(batch));
-            let estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
+            let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
+            self.symmetrise(&mut estimate.gradient);
             let finite = estimate.gradient.iter().all(|(_, g)| g.iter().all(|x| x.is_finite()));
             if !finite {
                 return Err(self.locate(not_finite("the gradient estimate"), index));
@@ -158,6 +176,7 @@ impl<T: Scalar> Trainer<T> {
         let probed = self.plan.rate_samples.min(test.samples());
         let test_slowest_rate =
             if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
+        let asymmetry = Asymmetry::measure(&self.effective, self.plan.jacobian);
         Ok(Epoch {
             epoch: self.epoch,
             learning_rate: rate * self.optimiser.learning_rate(),
@@ -165,17 +184,41 @@ impl<T: Scalar> Trainer<T> {
             train_accuracy: train_score.accuracy,
             test_loss: test_score.loss,
             test_accuracy: test_score.accuracy,
-            cosine: agreement.as_ref().and_then(|a| a.0.total.cosine),
-            synapse_cosine: agreement.as_ref().and_then(|a| a.0.synapses.cosine),
-            relative_error: agreement.as_ref().and_then(|a| a.0.synapses.relative_error),
-            slowest_rate: agreement.as_ref().and_then(|a| a.1.slowest_rate),
+            cosine: agreement.as_ref().and_then(|a| a.gradient.total.cosine),
+            synapse_cosine: agreement.as_ref().and_then(|a| a.gradient.synapses.cosine),
+            relative_error: agreement.as_ref().and_then(|a| a.gradient.synapses.relative_error),
+            error_cosine: agreement.as_ref().and_then(|a| a.error_vectors.total),
+            layer_cosines: agreement
+                .as_ref()
+                .map_or(IndexMap::new(), |a| self.by_layer(&a.error_vectors.layers)),
+            feedback_angle: asymmetry.as_ref().and_then(|a| a.feedback_angle),
+            jacobian_symmetry: asymmetry.as_ref().map(|a| a.symmetry),
+            non_normality: asymmetry.as_ref().map(|a| a.non_normality),
+            eigenvalues: asymmetry.and_then(|a| a.eigenvalues),
+            slowest_rate: agreement.as_ref().and_then(|a| a.diagnostics.slowest_rate),
             test_slowest_rate,
-            drive_rate: agreement.as_ref().map(|a| a.1.drive_rate),
-            signal_to_noise: agreement.as_ref().and_then(|a| a.1.signal_to_noise),
-            warnings: agreement.map_or(Vec::new(), |a| a.1.warnings(self.plan.estimator.amplitude())),
+            drive_rate: agreement.as_ref().map(|a| a.diagnostics.drive_rate),
+            signal_to_noise: agreement.as_ref().and_then(|a| a.diagnostics.signal_to_noise),
+            warnings: agreement
+                .map_or(Vec::new(), |a| a.diagnostics.warnings(self.plan.estimator.amplitude())),
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Adds to a gradient what makes the substrate more symmetric.
+    fn symmetrise(&self, gradient: &mut Parameters<T>) {
+        if self.plan.share_updates {
+            kolen_pollack::share(&self.network, gradient);
+        }
+        if let Some(homeostasis) = &self.plan.homeostasis {
+            homeostasis.add_gradient(&self.effective, (self.plan.seed, self.optimiser.updates), gradient);
+        }
+    }
+
+    fn by_layer(&self, values: &[Option<f64>]) -> IndexMap<String, f64> {
+        let named = self.network.layers.iter().zip(values);
+        named.filter_map(|(layer, value)| Some((layer.name.clone(), (*value)?))).collect()
     }
 
     /// Writes the nominal parameters to the device.
@@ -262,7 +305,7 @@ impl<T: Scalar> Trainer<T> {
     }
 
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
-    fn agreement(&self, train: &Dataset) -> Result<Option<(Comparison, Diagnostics)>> {
+    fn agreement(&self, train: &Dataset) -> Result<Option<Agreement>> {
         let count = self.plan.compare.min(train.samples());
         if count == 0 {
             return Ok(None);
@@ -281,8 +324,11 @@ impl<T: Scalar> Trainer<T> {
             estimate_batch(&*self.estimator, &setting, &before, &mut states)?;
         }
         let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut states)?;
-        let comparison = compare(&estimate.gradient, &truth.gradient);
-        Ok(Some((comparison, estimate.diagnostics)))
+        Ok(Some(Agreement {
+            gradient: compare(&estimate.gradient, &truth.gradient),
+            error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
+            diagnostics: estimate.diagnostics,
+        }))
     }
 
     fn samples(&self, data: &Dataset) -> Samples<T> {

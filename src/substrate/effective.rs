@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::network::{Edge, Network, Output, Source};
 use super::parameters::Parameters;
-use crate::scalar::Scalar;
+use super::state::StateShape;
+use crate::scalar::{Layout, Scalar, gemm};
 
 /// Which variable the neurons integrate (same fixed points, different transients and noise).
 #[derive(
@@ -103,6 +104,23 @@ impl<T: Scalar> Effective<T> {
             Source::Input => None,
             Source::Layer(layer) => Some((layer, edge, weights.as_slice())),
         })
+    }
+
+    /// out += W v, or Wᵀ v where the layout says so, with W the coupling between all layers; v is laid out as `shape`. Returns the
+    /// number of matrix products.
+    pub fn multiply(&self, shape: &StateShape, layout: Layout, v: &[T], out: &mut [T]) -> u64 {
+        let mut products = 0;
+        for (from, edge, weights) in self.recurrent() {
+            let (source, sink) = match layout {
+                Layout::Plain => (from, edge.to),
+                Layout::Transposed => (edge.to, from),
+            };
+            let dimensions = (shape.size(sink), shape.size(source), shape.columns());
+            let (source, sink) = (shape.layer(source), shape.layer(sink));
+            gemm(dimensions, weights, layout, &v[source], T::one(), &mut out[sink]);
+            products += 1;
+        }
+        products
     }
 
     /// Every edge from the input, with its weights [to × inputs], column-major.

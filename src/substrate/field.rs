@@ -25,6 +25,8 @@ pub struct Dynamics<'a, T: Scalar> {
     teaching: Teaching,
     teaching_is_on: bool,
     noise: Disturbances<T>,
+    /// (W − Wᵀ) a*, laid out as the state, where the coupling is corrected for its asymmetry.
+    correction: Option<Vec<T>>,
     /// The drive with the noise of the present step, where the inputs are noisy.
     noisy_drive: Vec<T>,
     rates: Vec<T>,
@@ -75,6 +77,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             teaching: Teaching::none(),
             teaching_is_on: false,
             noise: Disturbances::none(),
+            correction: None,
             noisy_drive: Vec::new(),
             rates: vec![T::zero(); shape.len()],
             potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
@@ -100,6 +103,26 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     #[must_use]
     pub fn teaching(&self) -> &Teaching {
         &self.teaching
+    }
+
+    /// Adds (Wᵀ − W)(a − a*) to the field from now on, W the coupling between layers and `free` the rates a*, laid out as a
+    /// real state (asymmetric EP, arXiv 2602.03670).
+    ///
+    /// The term vanishes at the free equilibrium and turns the response to teaching into the adjoint's. The coupling then is
+    /// Wᵀ a + (W − Wᵀ) a*: as many products as without it. Noise of reading the synapses stays that of W.
+    pub fn correct_asymmetry(&mut self, free: &[T]) {
+        let real = self.shape.with_rails(1);
+        let mut forward = vec![T::zero(); real.len()];
+        let mut backward = forward.clone();
+        self.effective.multiply(&real, Layout::Plain, free, &mut forward);
+        self.effective.multiply(&real, Layout::Transposed, free, &mut backward);
+        let mut correction = vec![T::zero(); self.shape.len()];
+        for layer in 0..real.layers() {
+            let range = real.layer(layer);
+            let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
+            correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
+        }
+        self.correction = Some(correction);
     }
 
     /// Adds noise that is redrawn at every step and held through it. `inputs` are those of the bound samples.
@@ -224,12 +247,13 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let rates = rates.unwrap_or(&self.rates);
         let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
         out.copy_from_slice(drive);
-        for (from, edge, weights) in self.effective.recurrent() {
-            let dimensions = (self.shape.size(edge.to), self.shape.size(from), self.shape.columns());
-            let (source, sink) = (self.shape.layer(from), self.shape.layer(edge.to));
-            gemm(dimensions, weights, Layout::Plain, &rates[source], T::one(), &mut out[sink]);
-            self.products += 1;
-        }
+        let layout = if let Some(correction) = &self.correction {
+            add(out, correction);
+            Layout::Transposed
+        } else {
+            Layout::Plain
+        };
+        self.products += self.effective.multiply(&self.shape, layout, rates, out);
         if let Some(synapse) = &mut self.noise.synapse {
             synapse.add(self.effective, &self.shape, rates, out);
         }

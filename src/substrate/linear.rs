@@ -62,37 +62,33 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = W D v (so that J v = out − v), for a real or complex v; `scratch` is as long as v.
     pub fn couple(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         self.scale_by_slope(v, scratch);
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
-        out.fill(T::zero());
-        for (from, edge, weights) in self.effective.recurrent() {
-            let dimensions = (shape.size(edge.to), shape.size(from), shape.columns());
-            let (source, sink) = (shape.layer(from), shape.layer(edge.to));
-            gemm(dimensions, weights, Layout::Plain, &scratch[source], T::one(), &mut out[sink]);
-        }
+        self.multiply(Layout::Plain, scratch, out);
     }
 
     /// out = D W v, the coupling of the rate form, for a real or complex v; `scratch` is as long as v.
     pub fn couple_rates(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
-        scratch.fill(T::zero());
-        for (from, edge, weights) in self.effective.recurrent() {
-            let dimensions = (shape.size(edge.to), shape.size(from), shape.columns());
-            let (source, sink) = (shape.layer(from), shape.layer(edge.to));
-            gemm(dimensions, weights, Layout::Plain, &v[source], T::one(), &mut scratch[sink]);
-        }
+        self.multiply(Layout::Plain, v, scratch);
         self.scale_by_slope(scratch, out);
     }
 
-    /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v.
+    /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v. It is also the coupling of the
+    /// rate form with its asymmetry corrected.
     pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
-        scratch.fill(T::zero());
-        for (from, edge, weights) in self.effective.recurrent() {
-            let dimensions = (shape.size(from), shape.size(edge.to), shape.columns());
-            let (source, sink) = (shape.layer(edge.to), shape.layer(from));
-            gemm(dimensions, weights, Layout::Transposed, &v[source], T::one(), &mut scratch[sink]);
-        }
+        self.multiply(Layout::Transposed, v, scratch);
         self.scale_by_slope(scratch, out);
+    }
+
+    /// out = Wᵀ D v, the coupling of the potential form with its asymmetry corrected, for a real or complex v; `scratch` is as
+    /// long as v.
+    pub fn couple_corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.scale_by_slope(v, scratch);
+        self.multiply(Layout::Transposed, scratch, out);
+    }
+
+    /// out = W v or Wᵀ v.
+    fn multiply(&self, layout: Layout, v: &[T], out: &mut [T]) {
+        out.fill(T::zero());
+        self.effective.multiply(&self.shape.with_rails(v.len() / self.slope.len()), layout, v, out);
     }
 
     /// J of one sample as a matrix, [neurons × neurons], in double precision.

@@ -223,6 +223,17 @@ impl Network {
         })
     }
 
+    /// The connections between two layers that run in both directions with weights of their own: indices of the two parameters.
+    pub fn untied_pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.recurrent().filter(|(from, edge)| *from < edge.to && !edge.transposed).filter_map(
+            |(from, edge)| {
+                let back =
+                    self.recurrent().find(|(f, e)| *f == edge.to && e.to == from && e.weight != edge.weight);
+                back.map(|(_, back)| (edge.weight, back.weight))
+            },
+        )
+    }
+
     /// The model's name for an edge's sender.
     #[must_use]
     pub fn source_name(&self, source: Source) -> &str {

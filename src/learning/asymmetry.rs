@@ -1,0 +1,238 @@
+//! How far a substrate is from symmetric: measures of its Jacobian (paper 2, Fig. 4).
+
+use nalgebra::{DMatrix, Schur};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::homeostasis::Probes;
+use crate::krylov::ritz_values;
+use crate::scalar::{Layout, Scalar};
+use crate::substrate::effective::Effective;
+use crate::substrate::state::StateShape;
+
+/// Neurons up to which J is held as a matrix.
+const MOST_DENSE: usize = 2000;
+/// Probes of the norm of a commutator that is not held as a matrix, and the weight update that they are drawn for.
+const PROBES: (usize, u64) = (100, u64::MAX);
+/// Products with J from which the outer eigenvalues of a large network are estimated.
+const PRODUCTS: usize = 100;
+
+/// What each epoch measures of the Jacobian J = W − 1 of the potentials' velocity with respect to the rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JacobianMeasures {
+    /// Nothing.
+    #[default]
+    None,
+    /// Angle of the feedback, symmetry, non-normality.
+    Norms,
+    /// And the eigenvalues.
+    Eigenvalues,
+}
+
+/// Measures of the Jacobian J = W − 1, W the effective coupling between all layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asymmetry {
+    /// Angle between forward weights and transposed backward weights, all pairs together, in degrees; none without a pair.
+    pub feedback_angle: Option<f64>,
+    /// |S|/(|S| + |A|), S and A the symmetric and antisymmetric parts of J, Frobenius norms.
+    pub symmetry: f64,
+    /// |JJᵀ − JᵀJ|/|J|², Frobenius norms: zero for a normal J. Above 2000 neurons an estimate from 100 probes.
+    pub non_normality: f64,
+    /// Eigenvalues of J, real and imaginary part; above 2000 neurons, or where the QR iteration does not converge, 100 Ritz values, of
+    /// which the outer ones approach eigenvalues.
+    pub eigenvalues: Option<Vec<[f64; 2]>>,
+}
+
+impl Asymmetry {
+    /// Measures a programmed network; none if nothing is asked for.
+    #[must_use]
+    pub fn measure<T: Scalar>(effective: &Effective<T>, measures: JacobianMeasures) -> Option<Self> {
+        if measures == JacobianMeasures::None {
+            return None;
+        }
+        let overlaps = Overlaps::new(effective);
+        let neurons = effective.network().neurons() as f64;
+        let square = overlaps.norm - 2.0 * overlaps.trace + neurons;
+        let trace_of_square = overlaps.trace_of_square - 2.0 * overlaps.trace + neurons;
+        let [symmetric, antisymmetric] =
+            [square + trace_of_square, square - trace_of_square].map(|twice| (0.5 * twice).max(0.0).sqrt());
+        let dense = (effective.network().neurons() <= MOST_DENSE).then(|| jacobian(effective));
+        let commutator = match &dense {
+            Some(j) => (j * j.transpose() - j.tr_mul(j)).norm(),
+            None => probed_commutator(effective),
+        };
+        let eigenvalues =
+            || dense.and_then(all_eigenvalues).unwrap_or_else(|| outer_eigenvalues(effective, PRODUCTS));
+        Some(Self {
+            feedback_angle: overlaps.angle(),
+            symmetry: symmetric / (symmetric + antisymmetric),
+            non_normality: commutator / square,
+            eigenvalues: (measures == JacobianMeasures::Eigenvalues).then(eigenvalues),
+        })
+    }
+}
+
+/// Inner products of the blocks of W.
+#[derive(Debug, Default)]
+struct Overlaps {
+    /// |W|².
+    norm: f64,
+    /// tr W.
+    trace: f64,
+    /// tr W².
+    trace_of_square: f64,
+    /// |W_forward|² and |W_backward|² of the pairs.
+    pairs: [f64; 2],
+    /// Sum of W_forward ∘ W_backwardᵀ over the pairs.
+    between: f64,
+}
+
+impl Overlaps {
+    fn new<T: Scalar>(effective: &Effective<T>) -> Self {
+        let mut sums = Self::default();
+        for (from, edge, weights) in effective.recurrent() {
+            let rows = effective.network().layers[edge.to].size;
+            let norm: f64 = weights.iter().map(|w| w.double().powi(2)).sum();
+            sums.norm += norm;
+            if from == edge.to {
+                sums.trace += weights.iter().step_by(rows + 1).map(|w| w.double()).sum::<f64>();
+            }
+            let partner = effective.recurrent().find(|(f, e, _)| *f == edge.to && e.to == from);
+            let Some((_, _, back)) = partner else { continue };
+            let columns = weights.len() / rows;
+            let overlap: f64 = (0..weights.len())
+                .map(|k| weights[k].double() * back[k / rows + (k % rows) * columns].double())
+                .sum();
+            // Every pair is met twice, once in either direction.
+            sums.trace_of_square += overlap;
+            if from < edge.to {
+                sums.between += overlap;
+                sums.pairs[0] += norm;
+            } else if from > edge.to {
+                sums.pairs[1] += norm;
+            }
+        }
+        sums
+    }
+
+    fn angle(&self) -> Option<f64> {
+        let norms = (self.pairs[0] * self.pairs[1]).sqrt();
+        (norms > 0.0).then(|| (self.between / norms).clamp(-1.0, 1.0).acos().to_degrees())
+    }
+}
+
+/// J = W − 1 as a matrix, [neurons × neurons], rows receiving.
+#[must_use]
+pub fn jacobian<T: Scalar>(effective: &Effective<T>) -> DMatrix<f64> {
+    let layers = &effective.network().layers;
+    let neurons = effective.network().neurons();
+    let mut jacobian = -DMatrix::identity(neurons, neurons);
+    for (from, edge, weights) in effective.recurrent() {
+        let (to, from) = (&layers[edge.to], &layers[from]);
+        let block = DMatrix::from_iterator(to.size, from.size, weights.iter().map(|w| w.double()));
+        let mut place = jacobian.view_mut((to.offset, from.offset), (to.size, from.size));
+        place += block;
+    }
+    jacobian
+}
+
+/// |JJᵀ − JᵀJ| from random probes, whose mean |(JJᵀ − JᵀJ)ε|² it is.
+fn probed_commutator<T: Scalar>(effective: &Effective<T>) -> f64 {
+    let (count, update) = PROBES;
+    let shape = StateShape::new(effective.network(), count, 1);
+    let probes = Probes::<T>::draw(effective.network(), count, (0, update));
+    let apply = |layout: Layout, v: &[T]| {
+        let mut out: Vec<T> = v.iter().map(|x| -*x).collect();
+        effective.multiply(&shape, layout, v, &mut out);
+        out
+    };
+    let there = apply(Layout::Plain, &apply(Layout::Transposed, probes.values()));
+    let back = apply(Layout::Transposed, &apply(Layout::Plain, probes.values()));
+    let square: f64 = there.iter().zip(&back).map(|(a, b)| (*a - *b).double().powi(2)).sum();
+    (square / count as f64).sqrt()
+}
+
+/// Every eigenvalue, unless the QR iteration does not converge.
+fn all_eigenvalues(j: DMatrix<f64>) -> Option<Vec<[f64; 2]>> {
+    // Below rounding noise the iteration would go on for ever where many eigenvalues are equal.
+    const NEGLIGIBLE: f64 = 1e-13;
+    let most = 100 * j.nrows();
+    let schur = Schur::try_new(j, NEGLIGIBLE, most)?;
+    Some(schur.complex_eigenvalues().iter().map(|z| [z.re, z.im]).collect())
+}
+
+fn outer_eigenvalues<T: Scalar>(effective: &Effective<T>, products: usize) -> Vec<[f64; 2]> {
+    let shape = StateShape::new(effective.network(), 1, 1);
+    let apply = |v: &[T], out: &mut [T]| {
+        out.iter_mut().zip(v).for_each(|(o, x)| *o = -*x);
+        effective.multiply(&shape, Layout::Plain, v, out);
+    };
+    ritz_values(&shape, apply, products).iter().flatten().map(|z| [z.re, z.im]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::substrate::effective::Form;
+    use crate::substrate::network::Network;
+    use crate::substrate::parameters::Parameters;
+
+    fn effective(sizes: [usize; 3], feedback: serde_json::Value) -> Effective<f64> {
+        let model = json!({ "name": "any", "input": 2, "activation": "tanh", "cost": "squared_error",
+            "layers": [{ "name": "a", "size": sizes[0] }, { "name": "b", "size": sizes[1] }, { "name": "c", "size": sizes[2] }],
+            "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": feedback },
+                { "from": "b", "to": "c", "feedback": feedback }, { "from": "b", "to": "b" }] });
+        let network = Arc::new(Network::new(&serde_json::from_value(model).unwrap()).unwrap());
+        Effective::new(&network, Form::Potential, &Parameters::initial(network.shapes(), 3))
+    }
+
+    #[test]
+    fn block_sums_are_those_of_the_whole_matrix() {
+        let effective = effective([4, 5, 3], json!("independent"));
+        let found = Asymmetry::measure(&effective, JacobianMeasures::Eigenvalues).unwrap();
+        let j = jacobian(&effective);
+        let (s, a) = ((&j + j.transpose()) * 0.5, (&j - j.transpose()) * 0.5);
+        assert!((found.symmetry - s.norm() / (s.norm() + a.norm())).abs() < 1e-12);
+        let square: f64 = found.eigenvalues.unwrap().iter().map(|[re, im]| re * re - im * im).sum();
+        assert!((square - (&j * &j).trace()).abs() < 1e-10, "the eigenvalues of J² add up to its trace");
+    }
+
+    #[test]
+    fn rotated_feedback_has_its_angle_and_tied_weights_have_a_normal_jacobian() {
+        for angle in [0.0, 30.0, 60.0, 90.0] {
+            let effective = effective([90, 80, 70], json!({ "rotated": { "angle": angle } }));
+            let found = Asymmetry::measure(&effective, JacobianMeasures::Norms).unwrap();
+            assert!((found.feedback_angle.unwrap() - angle).abs() < 2.0, "{angle}: {found:?}");
+            assert_eq!(found.eigenvalues, None);
+        }
+        let model = json!({ "name": "tied", "input": 2, "activation": "tanh", "cost": "squared_error",
+            "layers": [{ "name": "a", "size": 4 }, { "name": "b", "size": 3 }],
+            "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }] });
+        let network = Arc::new(Network::new(&serde_json::from_value(model).unwrap()).unwrap());
+        let tied =
+            Effective::new(&network, Form::Potential, &Parameters::<f64>::initial(network.shapes(), 1));
+        let found = Asymmetry::measure(&tied, JacobianMeasures::Norms).unwrap();
+        assert!(found.feedback_angle.unwrap() < 1e-5 && found.symmetry > 1.0 - 1e-7, "{found:?}");
+        assert!(found.non_normality < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn probes_find_the_norm_of_the_commutator_and_ritz_values_the_outer_eigenvalues() {
+        let effective = effective([20, 15, 12], json!("independent"));
+        let j = jacobian(&effective);
+        let exact = (&j * j.transpose() - j.tr_mul(&j)).norm();
+        let probed = probed_commutator(&effective);
+        assert!((probed / exact - 1.0).abs() < 0.05, "{probed}, not {exact}");
+        let farthest = |z: &mut dyn Iterator<Item = [f64; 2]>| {
+            z.map(|[re, im]| (re + 1.0).hypot(im)).fold(0.0_f64, f64::max)
+        };
+        let exact = farthest(&mut all_eigenvalues(j).unwrap().into_iter());
+        let found = farthest(&mut outer_eigenvalues(&effective, 30).into_iter());
+        assert!((found / exact - 1.0).abs() < 0.02, "{found}, not {exact}");
+    }
+}
