@@ -97,8 +97,8 @@ fn an_always_on_drive_measures_the_free_rates_and_is_corrected() {
         }
         // Held points have no frequency bias: with long holds the staircase is the Cauchy estimate.
         if problem.network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0) {
-            let staircase = json!({ "staircase": { "amplitude": 0.05, "points": 16, "hold": 400.0, "settle_periods": 1, "integrator": { "euler": { "step": 0.5 } },
-                "periods": 1, "correct_asymmetry": true } });
+            let staircase = json!({ "staircase": { "amplitude": 0.05, "points": 16, "hold": 400.0, "settle_periods": 1,
+                "periods": 1, "integrator": { "euler": { "step": 0.5 } }, "correct_asymmetry": true } });
             let (exact, _) = off(&problem, Form::Rate, &staircase);
             assert!(exact < 1e-6, "staircase: {exact:e}");
         }
