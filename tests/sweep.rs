@@ -70,6 +70,28 @@ fn sweep() -> Value {
         "vary": { "optimiser.sgd.learning_rate": [0.05, 0.2] } })
 }
 
+/// An entry that is named as a value is no field: one level sets several fields at once.
+#[test]
+fn an_entry_stands_in_for_values_and_for_parts_of_paths() {
+    let mut sweep = sweep();
+    sweep["vary"] = json!({ "level": [0.1, 0.2] });
+    sweep["set"] = json!({ "optimiser": { "sgd": { "learning_rate": "{level}" } },
+        "imperfections.fabrication": { "gain": { "std": "{level}" }, "weight": { "std": "{level}" } } });
+    let mut apart = sweep.clone();
+    apart["set"] = json!({ "optimiser.sgd.learning_rate": 0.2,
+        "imperfections.fabrication": { "gain": { "std": 0.2 }, "weight": { "std": 0.2 } } });
+    apart["vary"] = json!({ "batch_size": [20] });
+    let together = Place::new(&sweep).run("a");
+    assert_eq!(together.len(), 2);
+    assert_eq!(together[1]["values"], json!({ "level": 0.2 }));
+    assert_eq!(together[1]["measures"], Place::new(&apart).run("a")[0]["measures"]);
+    assert_ne!(together[0]["measures"], together[1]["measures"]);
+
+    sweep["vary"] = json!({ "level": [0.1, -0.2] });
+    let refusal = Place::new(&sweep).refusal();
+    assert!(refusal.contains("level = -0.2"), "{refusal}");
+}
+
 /// The last axis is the fastest, then the seed, then the device; a point without imperfections needs one device only.
 #[test]
 fn runs_are_in_the_order_of_the_grid() {

@@ -1,0 +1,254 @@
+//! The points of a sweep: values along axes, seeds, and the experiment at each.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::super::load::{self, Loaded, Origin};
+use super::super::spec::Experiment;
+use super::{CASE, Sweep};
+use crate::error::{Error, Invalid, Result};
+use crate::imperfections::Imperfections;
+
+/// The values along an axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
+pub enum Values {
+    /// Any JSON, in this order.
+    List(Vec<Value>),
+    /// Numbers at equal distances.
+    Range(Range),
+}
+
+/// Numbers at equal distances.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// The first.
+    pub from: f64,
+    /// The last.
+    pub to: f64,
+    /// How many, at least 2.
+    pub points: usize,
+    /// Whether differences or ratios are equal.
+    #[serde(default)]
+    pub scale: Spacing,
+}
+
+/// How numbers are spaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Spacing {
+    /// Equal differences.
+    #[default]
+    Linear,
+    /// Equal ratios.
+    Log,
+}
+
+/// A number of seeds, from 0, or the seeds themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a number of seeds, or a list of them")]
+pub enum Seeds {
+    /// 0, 1, … below this.
+    Count(u64),
+    /// These.
+    List(Vec<u64>),
+}
+
+impl Values {
+    pub(super) fn list(&self) -> Vec<Value> {
+        match self {
+            Self::List(values) => values.clone(),
+            Self::Range(Range { from, to, points, scale }) => {
+                let value = |i: usize| {
+                    let part = i as f64 / (points - 1) as f64;
+                    match (i, scale) {
+                        (0, _) => *from,
+                        (i, _) if i + 1 == *points => *to,
+                        (_, Spacing::Linear) => from + (to - from) * part,
+                        (_, Spacing::Log) => from * (to / from).powf(part),
+                    }
+                };
+                (0..*points).map(|i| json!(value(i))).collect()
+            }
+        }
+    }
+
+    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+        match self {
+            Self::List(values) => {
+                if values.is_empty() {
+                    return Err(Invalid::new("", "found none", "at least one value"));
+                }
+                match (1..values.len()).find(|i| values[..*i].contains(&values[*i])) {
+                    Some(i) => Err(Invalid::new("", format!("found {} twice", values[i]), "each value once")),
+                    None => Ok(()),
+                }
+            }
+            Self::Range(Range { from, to, points, scale }) => {
+                if !(2..=100_000).contains(points) {
+                    return Err(Invalid::new("points", format!("found {points}"), "2 to 100000"));
+                }
+                let bad = |x: f64| !x.is_finite() || (*scale == Spacing::Log && x <= 0.0);
+                if bad(*from) || bad(*to) || from == to {
+                    let found = format!("found {from} to {to}");
+                    return Err(Invalid::new("", found, "two different numbers, both positive for `log`"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Seeds {
+    pub(super) fn list(&self) -> Vec<u64> {
+        match self {
+            Self::Count(count) => (0..*count).collect(),
+            Self::List(seeds) => seeds.clone(),
+        }
+    }
+
+    pub(super) fn validate(&self, path: &str) -> std::result::Result<(), Invalid> {
+        let legal = "a number from 1 to 10000, or a list of different seeds";
+        let list = match self {
+            Self::Count(count) if *count == 0 || *count > 10_000 => {
+                return Err(Invalid::new(path, format!("found {count}"), legal));
+            }
+            seeds => seeds.list(),
+        };
+        let repeated = (1..list.len()).any(|i| list[..i].contains(&list[i]));
+        if list.is_empty() || repeated {
+            return Err(Invalid::new(path, format!("found {list:?}"), legal));
+        }
+        Ok(())
+    }
+}
+
+/// One run: a point of the grid with its seeds.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) point: usize,
+    pub(super) values: IndexMap<String, Value>,
+    pub(super) seed: u64,
+    pub(super) device_seed: u64,
+}
+
+impl Job {
+    /// A path with the values of the entries it names.
+    fn path(&self, path: &str) -> String {
+        self.values.iter().fold(path.to_owned(), |path, (name, value)| {
+            let written = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            path.replace(&placeholder(name), &written)
+        })
+    }
+
+    /// A value, or that of the entry it names.
+    fn fill(&self, to: &Value) -> Value {
+        match to {
+            Value::String(text) => {
+                let named = self.values.iter().find(|(name, _)| *text == placeholder(name));
+                named.map_or_else(|| to.clone(), |(_, value)| value.clone())
+            }
+            Value::Array(list) => list.iter().map(|to| self.fill(to)).collect(),
+            Value::Object(map) => map
+                .iter()
+                .map(|(key, to)| (key.clone(), self.fill(to)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            other => other.clone(),
+        }
+    }
+}
+
+/// How an entry of `vary` is named where it stands in.
+fn placeholder(name: &str) -> String {
+    format!("{{{name}}}")
+}
+
+/// Whether a value, or one within it, is this text.
+fn holds(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(own) => own == text,
+        Value::Array(list) => list.iter().any(|value| holds(value, text)),
+        Value::Object(map) => map.values().any(|value| holds(value, text)),
+        _ => false,
+    }
+}
+
+impl Sweep {
+    /// Whether an entry of `vary` stands in for a part of a path or for a value, and is no field itself.
+    fn stands_in(&self, name: &str) -> bool {
+        let name = placeholder(name);
+        let mut set = self.set.iter().chain(self.cases.values().flatten());
+        self.vary.keys().any(|path| path.contains(&name))
+            || set.any(|(path, value)| path.contains(&name) || holds(value, &name))
+    }
+
+    /// Every run, in the order of the grid: the last axis is the fastest, then the seed, then the device.
+    pub(super) fn jobs(&self, origin: &Origin) -> Result<Vec<Job>> {
+        let base = self.base()?;
+        let own = |seeds: &Option<Seeds>, own: u64| seeds.as_ref().map_or(vec![own], Seeds::list);
+        let seeds = own(&self.seeds, base.seed);
+        let devices = own(&self.device_seeds, base.imperfections.device_seed);
+        let mut grid: Vec<IndexMap<String, Value>> = vec![IndexMap::new()];
+        for axis in self.axes() {
+            let extend = |values: &IndexMap<String, Value>| {
+                let extended = |value: &Value| {
+                    let mut values = values.clone();
+                    values.insert(axis.path.clone(), value.clone());
+                    values
+                };
+                axis.values.iter().map(extended).collect::<Vec<_>>()
+            };
+            grid = grid.iter().flat_map(extend).collect();
+        }
+        let mut jobs = Vec::new();
+        for (point, values) in grid.iter().enumerate() {
+            let job = |seed, device_seed| Job { point, values: values.clone(), seed, device_seed };
+            let first = job(seeds[0], devices[0]);
+            let loaded = self.load(&first, origin)?;
+            let Experiment::Train(train) = &loaded.experiment else {
+                return Err(Error::Internal("a point is no training run".into()));
+            };
+            let imperfections = Imperfections { device_seed: 0, preset: None, ..train.imperfections };
+            let several = imperfections != Imperfections::default();
+            let devices = if several { &devices[..] } else { &devices[..1] };
+            jobs.extend(seeds.iter().flat_map(|s| devices.iter().map(|d| job(*s, *d)).collect::<Vec<_>>()));
+        }
+        Ok(jobs)
+    }
+
+    /// The experiment of a run, validated.
+    pub(super) fn load(&self, job: &Job, origin: &Origin) -> Result<Loaded> {
+        let told: Vec<String> = job.values.iter().map(|(path, value)| format!("{path} = {value}")).collect();
+        let who = format!("{} (point {}: {})", origin.display(), job.point + 1, told.join(", "));
+        let mut value = serde_json::to_value(&self.experiment).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut set =
+            |path: &str, to: &Value| load::set_field(&mut value, &job.path(path), job.fill(to), &who, origin);
+        self.set.iter().try_for_each(|(path, to)| set(path, to))?;
+        for (path, to) in &job.values {
+            if path == CASE {
+                let case = to.as_str().and_then(|label| self.cases.get(label));
+                case.into_iter().flatten().try_for_each(|(path, to)| set(path, to))?;
+            } else if !self.stands_in(path) {
+                set(path, to)?;
+            }
+        }
+        set("seed", &json!(job.seed))?;
+        set("imperfections.device_seed", &json!(job.device_seed))?;
+        let mut experiment = load::parse_experiment(value, &who)?;
+        if !matches!(experiment, Experiment::Train(_)) {
+            return Err(Error::input(
+                who,
+                "kind",
+                "found another kind",
+                "a sweep varies experiments of kind `train`",
+            ));
+        }
+        let network = load::resolve_model(experiment.kind_mut().model_mut(), origin)?;
+        experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&who))?;
+        Ok(Loaded { origin: origin.clone(), name: String::new(), experiment, network: network.into() })
+    }
+}

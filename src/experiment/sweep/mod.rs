@@ -1,0 +1,276 @@
+//! Runs a `sweep` experiment: trains once for every point of a grid, seed and device.
+
+mod base;
+mod grid;
+mod runs;
+
+pub use base::Base;
+pub use grid::{Seeds, Values};
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::runs::{Run, finished, prepare};
+use super::folder::RunFolder;
+use super::load::{self, Loaded, Origin};
+use super::spec::{Experiment, Kind, ModelRef};
+use super::{Options, Train};
+use crate::error::{Error, Invalid, Result};
+use crate::records::{Axis, Drawing};
+use crate::substrate::network::Network;
+
+/// The axis that `cases` makes.
+const CASE: &str = "case";
+
+/// What a run can be asked for.
+const MEASURES: [&str; 16] = [
+    "test_accuracy",
+    "test_loss",
+    "digital_test_accuracy",
+    "train_accuracy",
+    "train_loss",
+    "cosine",
+    "synapse_cosine",
+    "relative_error",
+    "error_cosine",
+    "feedback_angle",
+    "jacobian_symmetry",
+    "non_normality",
+    "slowest_rate",
+    "drive_rate",
+    "signal_to_noise",
+    "rhs_evaluations",
+];
+
+/// A grid of training runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
+    /// The `train` experiment that every point starts from: the path of its file, or the experiment itself.
+    pub experiment: Base,
+    /// Fields that every point sets, by their path. The value `"{name}"` stands for that of the entry `name` of `vary`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub set: IndexMap<String, Value>,
+    /// Named sets of fields (path: value): an axis called `case`, before the others.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub cases: IndexMap<String, IndexMap<String, Value>>,
+    /// The values of each field, by its path in the experiment. `{name}` in a path, or `"{name}"` as a value
+    /// of `set` or `cases`, stands for the value of the entry `name`, which then is no field itself.
+    #[serde(default)]
+    pub vary: IndexMap<String, Values>,
+    /// Seeds of every point; the experiment's own by default.
+    #[serde(default)]
+    pub seeds: Option<Seeds>,
+    /// Device seeds of every point; the experiment's own by default. A point without imperfections takes the first one only.
+    #[serde(default)]
+    pub device_seeds: Option<Seeds>,
+    /// Whether each run keeps the metrics of its epochs and a checkpoint, in `runs/KEY`: they are drawn, and `--resume` continues
+    /// a run within.
+    #[serde(default)]
+    pub history: bool,
+    /// What is measured: fields of a run's summary, or of its last epoch.
+    #[serde(default = "accuracy")]
+    pub measure: Vec<String>,
+    /// The entry of `vary` along the horizontal axis; the last by default.
+    #[serde(default)]
+    pub x: Option<String>,
+    /// The entry that makes one curve of each value; by default the first that is not `x`, if `x` is numbers. Others make one
+    /// panel of each value.
+    #[serde(default)]
+    pub lines: Option<String>,
+    /// Curves, or a map over `x` and `lines`.
+    #[serde(default)]
+    pub draw: Drawing,
+}
+
+fn accuracy() -> Vec<String> {
+    vec!["test_accuracy".into()]
+}
+
+impl Sweep {
+    fn base(&self) -> Result<&Train> {
+        match &self.experiment {
+            Base::Whole(train) => Ok(train),
+            Base::Path(path) => Err(Error::Internal(format!("the experiment {path} has not been loaded"))),
+        }
+    }
+
+    fn axes(&self) -> Vec<Axis> {
+        let cases = self.cases.keys().map(|label| Value::from(label.as_str())).collect::<Vec<_>>();
+        let cases = (!cases.is_empty()).then(|| Axis { path: CASE.into(), values: cases });
+        let vary = self.vary.iter().map(|(path, values)| Axis { path: path.clone(), values: values.list() });
+        cases.into_iter().chain(vary).collect()
+    }
+
+    /// Checks what concerns the grid alone.
+    fn check(&self) -> std::result::Result<(), Invalid> {
+        for (path, values) in &self.vary {
+            let reserved = [
+                (CASE, "the axis of `cases` has this name"),
+                ("seed", "use `seeds`"),
+                ("imperfections.device_seed", "use `device_seeds`"),
+                ("parameters", "the initial parameters are the same for all points"),
+            ];
+            if let Some((name, legal)) = reserved.iter().find(|(name, _)| path == name) {
+                return Err(Invalid::new(format!("vary.{path}"), format!("found `{name}`"), *legal));
+            }
+            values.validate().map_err(|e| e.under(&format!("vary.{path}")))?;
+        }
+        if let Some(seeds) = &self.seeds {
+            seeds.validate("seeds")?;
+        }
+        if let Some(seeds) = &self.device_seeds {
+            seeds.validate("device_seeds")?;
+        }
+        let axes = self.axes();
+        if axes.is_empty() && self.seeds.is_none() && self.device_seeds.is_none() {
+            let legal = "at least one path with its values, or `cases`, or seeds";
+            return Err(Invalid::new("vary", "found none", legal));
+        }
+        let seeds = |s: &Option<Seeds>| s.as_ref().map_or(1, |s| s.list().len() as u64);
+        let runs = axes
+            .iter()
+            .map(|axis| axis.values.len() as u64)
+            .chain([seeds(&self.seeds), seeds(&self.device_seeds)])
+            .fold(1, u64::saturating_mul);
+        if runs > 1_000_000 {
+            return Err(Invalid::new("vary", format!("found {runs} runs"), "at most 1000000"));
+        }
+        if self.measure.is_empty() {
+            return Err(Invalid::new("measure", "found none", "at least one measure"));
+        }
+        for (i, name) in self.measure.iter().enumerate() {
+            if !MEASURES.contains(&name.as_str()) || self.measure[..i].contains(name) {
+                let legal = format!("each once, of {}", MEASURES.join(", "));
+                return Err(Invalid::new(format!("measure[{i}]"), format!("found {name:?}"), legal));
+            }
+        }
+        let paths: Vec<&str> = axes.iter().map(|a| a.path.as_str()).collect();
+        for (field, path) in [("x", &self.x), ("lines", &self.lines)] {
+            if let Some(path) = path
+                && !paths.contains(&path.as_str())
+            {
+                let legal = format!("it must be one of {}", paths.join(", "));
+                return Err(Invalid::new(field, format!("found {path:?}"), legal));
+            }
+        }
+        let (x, lines) = self.drawn(&axes);
+        let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());
+        if let Some(lines) = lines.as_ref().filter(|lines| **lines == x || !numeric) {
+            let legal = "another axis than `x`, which is then an axis of numbers";
+            return Err(Invalid::new("lines", format!("found {lines:?} over `x` {x:?}"), legal));
+        }
+        if self.draw == Drawing::HeatMap {
+            let even = |path: &str| axes.iter().any(|a| a.path == path && a.spacing().is_some());
+            if !even(&x) || !lines.as_deref().is_some_and(even) {
+                let legal =
+                    "a heat map needs `x` and `lines` with rising numbers at equal differences or ratios";
+                return Err(Invalid::new("draw", "found heat_map over other values", legal));
+            }
+        }
+        Ok(())
+    }
+
+    /// The axes of the figure: across, and of curves.
+    fn drawn(&self, axes: &[Axis]) -> (String, Option<String>) {
+        let x = self.x.clone().or_else(|| axes.last().map(|a| a.path.clone())).unwrap_or_default();
+        let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());
+        let other = axes.iter().map(|a| &a.path).find(|path| numeric && **path != x);
+        (x, self.lines.clone().or_else(|| other.cloned()))
+    }
+}
+
+impl Kind for Sweep {
+    fn name(&self) -> &'static str {
+        "sweep"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
+    }
+
+    fn resolve(&mut self, origin: &Origin) -> Result<()> {
+        self.check().map_err(|invalid| invalid.in_file(origin.display()))?;
+        if let Base::Path(path) = &self.experiment {
+            let file = origin.beside(path).display();
+            match load::parse_experiment(load::inline(origin, path)?, &file)? {
+                Experiment::Train(train) => self.experiment = Base::Whole(train),
+                other => {
+                    let found = format!("found an experiment of kind `{}`", other.kind().name());
+                    return Err(Error::input(
+                        file,
+                        "kind",
+                        found,
+                        "a sweep varies experiments of kind `train`",
+                    ));
+                }
+            }
+        }
+        load::resolve_model(self.model_mut(), origin)?;
+        // The models that are compared are written out too: the run folder stands for itself.
+        if let Some(Values::List(models)) = self.vary.get_mut("model") {
+            for model in models {
+                if let Value::String(path) = model {
+                    *model = load::parse_json(&origin.beside(path))?;
+                }
+            }
+        }
+        self.jobs(origin).map(drop)
+    }
+
+    fn is_resumable(&self) -> bool {
+        true
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        match &mut self.experiment {
+            Base::Whole(train) => &mut train.model,
+            Base::Path(_) => unreachable!("`resolve` has replaced the path"),
+        }
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        match &mut self.experiment {
+            Base::Whole(train) => train.files_mut(),
+            Base::Path(_) => Vec::new(),
+        }
+    }
+
+    fn seed(&self) -> u64 {
+        self.base().map_or(0, |train| train.seed)
+    }
+
+    fn validate(&self, _network: &Network) -> std::result::Result<(), Invalid> {
+        // `resolve` has validated every point with its own network.
+        Ok(())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+        let runs = self.runs(loaded)?;
+        prepare(&runs, options)?;
+        let mut lines = BTreeMap::new();
+        if options.resume {
+            lines = finished(folder, &runs)?;
+            folder.rewrite_metrics(lines.values().map(String::as_str))?;
+        } else {
+            folder.write_experiment(loaded)?;
+        }
+        let open: Vec<&Run> = runs.iter().filter(|run| !lines.contains_key(&run.index)).collect();
+        lines.extend(self.work(&open, folder, options)?);
+        folder.rewrite_metrics(lines.values().map(String::as_str))?;
+        self.finish(folder)
+    }
+}

@@ -1,0 +1,240 @@
+//! Does the runs of a sweep in parallel, each once, and sums them up.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::super::folder::RunFolder;
+use super::super::load::Loaded;
+use super::super::spec::{Experiment, Precision};
+use super::super::{Options, Train};
+use super::Sweep;
+use super::grid::Job;
+use crate::bootstrap;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
+use crate::scalar::Scalar;
+
+/// A run of the sweep, ready to go.
+pub(super) struct Run {
+    pub(super) index: usize,
+    /// Identifies the run: a hash of all that decides its result.
+    key: String,
+    job: Job,
+    loaded: Loaded,
+}
+
+impl Run {
+    fn train(&self) -> Result<&Train> {
+        match &self.loaded.experiment {
+            Experiment::Train(train) => Ok(train),
+            _ => Err(Error::Internal("a point is no training run".into())),
+        }
+    }
+}
+
+/// Finds out before any work what would stop a run: its data, parameters and learning rates.
+pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
+    let mut seen = Vec::new();
+    for run in runs {
+        let train = run.train()?;
+        match train.precision {
+            Precision::F32 => drop(train.trainer::<f32>(&run.loaded)?),
+            Precision::F64 => drop(train.trainer::<f64>(&run.loaded)?),
+        }
+        let shape = (run.loaded.network.inputs, run.loaded.network.output.size());
+        if !seen.contains(&(&train.data, shape)) {
+            train.data(&run.loaded, options)?;
+            seen.push((&train.data, shape));
+        }
+    }
+    Ok(())
+}
+
+/// The complete lines of an earlier attempt, by place in the grid.
+pub(super) fn finished(folder: &RunFolder, runs: &[Run]) -> Result<BTreeMap<usize, String>> {
+    let path = folder.path().join("metrics.jsonl");
+    let text = if path.exists() { files::read_text(&path)? } else { String::new() };
+    let mut lines = BTreeMap::new();
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let known = serde_json::from_str::<SweepRun>(line).ok();
+        let Some(run) = known.and_then(|known| runs.iter().find(|run| run.key == known.key)) else {
+            let found = format!("found a run that this sweep does not have: {}", line.trim_end());
+            let legal = "--resume takes the sweep as it was begun: start another in a new folder";
+            return Err(Error::input(path.display().to_string(), "", found, legal));
+        };
+        lines.insert(run.index, line.to_owned());
+    }
+    Ok(lines)
+}
+
+impl Sweep {
+    pub(super) fn runs(&self, loaded: &Loaded) -> Result<Vec<Run>> {
+        let ready = |(index, job): (usize, Job)| {
+            let loaded = self.load(&job, &loaded.origin)?;
+            let identity = (&job.values, &loaded.experiment, &self.measure);
+            let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;
+            let hash = Sha256::digest(identity);
+            let key = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(Run { index, key, job, loaded })
+        };
+        self.jobs(&loaded.origin)?.into_iter().enumerate().map(ready).collect()
+    }
+
+    /// Does the runs on all threads of the current pool, one run a thread; each line is on disk as soon as its run is done.
+    pub(super) fn work(
+        &self,
+        open: &[&Run],
+        folder: &RunFolder,
+        options: &Options,
+    ) -> Result<BTreeMap<usize, String>> {
+        let bar = progress_bar(options.progress, open.len());
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(BTreeMap::new());
+        let worker = || -> Result<()> {
+            // Runs are the parallelism: what is parallel within one stays on its thread.
+            let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+            let alone = alone.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+            while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let outcome = alone.install(|| self.measure(run, folder, options));
+                // An error that ends the sweep ends it for all.
+                let record = outcome.inspect_err(|_| next.store(open.len(), Ordering::Relaxed))?;
+                let line = serde_json::to_string(&record).map_err(|e| Error::Internal(e.to_string()))? + "\n";
+                let mut done = done.lock().map_err(|_| Error::Internal("another run panicked".into()))?;
+                folder.append_metrics(&record)?;
+                done.insert(run.index, line);
+                bar.inc(1);
+                bar.set_message(told(&record));
+            }
+            Ok(())
+        };
+        let threads = rayon::current_num_threads().min(open.len());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+            let panicked = |_| Err(Error::Internal("a run panicked".into()));
+            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(panicked))
+        })?;
+        bar.finish_and_clear();
+        done.into_inner().map_err(|_| Error::Internal("a run panicked".into()))
+    }
+
+    /// One run. A divergence is a result.
+    fn measure(&self, run: &Run, folder: &RunFolder, options: &Options) -> Result<SweepRun> {
+        let start = Instant::now();
+        let train = run.train()?;
+        let kept = self.history.then(|| folder.inside(&format!("{HISTORY}/{}", run.key))).transpose()?;
+        let measures = match train.precision {
+            Precision::F32 => measures::<f32>(train, &run.loaded, options, kept.as_ref()),
+            Precision::F64 => measures::<f64>(train, &run.loaded, options, kept.as_ref()),
+        };
+        let (mut measures, failure) = match measures {
+            Ok(measures) => (measures, None),
+            Err(error @ Error::Diverged { .. }) => (json!({}), Some(error.to_string())),
+            Err(other) => return Err(other),
+        };
+        let value = |name: &String| (name.clone(), measures[name.as_str()].take().as_f64());
+        Ok(SweepRun {
+            key: run.key.clone(),
+            point: run.job.point,
+            values: run.job.values.clone(),
+            seed: run.job.seed,
+            device_seed: run.job.device_seed,
+            measures: self.measure.iter().map(value).collect(),
+            failure,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    pub(super) fn finish(&self, folder: &RunFolder) -> Result<Vec<String>> {
+        let runs: Vec<SweepRun> = read_metrics(folder.path())?;
+        let axes = self.axes();
+        let mut points = Vec::new();
+        for group in runs.chunk_by(|a, b| a.point == b.point) {
+            let interval = |name: &String| {
+                let value = |run: &SweepRun| run.measures.get(name).copied().flatten();
+                let rows = group.chunk_by(|a, b| a.seed == b.seed);
+                let table: Vec<Vec<Option<f64>>> = rows.map(|row| row.iter().map(value).collect()).collect();
+                (name.clone(), bootstrap::interval(&table, group[0].point as u64))
+            };
+            points.push(SweepPoint {
+                values: group[0].values.clone(),
+                runs: group.len(),
+                failures: group.iter().filter(|run| run.failure.is_some()).count(),
+                measures: self.measure.iter().map(interval).collect(),
+            });
+        }
+        let (x, lines) = self.drawn(&axes);
+        let (failures, count) = (points.iter().map(|p| p.failures).sum::<usize>(), runs.len());
+        let training_seconds = runs.iter().map(|run| run.seconds).sum();
+        let told = points.iter().map(|point| point_line(point, &self.measure[0])).collect();
+        folder.write_json(
+            "summary.json",
+            &SweepSummary {
+                axes,
+                x,
+                lines,
+                draw: self.draw,
+                runs: count,
+                failures,
+                wall_seconds: folder.seconds(),
+                training_seconds,
+                points,
+            },
+        )?;
+        Ok(told)
+    }
+}
+
+/// Everything that a run can be asked for; null where it does not apply.
+fn measures<T: Scalar>(
+    train: &Train,
+    loaded: &Loaded,
+    options: &Options,
+    kept: Option<&RunFolder>,
+) -> Result<Value> {
+    let (last, test) = train.outcome::<T>(loaded, options, kept)?;
+    let mut measures = serde_json::to_value(&last).map_err(|e| Error::Internal(e.to_string()))?;
+    measures["digital_test_accuracy"] = json!(train.transfer.then_some(last.test_accuracy));
+    measures["test_accuracy"] = json!(test.accuracy);
+    measures["test_loss"] = json!(test.loss);
+    Ok(measures)
+}
+
+fn progress_bar(visible: bool, runs: usize) -> ProgressBar {
+    if !visible {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(runs as u64);
+    let template = "{bar:24} {pos}/{len} runs  {msg}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn values_line(values: &IndexMap<String, Value>) -> String {
+    let value = |(path, value): (&String, &Value)| format!("{path} = {}", crate::records::value_label(value));
+    values.iter().map(value).collect::<Vec<_>>().join(", ")
+}
+
+fn told(run: &SweepRun) -> String {
+    let measured = run.measures.first().and_then(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
+    format!("{}: {}", values_line(&run.values), measured.unwrap_or_else(|| "diverged".into()))
+}
+
+fn point_line(point: &SweepPoint, measure: &str) -> String {
+    let failed = if point.failures > 0 { format!(", {} diverged", point.failures) } else { String::new() };
+    let measured = point
+        .measures
+        .get(measure)
+        .copied()
+        .flatten()
+        .map_or("nothing".into(), |i| format!("{measure} {:.4} [{:.4}, {:.4}]", i.mean, i.low, i.high));
+    format!("{}: {measured} over {} runs{failed}", values_line(&point.values), point.runs)
+}
