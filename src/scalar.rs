@@ -1,4 +1,4 @@
-//! The two floating-point precisions, and the one matrix product that the simulator is built on.
+//! The two floating-point precisions, and the matrix products of whole batches.
 
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
@@ -17,6 +17,7 @@ pub trait Scalar:
     + Send
     + Sync
     + crate::substrate::kernels::Elementary
+    + crate::substrate::panels::Lanes
 {
     /// The name in files and experiments: `f32` or `f64`.
     const NAME: &'static str;

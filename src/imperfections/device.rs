@@ -171,21 +171,22 @@ impl<T: Scalar> Device<T> {
         } else {
             effective.program(parameters);
         }
-        let Analog { weights, biases, readout } = effective.analog_mut();
-        for (weights, factors) in weights.iter_mut().zip(&self.edges) {
-            multiply(weights, factors.as_deref());
-        }
-        if let Some(readout) = readout {
-            multiply(readout, self.readout.as_deref());
-        }
-        for (layer, bias) in biases.iter_mut().enumerate() {
-            if let Some(gains) = &self.gains {
-                bias.iter_mut().zip(&gains[layer]).for_each(|(b, g)| *b *= T::of(*g));
+        effective.alter(|Analog { weights, biases, readout }| {
+            for (weights, factors) in weights.iter_mut().zip(&self.edges) {
+                multiply(weights, factors.as_deref());
             }
-            if let Some(offsets) = &self.offsets {
-                bias.iter_mut().zip(&offsets[layer]).for_each(|(b, o)| *b += T::of(*o));
+            if let Some(readout) = readout {
+                multiply(readout, self.readout.as_deref());
             }
-        }
+            for (layer, bias) in biases.iter_mut().enumerate() {
+                if let Some(gains) = &self.gains {
+                    bias.iter_mut().zip(&gains[layer]).for_each(|(b, g)| *b *= T::of(*g));
+                }
+                if let Some(offsets) = &self.offsets {
+                    bias.iter_mut().zip(&offsets[layer]).for_each(|(b, o)| *b += T::of(*o));
+                }
+            }
+        });
         let output = self.network.output.layer();
         let teaching_gain =
             self.gains.as_ref().map(|gains| gains[output].iter().map(|g| T::of(*g)).collect());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::network::{Edge, Network, Output, Source};
+use super::panels::Panels;
 use super::parameters::Parameters;
 use super::state::StateShape;
 use crate::scalar::{Layout, Scalar, gemm};
@@ -22,13 +23,15 @@ pub enum Form {
 
 /// A network programmed with parameters, every directed edge with weights of its own.
 ///
-/// A tied pair holds its transpose a second time: the copy costs one pass per weight update and lets both directions run
-/// the fast product in every evaluation.
+/// A tied pair holds its transpose a second time, and every edge between layers its weights in [`Panels`]: the copies cost a
+/// pass each per weight update and let both directions run the fast product in every evaluation.
 #[derive(Debug, Clone)]
 pub struct Effective<T: Scalar> {
     network: Arc<Network>,
     form: Form,
     weights: Vec<Vec<T>>,
+    /// Of the edges between layers.
+    panels: Vec<Panels<T>>,
     biases: Vec<Vec<T>>,
     readout: Option<(Vec<T>, Vec<T>)>,
     taus: Option<Vec<Vec<f64>>>,
@@ -53,6 +56,7 @@ impl<T: Scalar> Effective<T> {
             network: Arc::clone(network),
             form,
             weights: vec![Vec::new(); network.edges.len()],
+            panels: Vec::new(),
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
             readout: None,
             taus: None,
@@ -84,6 +88,16 @@ impl<T: Scalar> Effective<T> {
             let copy = |index: usize| parameters.at(index).as_slice().to_vec();
             self.readout = Some((copy(weight), copy(bias)));
         }
+        self.pack();
+    }
+
+    fn pack(&mut self) {
+        let mut panels = std::mem::take(&mut self.panels);
+        panels.resize(self.recurrent().count(), Panels::default());
+        for ((_, edge, weights), panels) in self.recurrent().zip(&mut panels) {
+            panels.pack(self.network.layers[edge.to].size, weights);
+        }
+        self.panels = panels;
     }
 
     /// The instance whose parameters these are.
@@ -110,14 +124,15 @@ impl<T: Scalar> Effective<T> {
     /// number of matrix products.
     pub fn multiply(&self, shape: &StateShape, layout: Layout, v: &[T], out: &mut [T]) -> u64 {
         let mut products = 0;
-        for (from, edge, weights) in self.recurrent() {
-            let (source, sink) = match layout {
-                Layout::Plain => (from, edge.to),
-                Layout::Transposed => (edge.to, from),
-            };
-            let dimensions = (shape.size(sink), shape.size(source), shape.columns());
-            let (source, sink) = (shape.layer(source), shape.layer(sink));
-            gemm(dimensions, weights, layout, &v[source], T::one(), &mut out[sink]);
+        for ((from, edge, weights), panels) in self.recurrent().zip(&self.panels) {
+            match layout {
+                Layout::Plain => panels.multiply_add(&v[shape.layer(from)], &mut out[shape.layer(edge.to)]),
+                Layout::Transposed => {
+                    let dimensions = (shape.size(from), shape.size(edge.to), shape.columns());
+                    let (source, sink) = (&v[shape.layer(edge.to)], &mut out[shape.layer(from)]);
+                    gemm(dimensions, weights, layout, source, T::one(), sink);
+                }
+            }
             products += 1;
         }
         products
@@ -147,10 +162,11 @@ impl<T: Scalar> Effective<T> {
         self.teaching_gain.as_deref()
     }
 
-    /// What a device changes after the parameters have been written.
-    pub(crate) fn analog_mut(&mut self) -> Analog<'_, T> {
+    /// Lets a device change what has been written.
+    pub(crate) fn alter(&mut self, change: impl FnOnce(Analog<'_, T>)) {
         let readout = self.readout.as_mut().map(|(weight, _)| weight.as_mut_slice());
-        Analog { weights: &mut self.weights, biases: &mut self.biases, readout }
+        change(Analog { weights: &mut self.weights, biases: &mut self.biases, readout });
+        self.pack();
     }
 
     /// Gives the neurons time constants and teaching gains of their own.

@@ -7,6 +7,7 @@ pub mod kernels;
 pub mod linear;
 pub mod model;
 pub mod network;
+pub mod panels;
 pub mod parameters;
 pub mod samples;
 pub mod state;
