@@ -256,6 +256,9 @@ pub struct SweepSummary {
     pub lines: Option<String>,
     /// Curves or map.
     pub draw: Drawing,
+    /// How the figure calls axes and measures.
+    #[serde(default)]
+    pub labels: IndexMap<String, String>,
     /// Runs in all.
     pub runs: usize,
     /// How many of them diverged.

@@ -25,10 +25,9 @@ pub fn draw(folder: &Path) -> Result<()> {
     let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
     for (title, points) in panels(&summary) {
         for measure in &measures {
-            let label = format!("{}{}", measure.replace('_', " "), unit(measure));
             let panel = match (summary.draw, lines) {
-                (Drawing::HeatMap, Some(y)) => map(&points, measure, label, x, y),
-                _ => curves(&points, measure, label, x, lines),
+                (Drawing::HeatMap, Some(y)) => map(&summary, &points, measure, x, y),
+                _ => curves(&summary, &points, measure, x, lines),
             };
             figure = figure.panel(Panel { title: title.clone(), ..panel });
         }
@@ -43,7 +42,7 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
         let hidden =
             point.values.iter().filter(|(p, _)| **p != summary.x && Some(*p) != summary.lines.as_ref());
         let title: Vec<String> =
-            hidden.map(|(path, value)| format!("{} = {}", name(path), value_label(value))).collect();
+            hidden.map(|(path, value)| format!("{} = {}", name(summary, path), value_label(value))).collect();
         let title = (!title.is_empty()).then(|| title.join(", "));
         match panels.iter_mut().find(|(other, _)| *other == title) {
             Some((_, points)) => points.push(point),
@@ -53,16 +52,22 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
     panels
 }
 
-fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines: Option<&Axis>) -> Panel {
+fn curves(
+    summary: &SweepSummary,
+    points: &[&SweepPoint],
+    measure: &str,
+    x: &Axis,
+    lines: Option<&Axis>,
+) -> Panel {
     let scaled = |i: Interval| [i.mean, i.low, i.high].map(|v| v * factor(measure));
     let numbers = x.numbers();
-    let mut panel = Panel::new(name(&x.path), label);
+    let mut panel = Panel::new(name(summary, &x.path), quantity(summary, measure));
     if numbers.as_ref().is_some_and(|n| is_wide(n)) {
         panel = panel.log_x();
     }
     if numbers.is_none() {
         panel = panel.x_range(0.5, x.values.len() as f64 + 0.5);
-        panel.x.label = format!("{}, in the order of the legend", name(&x.path));
+        panel.x.label = format!("{}, in the order of the legend", name(summary, &x.path));
     }
     // Values that are no numbers stand side by side, each a series of its own.
     let one = [Value::Null];
@@ -89,7 +94,7 @@ fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines:
         let label = match lines {
             _ if by_value => value_label(value),
             Some(lines) if value.is_number() || value.is_boolean() => {
-                format!("{} {}", short(&lines.path), value_label(value))
+                format!("{} {}", short(summary, &lines.path), value_label(value))
             }
             Some(_) => value_label(value),
             None => String::new(),
@@ -100,7 +105,7 @@ fn curves(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, lines:
     panel
 }
 
-fn map(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, y: &Axis) -> Panel {
+fn map(summary: &SweepSummary, points: &[&SweepPoint], measure: &str, x: &Axis, y: &Axis) -> Panel {
     let mut values = Vec::new();
     for row in &y.values {
         for column in &x.values {
@@ -112,8 +117,8 @@ fn map(points: &[&SweepPoint], measure: &str, label: String, x: &Axis, y: &Axis)
         }
     }
     let size = (y.values.len(), x.values.len());
-    let heat = HeatMap::new(size, values, edges(x), edges(y), label);
-    let mut panel = Panel::new(name(&x.path), name(&y.path)).heat_map(heat);
+    let heat = HeatMap::new(size, values, edges(x), edges(y), quantity(summary, measure));
+    let mut panel = Panel::new(name(summary, &x.path), name(summary, &y.path)).heat_map(heat);
     if x.spacing() == Some(true) {
         panel = panel.log_x();
     }
@@ -157,13 +162,23 @@ fn unit(measure: &str) -> &'static str {
     }
 }
 
-/// A path without its section of the experiment, and without the parts that another axis names.
-fn name(path: &str) -> String {
+/// What a measure is called, with its unit.
+fn quantity(summary: &SweepSummary, measure: &str) -> String {
+    let own = || format!("{}{}", measure.replace('_', " "), unit(measure));
+    summary.labels.get(measure).cloned().unwrap_or_else(own)
+}
+
+/// What an axis is called: as the experiment says, or its path without its section of the experiment and without the parts that
+/// another axis names.
+fn name(summary: &SweepSummary, path: &str) -> String {
+    if let Some(label) = summary.labels.get(path) {
+        return label.clone();
+    }
     let sections = ["imperfections.", "estimator.", "model."];
     let path = sections.iter().find_map(|s| path.strip_prefix(s)).unwrap_or(path);
     path.split('.').filter(|part| !part.starts_with('{')).collect::<Vec<_>>().join(".")
 }
 
-fn short(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
+fn short<'a>(summary: &'a SweepSummary, path: &'a str) -> &'a str {
+    summary.labels.get(path).map_or_else(|| path.rsplit('.').next().unwrap_or(path), String::as_str)
 }

@@ -94,6 +94,9 @@ pub struct Sweep {
     /// Curves, or a map over `x` and `lines`.
     #[serde(default)]
     pub draw: Drawing,
+    /// How the figure calls axes and measures, by their name here.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
 }
 
 fn accuracy() -> Vec<String> {
@@ -166,6 +169,12 @@ impl Sweep {
                 let legal = format!("it must be one of {}", paths.join(", "));
                 return Err(Invalid::new(field, format!("found {path:?}"), legal));
             }
+        }
+        if let Some(name) =
+            self.labels.keys().find(|name| !paths.contains(&name.as_str()) && !self.measure.contains(*name))
+        {
+            let legal = format!("an axis or a measure: {}, {}", paths.join(", "), self.measure.join(", "));
+            return Err(Invalid::new("labels", format!("found {name:?}"), legal));
         }
         let (x, lines) = self.drawn(&axes);
         let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());

@@ -181,6 +181,7 @@ impl Sweep {
                 x,
                 lines,
                 draw: self.draw,
+                labels: self.labels.clone(),
                 runs: count,
                 failures,
                 wall_seconds: folder.seconds(),
