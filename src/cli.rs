@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::experiment::{self, Experiment, Loaded, Options, RunFolder, library};
 use crate::figures;
+use crate::page;
 use crate::substrate::model::ModelSpec;
 
 /// Threads beyond which a number is a slip: systems take minutes to start more, or refuse.
@@ -39,6 +40,15 @@ enum Command {
     Plot {
         /// The run folder.
         folder: PathBuf,
+    },
+    /// Writes a page about finished runs, with their figures: ours beside what is published.
+    Report {
+        /// The run folders, in the order of the page.
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+        /// The page, a Markdown file; figures go into the folder of its name beside it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Prints a JSON Schema of experiments and models, for editors.
     Schema,
@@ -103,6 +113,11 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Plot { folder } => {
             figures::draw(&folder)?;
             println!("redrawn: the figures of {}", folder.display());
+            Ok(())
+        }
+        Command::Report { folders, out } => {
+            page::write(&folders, &out)?;
+            println!("written: {}, of {} runs", out.display(), folders.len());
             Ok(())
         }
         Command::Schema => {

@@ -55,6 +55,7 @@ pub mod integrators;
 mod krylov;
 pub mod learning;
 pub mod lockin;
+pub mod page;
 pub mod published;
 pub mod records;
 pub mod relaxation;

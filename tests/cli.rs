@@ -146,7 +146,7 @@ fn a_gradient_run_keeps_the_interchange() {
         assert!(entry["total"]["cosine"].as_f64().unwrap() > 0.99, "{label}: {entry}");
     }
     assert_eq!(comparison["truth"]["total"]["relative_error"], 0.0);
-    // Aliasing: (amplitude/radius)^points, with a radius of 0.8 to 0.9.
+    // Aliasing: (amplitude/radius)^points, with a radius of 0.6 to 0.7.
     assert!(comparison["c24"]["total"]["relative_error"].as_f64().unwrap() < 1e-4);
     assert_eq!(json(out.join("summary.json"))["truth"], "truth");
     assert_eq!(metrics(&out).len(), labels.len());

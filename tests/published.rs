@@ -156,3 +156,39 @@ fn cosine_and_distance_follow_the_published_curves_over_all_amplitudes() {
         assert_eq!(turning_point(&amplitudes, &cosines), turning_point(&amplitudes, &theirs[0]), "{label}");
     }
 }
+
+#[test]
+fn the_radius_of_convergence_tells_where_the_published_curve_turns_over() {
+    let (problem, published) = (toy(), published("fig2d.json"));
+    let amplitudes = column(&published, "N = 30", "amplitude");
+    let turned = turning_point(&amplitudes, &column(&published, "N = 30", "total_cosine")).unwrap();
+    let within = |label: &str, amplitude: f64, radius: f64| {
+        println!("{label}, |beta| = {amplitude}: radius {radius:.3}, turned over at {turned:.3}");
+        assert!((radius / turned - 1.0).abs() < 0.2, "{label}, |beta| = {amplitude}: {radius}, not {turned}");
+    };
+    // An estimate well below it knows.
+    for amplitude in [0.05, 0.1, 0.2, 0.3, 0.4, 0.5] {
+        let cauchy = value!({ "cauchy": { "amplitude": amplitude, "points": 30 } });
+        let diagnostics = problem.estimate(Form::Potential, cauchy).diagnostics;
+        within("cauchy", amplitude, diagnostics.radius_of_convergence.unwrap());
+        for period in [40.0, 160.0] {
+            let drive = value!({ "oscillation": { "amplitude": amplitude, "period": period } });
+            let diagnostics = problem.estimate(Form::Potential, drive).diagnostics;
+            within(&format!("period {period}"), amplitude, diagnostics.radius_of_convergence.unwrap());
+        }
+    }
+}
+
+#[test]
+fn oscillation_warns_before_the_radius_of_convergence_is_reached() {
+    let problem = toy();
+    let turned = 0.6;
+    let warns = |amplitude: f64| {
+        let drive = value!({ "oscillation": { "amplitude": amplitude, "period": 160.0 } });
+        let warnings = problem.estimate(Form::Potential, drive).diagnostics.warnings(amplitude);
+        warnings.iter().any(|w| w.contains("radius of convergence"))
+    };
+    let first = (2..40).map(|i| 0.025 * f64::from(i)).find(|amplitude| warns(*amplitude)).unwrap();
+    println!("warned from {first} on");
+    assert!(first < turned && first > 0.5 * turned, "warned from {first} on, turned over at {turned}");
+}

@@ -203,6 +203,8 @@ pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experimen
         "trace" => Experiment::Trace(deserialise(value, file)?),
         "amplitude" => Experiment::Amplitude(deserialise(value, file)?),
         "frequency" => Experiment::Frequency(deserialise(value, file)?),
+        "relaxation" => Experiment::Relaxation(deserialise(value, file)?),
+        "stability" => Experiment::Stability(deserialise(value, file)?),
         "sweep" => Experiment::Sweep(deserialise(value, file)?),
         other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
     })

@@ -7,7 +7,9 @@ mod gradient;
 pub mod library;
 pub mod load;
 mod problem;
+mod relaxation;
 pub mod spec;
+mod stability;
 mod sweep;
 mod trace;
 mod train;
@@ -16,7 +18,8 @@ pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
-    amplitude::Amplitude, frequency::Frequency, gradient::Gradient, sweep::Sweep, trace::Trace, train::Train,
+    amplitude::Amplitude, frequency::Frequency, gradient::Gradient, relaxation::Relaxation,
+    stability::Stability, sweep::Sweep, trace::Trace, train::Train,
 };
 
 use std::path::PathBuf;

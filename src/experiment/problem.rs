@@ -50,3 +50,19 @@ pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
     tensors.refuse_unused()?;
     Ok(samples)
 }
+
+/// One of the samples, by its place in the batch.
+///
+/// # Errors
+/// If there are not that many.
+pub fn only<T: Scalar>(loaded: &Loaded, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
+    if sample >= samples.count {
+        let legal = format!("the batch has {} samples, counted from 0", samples.count);
+        return Err(Error::input(loaded.origin.display(), "sample", format!("found {sample}"), legal));
+    }
+    let cut = |values: &[T]| {
+        let size = values.len() / samples.count;
+        values[sample * size..(sample + 1) * size].to_vec()
+    };
+    Ok(Samples { inputs: cut(&samples.inputs), targets: cut(&samples.targets), count: 1, first: 0 })
+}

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Frequency, Gradient, Sweep, Trace, Train};
+use super::{Amplitude, Frequency, Gradient, Relaxation, Stability, Sweep, Trace, Train};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -34,12 +34,17 @@ pub enum Experiment {
     Amplitude(Amplitude),
     /// Gradient error of `oscillation` against its period, beside theory.
     Frequency(Frequency),
+    /// Steps from rest to the free equilibrium, and on to those at the roots of unity.
+    Relaxation(Relaxation),
+    /// For a grid of complex β, does the dynamics settle, and how far.
+    Stability(Stability),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 6] = ["train", "gradient", "trace", "amplitude", "frequency", "sweep"];
+pub const KINDS: [&str; 8] =
+    ["train", "gradient", "trace", "amplitude", "frequency", "relaxation", "stability", "sweep"];
 
 /// What every kind of experiment offers.
 pub trait Kind {
@@ -100,6 +105,8 @@ impl Experiment {
             Self::Trace(spec) => spec,
             Self::Amplitude(spec) => spec,
             Self::Frequency(spec) => spec,
+            Self::Relaxation(spec) => spec,
+            Self::Stability(spec) => spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -112,6 +119,8 @@ impl Experiment {
             Self::Trace(spec) => spec,
             Self::Amplitude(spec) => spec,
             Self::Frequency(spec) => spec,
+            Self::Relaxation(spec) => spec,
+            Self::Stability(spec) => spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }

@@ -5,6 +5,8 @@ mod asymmetry;
 mod frequency;
 mod gradient;
 mod history;
+pub(crate) mod relaxation;
+mod stability;
 mod sweep;
 mod trace;
 mod training;
@@ -37,6 +39,8 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("trace") => trace::draw(folder),
         Some("amplitude") => amplitude::draw(folder),
         Some("frequency") => frequency::draw(folder),
+        Some("relaxation") => relaxation::draw(folder),
+        Some("stability") => stability::draw(folder),
         Some("sweep") => {
             sweep::draw(folder)?;
             if experiment["history"] == true { history::draw(folder) } else { Ok(()) }

@@ -24,6 +24,8 @@ pub struct Dynamics<'a, T: Scalar> {
     targets: Vec<T>,
     teaching: Teaching,
     teaching_is_on: bool,
+    /// A frozen β of each sample, real rail before imaginary rail; empty where all samples are taught alike.
+    own_betas: Vec<T>,
     noise: Disturbances<T>,
     /// (W − Wᵀ) a*, laid out as the state, where the coupling is corrected for its asymmetry.
     correction: Option<Vec<T>>,
@@ -76,6 +78,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             targets: samples.targets.clone(),
             teaching: Teaching::none(),
             teaching_is_on: false,
+            own_betas: Vec::new(),
             noise: Disturbances::none(),
             correction: None,
             noisy_drive: Vec::new(),
@@ -97,6 +100,15 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
         self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
+    }
+
+    /// Teaches each sample with a frozen β of its own, instead of a common signal; the state must be complex.
+    ///
+    /// # Panics
+    /// If there is not one β for each sample, or the state is real.
+    pub fn teach_each(&mut self, betas: &[Complex<f64>]) {
+        assert_eq!((betas.len(), 2), (self.shape.batch, self.shape.rails), "a complex β for each sample");
+        self.own_betas = betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
     }
 
     /// The teaching signal.
@@ -261,7 +273,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
 
     fn teach_and_hold(&mut self, beta: Complex<f64>, state: &[T], out: &mut [T]) {
         let noisy = self.teaching_is_on && self.noise.teaching.is_some();
-        if beta != Complex::new(0.0, 0.0) || noisy {
+        if beta != Complex::new(0.0, 0.0) || noisy || !self.own_betas.is_empty() {
             self.update_output_error(state);
             self.apply_teaching(beta, out);
         }
@@ -307,6 +319,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let slopes = slope_re.chunks(size).zip(slope_im.chunks(size));
         for (sample, ((o_re, o_im), (c_re, c_im))) in out.zip(slopes).enumerate() {
             let (re, im) = noise.map_or((re, im), |n| (re + n[sample], im + n[batch + sample]));
+            let own = (!self.own_betas.is_empty()).then_some(&self.own_betas);
+            let (re, im) = own.map_or((re, im), |b| (re + b[sample], im + b[batch + sample]));
             for (((o_re, o_im), c_re), c_im) in o_re.iter_mut().zip(o_im).zip(c_re).zip(c_im) {
                 *o_re -= re * *c_re - im * *c_im;
                 *o_im -= re * *c_im + im * *c_re;

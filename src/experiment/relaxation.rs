@@ -1,0 +1,182 @@
+//! Runs a `relaxation` experiment: from rest to the free equilibrium, and on to the equilibria at the roots of unity.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, validate_holomorphic};
+use super::{Options, problem};
+use crate::error::{Invalid, Result, positive};
+use crate::gradient::equilibrium::complexified;
+use crate::integrators::VectorField;
+use crate::records::RelaxationPhase;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::field::Dynamics;
+use crate::substrate::network::Network;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, Time, root_of_unity};
+
+/// Watches one sample relax under frozen teaching, step by step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Relaxation {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters.
+    pub parameters: String,
+    /// Safetensors file of the samples.
+    pub batch: String,
+    /// Which sample of the batch is taught.
+    #[serde(default)]
+    pub sample: usize,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// The amplitudes |β|.
+    pub amplitudes: Vec<f64>,
+    /// N, the number of roots of unity that are visited in turn.
+    pub points: u64,
+    /// Steps at the free network and at each point.
+    #[serde(default = "hundred")]
+    pub steps: u64,
+    /// Length of a step, in units of each neuron's own τ; 1 is the papers' map.
+    #[serde(default = "whole")]
+    pub step: f64,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+impl Kind for Relaxation {
+    fn name(&self) -> &'static str {
+        "relaxation"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        vec![&mut self.parameters, &mut self.batch]
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        if self.amplitudes.is_empty() {
+            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
+        }
+        for (i, amplitude) in self.amplitudes.iter().enumerate() {
+            positive(&format!("amplitudes[{i}]"), *amplitude)?;
+        }
+        if !(1..=4096).contains(&self.points) {
+            return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));
+        }
+        if !(1..=1_000_000).contains(&self.steps) {
+            return Err(Invalid::new("steps", format!("found {}", self.steps), "1 to 1000000 steps"));
+        }
+        positive("step", self.step)?;
+        if self.step >= 2.0 {
+            let legal = "below 2: the leak is unstable beyond";
+            return Err(Invalid::new("step", format!("found {}", self.step), legal));
+        }
+        validate_holomorphic(network)
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, _options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder)
+    }
+}
+
+fn run(spec: &Relaxation, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
+    let network = &loaded.network;
+    let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
+    let samples = problem::samples::<f64>(loaded, &spec.batch)?;
+    let sample = problem::only(loaded, &samples, spec.sample)?;
+    folder.write_experiment(loaded)?;
+    let effective = Effective::new(network, spec.form, &parameters);
+    let names: Vec<String> =
+        network.layers.iter().flat_map(|l| (1..=l.size).map(|n| format!("{}.{n}", l.name))).collect();
+    let real = StateShape::new(network, 1, 1);
+
+    let mut free = Dynamics::new(&effective, &sample, 1);
+    let mut rest = vec![0.0; real.len()];
+    let residuals = relax(spec, &mut free, &mut rest);
+    free.observe(&rest);
+    let rates = |values: &[f64]| -> IndexMap<String, [f64; 2]> {
+        // A complex state of one sample holds, layer by layer, all real parts before all imaginary ones.
+        let complex = if values.len() == names.len() { complexified(&real, values) } else { values.to_vec() };
+        let shape = real.with_rails(2);
+        let parts = (0..shape.layers()).flat_map(|layer| {
+            let (re, im) = (shape.column(layer, 0, 0), shape.column(layer, 1, 0));
+            re.zip(im).map(|(re, im)| [complex[re], complex[im]]).collect::<Vec<_>>()
+        });
+        names.iter().cloned().zip(parts).collect()
+    };
+    folder.append_metrics(&RelaxationPhase {
+        amplitude: 0.0,
+        point: None,
+        residuals,
+        rates: rates(free.rates()),
+    })?;
+    let mut lines = Vec::new();
+    let mut last = IndexMap::new();
+    for &amplitude in &spec.amplitudes {
+        let mut field = Dynamics::new(&effective, &sample, 2);
+        // Each point is reached from the one before, as an always-on drive would.
+        let mut state = complexified(&real, &rest);
+        let mut slowest = 0.0_f64;
+        for point in 0..spec.points {
+            field.teach(Teaching::constant(root_of_unity(point, spec.points) * amplitude));
+            let residuals = relax(spec, &mut field, &mut state);
+            field.observe(&state);
+            slowest = slowest.max(residuals.last().copied().unwrap_or(f64::INFINITY));
+            let rates = rates(field.rates());
+            folder.append_metrics(&RelaxationPhase { amplitude, point: Some(point), residuals, rates })?;
+        }
+        lines.push(format!(
+            "|beta| = {amplitude}: after {} steps the state moves by {slowest:.1e} at most",
+            spec.steps
+        ));
+        last.insert(amplitude.to_string(), slowest);
+    }
+    folder.write_json("summary.json", &json!({ "last_residual": last, "wall_seconds": folder.seconds() }))?;
+    Ok(lines)
+}
+
+/// Takes the steps of one phase; returns the Euclidean length of the change of the state in each, up to the first that is not
+/// finite.
+fn relax(spec: &Relaxation, field: &mut Dynamics<'_, f64>, state: &mut [f64]) -> Vec<f64> {
+    let mut target = vec![0.0; state.len()];
+    let mut residuals = Vec::new();
+    for step in 0..spec.steps {
+        field.target(Time::at(step), state, &mut target);
+        let change =
+            state.iter().zip(&target).map(|(s, t)| (spec.step * (t - s)).powi(2)).sum::<f64>().sqrt();
+        if !change.is_finite() {
+            break;
+        }
+        residuals.push(change);
+        state.iter_mut().zip(&target).for_each(|(s, t)| *s += spec.step * (*t - *s));
+    }
+    residuals
+}

@@ -1,0 +1,273 @@
+//! The headline numbers of a run, of each kind of experiment, from its folder alone.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::figures::relaxation;
+use crate::published::{Curve, Published};
+use crate::records::{
+    AmplitudePoint, Epoch, FrequencyPoint, RelaxationPhase, SweepSummary, read_metrics, value_label,
+};
+
+/// A line of the table of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What was measured, with its unit.
+    pub quantity: String,
+    /// What came out.
+    pub ours: String,
+    /// What was published, if anything.
+    pub published: Option<String>,
+}
+
+impl Row {
+    fn new(quantity: impl Into<String>, ours: impl Into<String>, published: Option<String>) -> Self {
+        Self { quantity: quantity.into(), ours: ours.into(), published }
+    }
+}
+
+/// The table of a run; kinds without one of their own show the numbers of their summary.
+///
+/// # Errors
+/// If a file of the folder is missing or damaged.
+pub fn of_run(kind: &str, folder: &Path, summary: &Value) -> Result<Vec<Row>> {
+    let published = Published::of_run(folder)?;
+    let published = published.as_ref();
+    match kind {
+        "amplitude" => amplitude(folder, published),
+        "relaxation" => relaxation_rows(folder, published.is_some()),
+        "frequency" => frequency(folder),
+        "gradient" => Ok(gradient(summary)),
+        "train" => train(folder, published),
+        "sweep" => {
+            Ok(serde_json::from_value(summary.clone())
+                .map_or_else(|_| all(summary), |s| sweep(&s, published)))
+        }
+        _ => Ok(all(summary)),
+    }
+}
+
+/// A number for readers: four digits, with a power of ten where it needs one.
+#[must_use]
+pub fn number(x: f64) -> String {
+    let size = x.abs();
+    if x == 0.0 || (1e-3..1e5).contains(&size) {
+        let digits = (3.0 - size.max(1e-3).log10().floor()).clamp(0.0, 6.0) as usize;
+        let text = format!("{x:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{x:.2e}")
+    }
+}
+
+/// The mean, with the range where there are several.
+fn spread(values: &[f64], scale: f64) -> Option<String> {
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let mean = number(scale * values.iter().sum::<f64>() / values.len() as f64);
+    match values.len() {
+        0 => None,
+        1 => Some(mean),
+        n => Some(format!("{mean} ({} to {}, {n} runs)", number(scale * low), number(scale * high))),
+    }
+}
+
+/// The cosine below which an estimate has turned over.
+const TURNED: f64 = 0.999;
+
+/// The first amplitude at which a cosine has turned over.
+fn turning_point(points: &[(f64, f64)]) -> Option<f64> {
+    points.iter().find(|(_, cosine)| *cosine < TURNED).map(|p| p.0)
+}
+
+fn amplitude(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {
+    let all: Vec<AmplitudePoint> = read_metrics(folder)?;
+    let mut labels: Vec<&str> = all.iter().map(|p| p.estimator.as_str()).collect();
+    labels.dedup();
+    let mut rows = Vec::new();
+    let shown = |x: Option<f64>| x.map_or_else(|| "nowhere".into(), number);
+    for label in labels {
+        let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == label).collect();
+        let of = |y: fn(&AmplitudePoint) -> Option<f64>| -> Vec<(f64, f64)> {
+            own.iter().filter_map(|p| Some((p.amplitude, y(p)?))).collect()
+        };
+        let (cosines, distances) = (of(|p| p.total_cosine), of(|p| p.distance));
+        let theirs =
+            |y: &str| published.and_then(|p| p.beside(label).next()).and_then(|c| c.points("amplitude", y));
+        let turned = turning_point(&cosines);
+        rows.push(Row::new(
+            format!("{label}: amplitude at which the cosine (all parameters) first lies below {TURNED}"),
+            shown(turned),
+            theirs("total_cosine").map(|t| shown(turning_point(&t))),
+        ));
+        let radii: Vec<f64> = own
+            .iter()
+            .filter(|p| turned.is_none_or(|t| p.amplitude < t))
+            .filter_map(|p| p.radius_of_convergence)
+            .collect();
+        if !radii.is_empty() {
+            let mut sorted = radii;
+            sorted.sort_by(f64::total_cmp);
+            let text = format!(
+                "{} ({} to {})",
+                number(sorted[sorted.len() / 2]),
+                number(sorted[0]),
+                number(sorted[sorted.len() - 1])
+            );
+            rows.push(Row::new(
+                format!("{label}: radius of convergence estimated below it, median (range)"),
+                text,
+                None,
+            ));
+        }
+        let pairs =
+            [("cosine", &cosines, theirs("total_cosine")), ("distance", &distances, theirs("distance"))];
+        for (what, ours, theirs) in pairs {
+            let Some(theirs) = theirs else { continue };
+            for (limit, told) in [(0.5, " for |β| ≤ 0.5"), (f64::INFINITY, "")] {
+                // Amplitudes are told apart to what single precision leaves of them.
+                let difference = |(x, y): &(f64, f64)| {
+                    let near = theirs.iter().find(|t| (t.0 / x - 1.0).abs() < 1e-5)?;
+                    (*x <= limit).then_some((y - near.1).abs())
+                };
+                let largest = ours.iter().filter_map(difference).reduce(f64::max);
+                let text = largest.map_or_else(|| "no common amplitude".into(), number);
+                rows.push(Row::new(
+                    format!("{label}: largest difference of the {what} from the published one{told}"),
+                    text,
+                    None,
+                ));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn relaxation_rows(folder: &Path, has_published: bool) -> Result<Vec<Row>> {
+    let phases: Vec<RelaxationPhase> = read_metrics(folder)?;
+    let mut rows = Vec::new();
+    for (amplitude, distance) in relaxation::distances(folder)? {
+        let own: Vec<&RelaxationPhase> =
+            phases.iter().filter(|p| p.point.is_some() && p.amplitude == amplitude).collect();
+        if has_published && let Some(distance) = distance {
+            let quantity = format!(
+                "|β| = {amplitude}: largest distance of an equilibrium from the published one (Re or Im of a rate)"
+            );
+            rows.push(Row::new(quantity, number(distance), None));
+        }
+        // Steps after which the state moves by less than 10⁻⁶, at the slowest point.
+        let steps = |p: &&RelaxationPhase| p.residuals.iter().position(|r| *r < 1e-6).map(|s| s + 1);
+        let slowest = own.iter().map(steps).try_fold(0, |most, s| s.map(|s| s.max(most)));
+        let text = slowest.map_or_else(|| "not reached".into(), |s| s.to_string());
+        rows.push(Row::new(
+            format!("|β| = {amplitude}: steps until the state moves by less than 1e-6, at the slowest point"),
+            text,
+            None,
+        ));
+    }
+    Ok(rows)
+}
+
+fn frequency(folder: &Path) -> Result<Vec<Row>> {
+    let points: Vec<FrequencyPoint> = read_metrics(folder)?;
+    let row = |p: &FrequencyPoint| {
+        let quantity =
+            format!("period {} τ, {} extrapolated: relative error (theory)", p.period, p.richardson);
+        Row::new(quantity, format!("{} ({})", number(p.relative_error), number(p.theory)), None)
+    };
+    Ok(points.iter().map(row).collect())
+}
+
+fn gradient(summary: &Value) -> Vec<Row> {
+    let errors = summary["relative_error"].as_object().into_iter().flatten();
+    let row = |(label, error): (&String, &Value)| {
+        let text = error.as_f64().map_or_else(|| "–".into(), number);
+        Row::new(format!("{label}: relative error of the whole gradient"), text, None)
+    };
+    errors.map(row).collect()
+}
+
+/// The measures of a published curve at an epoch, over all curves given.
+fn at_epoch<'a>(curves: impl Iterator<Item = &'a Curve>, epoch: f64, measure: &str) -> Vec<f64> {
+    let of_curve = |curve: &Curve| curve.points("epoch", measure)?.iter().find(|p| p.0 == epoch).map(|p| p.1);
+    curves.filter_map(of_curve).collect()
+}
+
+fn train(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {
+    let epochs: Vec<Epoch> = read_metrics(folder)?;
+    let Some(last) = epochs.last() else { return Ok(Vec::new()) };
+    let row = |quantity: &str, measure: &str, ours: f64, scale: f64| {
+        let theirs = at_epoch(published.iter().flat_map(|p| &p.curves), last.epoch as f64, measure);
+        let quantity = format!("{quantity} after epoch {}", last.epoch);
+        Row::new(quantity, number(scale * ours), spread(&theirs, scale))
+    };
+    let mut rows = vec![
+        row("test accuracy (%)", "test_accuracy", last.test_accuracy, 100.0),
+        row("training accuracy (%)", "train_accuracy", last.train_accuracy, 100.0),
+        row("test loss (nats)", "test_loss", last.test_loss, 1.0),
+    ];
+    if let Some(cosine) = last.cosine {
+        rows.push(Row::new("cosine of the gradient to the adjoint", number(cosine), None));
+    }
+    rows.push(Row::new("evaluations of the right-hand side", number(last.rhs_evaluations as f64), None));
+    Ok(rows)
+}
+
+fn sweep(summary: &SweepSummary, published: Option<&Published>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for point in &summary.points {
+        let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
+        for (measure, interval) in &point.measures {
+            let scale = if measure.ends_with("accuracy") { 100.0 } else { 1.0 };
+            let percent = if scale == 1.0 { "" } else { " (%)" };
+            let ours = interval.map_or_else(
+                || "–".into(),
+                |i| {
+                    format!(
+                        "{} ({} to {})",
+                        number(scale * i.mean),
+                        number(scale * i.low),
+                        number(scale * i.high)
+                    )
+                },
+            );
+            let runs = if point.failures == 0 {
+                format!("{} runs", point.runs)
+            } else {
+                format!("{} runs, {} diverged", point.runs, point.failures)
+            };
+            let last = |curve: &Curve| curve.points("epoch", measure)?.last().map(|p| p.1);
+            let theirs: Vec<f64> = published.iter().flat_map(|p| p.beside(&label)).filter_map(last).collect();
+            let quantity =
+                format!("{label}: {}{percent}, mean and 95 % interval of {runs}", measure.replace('_', " "));
+            rows.push(Row::new(quantity, ours, spread(&theirs, scale)));
+        }
+    }
+    rows
+}
+
+/// Every number of a summary.
+fn all(summary: &Value) -> Vec<Row> {
+    let fields = summary.as_object().into_iter().flatten();
+    let shown = fields.filter(|(name, _)| *name != "wall_seconds");
+    let row = |(name, value): (&String, &Value)| {
+        let text = value.as_f64().map(number).or_else(|| value.as_str().map(ToOwned::to_owned))?;
+        Some(Row::new(name.replace('_', " "), text, None))
+    };
+    shown.filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_true() {
+        let shown = [0.0, 1.0, 0.97654321, 12345.6, 0.001234, 2.5e-7, 1e9, 100.0].map(number);
+        assert_eq!(shown, ["0", "1", "0.9765", "12346", "0.001234", "2.50e-7", "1.00e9", "100"]);
+        assert_eq!(spread(&[0.5, 0.7], 100.0).unwrap(), "60 (50 to 70, 2 runs)");
+        assert_eq!(spread(&[], 1.0), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! The page of results: Markdown from run folders, every number with the command, seed, commit and time that made it.
+
+mod headlines;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::published::Published;
+
+/// Writes the page `out` about finished runs, in their order, and copies their figures into the folder of its name beside it.
+///
+/// # Errors
+/// If a folder holds no finished run, two have one name, or a file cannot be written.
+pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
+    let stem = out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let images = out.with_file_name(&stem);
+    let mut page = String::from("# Results\n\nWritten by `holograd report` from run folders.\n");
+    let mut names: Vec<String> = Vec::new();
+    let mut copies: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for folder in folders {
+        let name = folder.canonicalize().map_err(|e| Error::io(folder, "open", e))?;
+        let name = name.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if names.contains(&name) {
+            let found = format!("found two folders called {name}");
+            return Err(Error::input(
+                folder.display().to_string(),
+                "",
+                found,
+                "figures are told apart by it",
+            ));
+        }
+        let figures = figures(folder)?;
+        let named = |figure: &str| format!("{name}-{figure}");
+        let links: Vec<(String, String)> =
+            figures.iter().map(|f| (f.clone(), format!("{stem}/{}", named(f)))).collect();
+        page += &section(folder, &name, &links)?;
+        copies.extend(figures.iter().map(|f| (folder.join(f), images.join(named(f)))));
+        names.push(name);
+    }
+    std::fs::create_dir_all(&images).map_err(|e| Error::io(&images, "create", e))?;
+    for (from, to) in copies {
+        files::write_atomically(to, &files::read_bytes(from)?)?;
+    }
+    files::write_atomically(out, page.as_bytes())
+}
+
+/// The names of the bitmaps in a run folder, sorted.
+fn figures(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "read", e))?;
+    let mut names: Vec<String> =
+        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| Path::new(name).extension().is_some_and(|e| e == "png"));
+    names.sort();
+    Ok(names)
+}
+
+fn json(folder: &Path, name: &str) -> Result<Value> {
+    let path = folder.join(name);
+    if !path.exists() {
+        let legal =
+            "give folders of finished runs: they hold experiment.json, summary.json and manifest.json";
+        return Err(Error::input(folder.display().to_string(), "", format!("found no {name} there"), legal));
+    }
+    serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+        Error::input(path.display().to_string(), "", e.to_string(), "a file written by holograd")
+    })
+}
+
+/// What one run has to say.
+fn section(folder: &Path, name: &str, figures: &[(String, String)]) -> Result<String> {
+    let (experiment, manifest) = (json(folder, "experiment.json")?, json(folder, "manifest.json")?);
+    let published = Published::of_run(folder)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut out = format!("\n## {name}\n");
+    let description = text(&experiment["description"]);
+    if !description.is_empty() {
+        let _ = write!(out, "\n{}.\n", description.trim_end_matches('.'));
+    }
+    for (figure, link) in figures {
+        let _ = write!(out, "\n![{name}, {}]({link})\n", figure.trim_end_matches(".png"));
+    }
+    let rows = headlines::of_run(&text(&experiment["kind"]), folder, &json(folder, "summary.json")?)?;
+    let theirs = rows.iter().any(|row| row.published.is_some());
+    let (head, rule) = if theirs { (" published |", "---|") } else { ("", "") };
+    let _ = write!(out, "\n| | ours |{head}\n|---|---|{rule}\n");
+    for row in rows {
+        let published = row.published.unwrap_or_else(|| "–".into());
+        let published = if theirs { format!(" {} |", cell(&published)) } else { String::new() };
+        let _ = writeln!(out, "| {} | {} |{published}", cell(&row.quantity), cell(&row.ours));
+    }
+    let notes = text(&experiment["notes"]);
+    if !notes.is_empty() {
+        let _ = write!(out, "\n**What differs, and why.** {notes}\n");
+    }
+    if let Some(published) = published {
+        let _ = write!(out, "\nPublished: {}.\n", published.source);
+    }
+    let _ = write!(out, "\n{}\n", provenance(&manifest));
+    Ok(out)
+}
+
+/// How the numbers came about.
+fn provenance(manifest: &Value) -> String {
+    let arguments = manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str);
+    let quoted = |a: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
+        if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
+    };
+    let command: Vec<String> = arguments.map(quoted).collect();
+    let machine = &manifest["machine"];
+    format!(
+        "Made by `holograd {}`; seed {}, commit `{}`, version {}, {} s on {} threads ({}).",
+        command.join(" "),
+        manifest["seed"],
+        manifest["commit"].as_str().unwrap_or("unknown"),
+        manifest["version"].as_str().unwrap_or("unknown"),
+        manifest["wall_seconds"].as_f64().map_or_else(|| "?".into(), headlines::number),
+        machine["threads"],
+        machine["processor"].as_str().unwrap_or("unknown processor"),
+    )
+}
+
+/// Text as it may stand in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
