@@ -3,9 +3,11 @@
 mod amplitude;
 pub mod folder;
 mod frequency;
+mod frequency_optimum;
 mod gradient;
 pub mod library;
 pub mod load;
+mod lockin_theory;
 mod problem;
 mod relaxation;
 pub mod spec;
@@ -18,8 +20,8 @@ pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
-    amplitude::Amplitude, frequency::Frequency, gradient::Gradient, relaxation::Relaxation,
-    stability::Stability, sweep::Sweep, trace::Trace, train::Train,
+    amplitude::Amplitude, frequency::Frequency, frequency_optimum::FrequencyOptimum, gradient::Gradient,
+    relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace, train::Train,
 };
 
 use std::path::PathBuf;

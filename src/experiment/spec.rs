@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Frequency, Gradient, Relaxation, Stability, Sweep, Trace, Train};
+use super::{Amplitude, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -38,13 +38,24 @@ pub enum Experiment {
     Relaxation(Relaxation),
     /// For a grid of complex β, does the dynamics settle, and how far.
     Stability(Stability),
+    /// Bias and noise against the period, and where their sum is smallest.
+    FrequencyOptimum(Box<FrequencyOptimum>),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 8] =
-    ["train", "gradient", "trace", "amplitude", "frequency", "relaxation", "stability", "sweep"];
+pub const KINDS: [&str; 9] = [
+    "train",
+    "gradient",
+    "trace",
+    "amplitude",
+    "frequency",
+    "frequency_optimum",
+    "relaxation",
+    "stability",
+    "sweep",
+];
 
 /// What every kind of experiment offers.
 pub trait Kind {
@@ -107,6 +118,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::FrequencyOptimum(spec) => &**spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -121,6 +133,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::FrequencyOptimum(spec) => &mut **spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }
