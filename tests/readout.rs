@@ -460,9 +460,9 @@ fn every_estimator_reports_the_slowest_rate() {
     }
 }
 
-/// A hundred draws take an hour on two cores: CONTRIBUTING.md has the command.
+/// Too long for every run: CONTRIBUTING.md has the command.
 #[test]
-#[ignore = "takes an hour"]
+#[ignore = "a long survey"]
 fn auto_on_a_hundred_random_tied_networks() {
     let log_uniform = |low: f64, high: f64, place: f64| low * (high / low).powf(place);
     let (mut met, mut refused, mut refused_fast) = ([0; 3], [0; 3], 0);
