@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train};
+use super::{Amplitude, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -40,18 +40,21 @@ pub enum Experiment {
     Stability(Stability),
     /// Bias and noise against the period, and where their sum is smallest.
     FrequencyOptimum(Box<FrequencyOptimum>),
+    /// Gradient error of always-on estimators against time.
+    Elapsed(Elapsed),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "train",
     "gradient",
     "trace",
     "amplitude",
     "frequency",
     "frequency_optimum",
+    "elapsed",
     "relaxation",
     "stability",
     "sweep",
@@ -119,6 +122,7 @@ impl Experiment {
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
             Self::FrequencyOptimum(spec) => &**spec,
+            Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -134,6 +138,7 @@ impl Experiment {
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
             Self::FrequencyOptimum(spec) => &mut **spec,
+            Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }

@@ -2,6 +2,7 @@
 
 mod amplitude;
 mod asymmetry;
+mod elapsed;
 mod frequency;
 mod frequency_optimum;
 mod gradient;
@@ -42,6 +43,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("frequency") => frequency::draw(folder),
         Some("relaxation") => relaxation::draw(folder),
         Some("stability") => stability::draw(folder),
+        Some("elapsed") => elapsed::draw(folder),
         Some("sweep") => {
             sweep::draw(folder)?;
             if experiment["history"] == true { history::draw(folder) } else { Ok(()) }
