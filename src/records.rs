@@ -183,6 +183,7 @@ pub struct FrequencyOptimumSummary {
     pub optima: Vec<Optimum>,
     /// Seconds of the run.
     pub wall_seconds: f64,
+}
 
 /// One line of the metrics of an `elapsed` experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -36,6 +36,12 @@ pub struct Elapsed {
     /// One line for lists.
     #[serde(default)]
     pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
     /// Safetensors file of the parameters; without it they are initial ones.
@@ -51,13 +57,17 @@ pub struct Elapsed {
     pub form: Form,
     /// `staircase` and `oscillation`, by label; how many periods they settle and record is replaced.
     pub estimators: IndexMap<String, EstimatorSpec>,
-    /// Periods of each staircase; an oscillation goes on for as long as the staircases' longest time of its own period.
+    /// Periods of each; where several are extrapolated, they take as long together.
     pub periods: u64,
 }
 
 impl Kind for Elapsed {
     fn name(&self) -> &'static str {
         "elapsed"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {

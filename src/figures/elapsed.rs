@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::points;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::published::Published;
 use crate::records::{ElapsedPoint, Modes, read_metrics};
 use crate::report::{Figure, Mark, Panel, Series};
 
@@ -27,6 +28,7 @@ pub fn draw(folder: &Path) -> Result<()> {
     let summary: Summary = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
         Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
     })?;
+    let published = Published::of_run(folder)?;
     let mut figure = Figure::new().columns(2);
     let mut final_errors = Panel::new("right-hand-side evaluations", "1 − cosine at the end").log_x().log_y();
     for (colour, (method, richardson, title)) in methods(&all).into_iter().enumerate() {
@@ -39,6 +41,15 @@ pub fn draw(folder: &Path) -> Result<()> {
             let line = points(series, |p| Some(p.elapsed), |p| distance(p));
             ends.extend(series.last().and_then(|p| Some((p.rhs_evaluations as f64, distance(p)?))));
             panel = panel.series(Series::new(&series[0].estimator, Mark::Line, line).colour(index));
+            let theirs = published.iter().flat_map(|p| p.beside(&series[0].estimator));
+            for points in theirs.filter_map(|curve| curve.points("period", "total_cosine")) {
+                // Period 0 is before the first estimate; from five digits on, rounding hides the rest.
+                let shown =
+                    points.into_iter().filter(|(period, cosine)| *period > 0.0 && 1.0 - cosine > 1e-6);
+                let points = shown.map(|(period, c)| (period * series[0].base_period, 1.0 - c)).collect();
+                let label = if index == 0 { "published" } else { "" };
+                panel = panel.series(Series::new(label, Mark::Points, points).colour(index));
+            }
         }
         figure = figure.panel(panel);
         final_errors = final_errors.series(Series::new(title, Mark::LinePoints, ends).colour(colour));
