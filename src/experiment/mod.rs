@@ -22,7 +22,8 @@ pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
     amplitude::Amplitude, elapsed::Elapsed, frequency::Frequency, frequency_optimum::FrequencyOptimum,
-    gradient::Gradient, relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace, train::Train,
+    gradient::Gradient, relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace,
+    train::Train,
 };
 
 use std::path::PathBuf;

@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train};
+use super::{
+    Amplitude, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train,
+};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
