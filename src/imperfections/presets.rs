@@ -14,7 +14,7 @@ use super::programming::{Programming, Remainder, StepLaw, UpdateRule, WriteNoise
 pub enum Preset {
     /// No imperfection at all.
     Ideal,
-    /// Mixed-signal CMOS neurons: 10 % mismatch of gains, time constants and weights.
+    /// Mixed-signal CMOS neurons: 10 % mismatch of every parameter of neurons and synapses.
     Cmos,
     /// Phase-change memory: write noise, drift and read noise.
     Pcm,
@@ -97,8 +97,17 @@ impl Preset {
             Self::Ideal => table,
             Self::Cmos => {
                 let mismatch = Some(Mismatch::normal(0.1));
-                let fabrication =
-                    Fabrication { gain: mismatch, tau: mismatch, weight: mismatch, ..Fabrication::default() };
+                // Thresholds in units of the potential, in which they are of order one; a synapse and its partner in the other
+                // direction are two circuits.
+                let fabrication = Fabrication {
+                    gain: mismatch,
+                    offset: mismatch,
+                    tau: mismatch,
+                    input: mismatch,
+                    weight: mismatch,
+                    feedback: mismatch,
+                    ..Fabrication::default()
+                };
                 Imperfections { fabrication: Some(fabrication), ..table }
             }
             Self::Pcm => Imperfections {
