@@ -1,6 +1,7 @@
 //! Experiments: from the JSON that a user writes to a run folder.
 
 mod amplitude;
+mod continuous;
 pub mod folder;
 mod frequency;
 mod gradient;
@@ -18,7 +19,7 @@ pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
-    amplitude::Amplitude, frequency::Frequency, gradient::Gradient, relaxation::Relaxation,
+    amplitude::Amplitude, continuous::Continuous, continuous::LowPass, frequency::Frequency, gradient::Gradient, relaxation::Relaxation,
     stability::Stability, sweep::Sweep, trace::Trace, train::Train,
 };
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Frequency, Gradient, Relaxation, Stability, Sweep, Trace, Train};
+use super::{Amplitude, Continuous, Frequency, Gradient, Relaxation, Stability, Sweep, Trace, Train};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -38,13 +38,15 @@ pub enum Experiment {
     Relaxation(Relaxation),
     /// For a grid of complex β, does the dynamics settle, and how far.
     Stability(Stability),
+    /// Learns without batches, phases or resets: the weights evolve in the same differential equation.
+    Continuous(Box<Continuous>),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 8] =
-    ["train", "gradient", "trace", "amplitude", "frequency", "relaxation", "stability", "sweep"];
+pub const KINDS: [&str; 9] =
+    ["train", "gradient", "trace", "amplitude", "frequency", "continuous", "relaxation", "stability", "sweep"];
 
 /// What every kind of experiment offers.
 pub trait Kind {
@@ -107,6 +109,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::Continuous(spec) => &**spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -121,6 +124,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::Continuous(spec) => &mut **spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }

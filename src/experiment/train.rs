@@ -105,11 +105,11 @@ pub struct Train {
     pub jacobian: JacobianMeasures,
 }
 
-fn inference() -> Settle {
+pub(super) fn inference() -> Settle {
     Settle { tolerance: Some(1e-3), max_time: 200.0, ..Settle::default() }
 }
 
-fn compared() -> usize {
+pub(super) fn compared() -> usize {
     20
 }
 
@@ -266,25 +266,33 @@ impl Train {
     /// # Errors
     /// If they are missing or do not fit.
     pub(super) fn data(&self, loaded: &Loaded, options: &Options) -> Result<Split> {
-        let file = loaded.origin.display();
-        let beside = match &loaded.origin {
-            Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
-            Origin::BuiltIn(_) => std::path::PathBuf::from("."),
-        };
-        let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
-        let data = self.data.load(self.seed, &lookup)?;
-        let network = &loaded.network;
-        let (features, classes) = (data.train.features(), data.train.classes);
-        if features != network.inputs || classes != network.output.size() {
-            return Err(Error::input(
-                file,
-                "data",
-                format!("found samples of {features} inputs and {classes} classes"),
-                format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
-            ));
-        }
-        Ok(data)
+        samples(&self.data, self.seed, loaded, options)
     }
+}
+
+/// The samples of an experiment, checked against its model.
+///
+/// # Errors
+/// If they are missing or do not fit.
+pub(super) fn samples(spec: &DataSpec, seed: u64, loaded: &Loaded, options: &Options) -> Result<Split> {
+    let file = loaded.origin.display();
+    let beside = match &loaded.origin {
+        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
+        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
+    };
+    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
+    let data = spec.load(seed, &lookup)?;
+    let network = &loaded.network;
+    let (features, classes) = (data.train.features(), data.train.classes);
+    if features != network.inputs || classes != network.output.size() {
+        return Err(Error::input(
+            file,
+            "data",
+            format!("found samples of {features} inputs and {classes} classes"),
+            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
+        ));
+    }
+    Ok(data)
 }
 
 fn run<T: Scalar>(
@@ -324,7 +332,8 @@ fn run<T: Scalar>(
     finish(spec, folder, &trainer, &data)
 }
 
-fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
+/// A bar of a thousand steps an epoch.
+pub(super) fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
     if !visible {
         return ProgressBar::hidden();
     }

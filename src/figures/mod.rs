@@ -2,6 +2,7 @@
 
 mod amplitude;
 mod asymmetry;
+mod continuous;
 mod frequency;
 mod gradient;
 mod history;
@@ -41,6 +42,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("frequency") => frequency::draw(folder),
         Some("relaxation") => relaxation::draw(folder),
         Some("stability") => stability::draw(folder),
+        Some("continuous") => continuous::draw(folder),
         Some("sweep") => {
             sweep::draw(folder)?;
             if experiment["history"] == true { history::draw(folder) } else { Ok(()) }
