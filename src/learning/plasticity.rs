@@ -127,13 +127,24 @@ impl<T: Scalar> Observer<T> for LocalLockIn<T> {
         let demodulator = num_complex::Complex::from_polar(self.gain / self.amplitude, -angle);
         let (keep, gain) = (T::of(self.keep), T::of(self.gain));
         let [first, rest @ ..] = self.stages.as_mut_slice() else { return };
-        first.scale(keep);
+        decay(first, keep);
         add_instantaneous(&self.network, view, &self.inputs, demodulator, self.gain, first);
         let mut before = &*first;
         for stage in rest {
-            stage.scale(keep);
+            decay(stage, keep);
             stage.add_scaled(gain, before);
             before = stage;
+        }
+    }
+}
+
+/// Multiplies by `keep`. What has become too small to matter becomes zero: processors are slow with subnormal numbers.
+fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
+    let least = T::min_positive_value() / T::epsilon();
+    for index in 0..stage.len() {
+        for x in stage.at_mut(index).as_mut_slice() {
+            let kept = keep * *x;
+            *x = if kept.abs() < least { T::zero() } else { kept };
         }
     }
 }
