@@ -72,14 +72,14 @@ fn trace(folder: &Path) -> Result<()> {
     let drive = time.iter().copied().zip(array("beta_re")?.iter().copied()).collect();
     // Changes of weights are small beside the weights: each is drawn from where it started.
     let start: Vec<f64> = array("weight")?.iter().take(count).copied().collect();
-    let mut weights = Panel::new("time (τ)", "change of the weight");
+    let mut weights = Panel::new("time (τ)", "W − W(0)");
     for (k, start) in start.iter().enumerate() {
         let values = array("weight")?.iter().skip(k).step_by(count).map(|w| w - start);
         weights = weights.line(format!("synapse {k}"), time.iter().copied().zip(values).collect());
     }
     Figure::new()
         .columns(1)
-        .panel_size(640, 150)
+        .panel_size(640, 190)
         .panel(Panel::new("time (τ)", "Re β").line("", drive))
         .panel(panel("activity", "Re a", "neuron")?)
         .panel(panel("coefficient", "coefficient −s", "synapse")?)

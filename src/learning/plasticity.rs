@@ -282,8 +282,7 @@ impl<T: Scalar> Plasticity<T> {
         let white = match (state, integrator.method()) {
             (Some(Noise::White { std, rails }), Some(method)) => {
                 let key = NoiseKey::new(*seed, Purpose::StateNoise, epoch);
-                let idle = Samples { inputs: vec![T::zero(); self.network.inputs], ..self.blank() };
-                let field = Dynamics::new(&self.effective, &idle, 2);
+                let field = Dynamics::new(&self.effective, &self.blank(), 2);
                 Some(WhiteNoise::new(key, (std, rails), 0, (method, *step), field.leak(), shape.len()))
             }
             _ => None,
@@ -296,6 +295,7 @@ impl<T: Scalar> Plasticity<T> {
         }
     }
 
+    /// A sample of zeros.
     fn blank(&self) -> Samples<T> {
         let (inputs, outputs) = (self.network.inputs, self.network.output.size());
         Samples { inputs: vec![T::zero(); inputs], targets: vec![T::zero(); outputs], count: 1, first: 0 }
