@@ -410,9 +410,9 @@ impl Trace {
         let neurons = &rates[shape.column(self.layer, 0, 0)];
         let (coefficient, weights) =
             (now.synapses.coefficient().at(self.weight), now.parameters.at(self.weight));
-        for k in 0..self.count {
+        for (k, rate) in neurons.iter().enumerate().take(self.count) {
             let element = k * self.rows + k;
-            self.activity.push(neurons[k].double());
+            self.activity.push(rate.double());
             self.coefficient.push(-coefficient[element].double());
             self.weights.push(weights[element].double());
         }
