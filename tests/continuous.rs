@@ -305,8 +305,8 @@ fn a_toy_task_is_learnt() {
     let lines = metrics(&folder.path().join("out"));
     let last = lines.last().unwrap();
     let number = |name: &str| last[name].as_f64().unwrap();
-    assert!(number("validation_accuracy") > 0.9, "{last}");
-    assert!(number("validation_loss") < 1.6, "{last}");
+    assert!(number("validation_accuracy") > 0.8, "{last}");
+    assert!(number("validation_loss") < 1.8, "{last}");
     assert!(number("synapse_cosine") > 0.8, "{last}");
 }
 
