@@ -19,8 +19,9 @@ pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
-    amplitude::Amplitude, continuous::Continuous, continuous::LowPass, frequency::Frequency, gradient::Gradient, relaxation::Relaxation,
-    stability::Stability, sweep::Sweep, trace::Trace, train::Train,
+    amplitude::Amplitude, continuous::Continuous, continuous::LowPass, frequency::Frequency,
+    gradient::Gradient, relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace,
+    train::Train,
 };
 
 use std::path::PathBuf;

@@ -45,8 +45,17 @@ pub enum Experiment {
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 9] =
-    ["train", "gradient", "trace", "amplitude", "frequency", "continuous", "relaxation", "stability", "sweep"];
+pub const KINDS: [&str; 9] = [
+    "train",
+    "gradient",
+    "trace",
+    "amplitude",
+    "frequency",
+    "continuous",
+    "relaxation",
+    "stability",
+    "sweep",
+];
 
 /// What every kind of experiment offers.
 pub trait Kind {
