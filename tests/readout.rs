@@ -394,3 +394,118 @@ fn what_the_theory_cannot_carry_is_refused() {
     println!("hard_tanh, K = 1: {bias:.1e}");
     assert!(bias < 1e-3, "{bias:e}");
 }
+
+#[test]
+fn noise_is_told_from_bias() {
+    let problem = toy();
+    let effective = problem.effective(Form::Potential);
+    let estimate = |estimator: &Value, std: f64, seed: u64| {
+        let noise = Noise::White { std, rails: Rails::Independent };
+        let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
+        let noise = imperfections.instant().filter(|_| std > 0.0).map(|instant| (instant, seed));
+        let setting = Setting { effective: &effective, noise, update: 0, diagnose: true };
+        let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
+        estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
+    };
+    let difference = |a: &holograd::gradient::Estimate<f64>, b: &holograd::gradient::Estimate<f64>| {
+        let pairs = || a.error_vector.iter().zip(&b.error_vector);
+        let off: f64 = pairs().map(|(a, b)| (a - b).norm_squared()).sum();
+        (off / pairs().map(|(_, b)| b.norm_squared()).sum::<f64>()).sqrt()
+    };
+    let rms = |values: &[f64]| (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt();
+    let std = 1e-3;
+    for extrapolation in ["polynomial", "rational"] {
+        for periods in [1, 2] {
+            let spec = json!({ "oscillation": { "amplitude": 0.3, "period": 40.0, "periods": 8, "richardson": periods,
+                "extrapolation": extrapolation, "integrator": { "euler": { "step": 0.5 } } } });
+            let quiet = estimate(&spec, 0.0, 0);
+            assert_eq!(quiet.diagnostics.noise_estimate, None);
+            let noisy: Vec<_> = (0..40).map(|seed| estimate(&spec, std, seed)).collect();
+            let actual = rms(&noisy.iter().map(|e| difference(e, &quiet)).collect::<Vec<_>>());
+            let told = rms(&noisy.iter().map(|e| e.diagnostics.noise_estimate.unwrap()).collect::<Vec<_>>());
+            println!("{extrapolation}, {periods} periods: noise {actual:.2e}, told {told:.2e}");
+            assert!((told / actual).ln().abs() < 0.4, "{extrapolation}, {periods}: {told:e}, not {actual:e}");
+        }
+    }
+    // `auto` tells noise from above: what it takes for noise holds what transients leave as well.
+    let auto = json!({ "auto": { "relative_error": 1e-2, "amplitude": 0.3 } });
+    let quiet = estimate(&json!({ "adjoint": {} }), 0.0, 0);
+    for std in [1e-5, 1e-4, 1e-2] {
+        let found: Vec<_> = (0..10).map(|seed| estimate(&auto, std, seed)).collect();
+        let actual = rms(&found.iter().map(|e| difference(e, &quiet)).collect::<Vec<_>>());
+        let told = rms(&found.iter().map(|e| e.diagnostics.noise_estimate.unwrap()).collect::<Vec<_>>());
+        println!("auto, sigma = {std:e}: error {actual:.1e}, noise told {told:.1e}");
+        assert!(told > 0.5 * actual && told < f64::max(2.0 * actual, 1e-2), "{told:e} of {actual:e}");
+    }
+}
+
+#[test]
+fn every_estimator_reports_the_slowest_rate() {
+    let problem = toy();
+    let free = problem.free();
+    let exact = free.jacobian.complex_eigenvalues().iter().map(|z| -z.re).fold(f64::INFINITY, f64::min);
+    let estimators = [
+        json!("adjoint"),
+        json!({ "classic": { "amplitude": 0.01 } }),
+        json!({ "cauchy": { "amplitude": 0.1, "points": 6 } }),
+        json!({ "staircase": { "amplitude": 0.1, "hold": 30.0 } }),
+        json!({ "oscillation": { "amplitude": 0.1, "period": 40.0 } }),
+        json!({ "chebyshev": { "amplitude": 0.1, "period": 40.0 } }),
+        json!({ "harmonic_balance": { "period": 40.0 } }),
+        json!({ "auto": {} }),
+    ];
+    for estimator in estimators {
+        let found = problem.estimate(Form::Potential, estimator.clone()).diagnostics.slowest_rate.unwrap();
+        assert!((found - exact).abs() < 1e-3, "{estimator}: {found}, not {exact}");
+    }
+}
+
+/// Too long for every run: CONTRIBUTING.md has the command.
+#[test]
+#[ignore = "a long survey"]
+fn auto_on_a_hundred_random_tied_networks() {
+    let log_uniform = |low: f64, high: f64, place: f64| low * (high / low).powf(place);
+    let (mut met, mut refused, mut refused_fast) = ([0; 3], [0; 3], 0);
+    for draw in 0..100_u32 {
+        // Two sequences that fill the square evenly: neurons by one, rate by the other.
+        let place = |multiple: f64| (f64::from(draw + 1) * multiple).fract();
+        let neurons = log_uniform(8.0, 512.0, place(0.754_877_666_246_692_7)).round() as usize;
+        let rate = log_uniform(0.03, 0.6, place(0.569_840_290_998_053_2));
+        let sizes: Vec<usize> = match draw % 3 {
+            0 => vec![neurons / 2, neurons - neurons / 2],
+            1 => vec![2 * neurons / 3, neurons - 2 * neurons / 3],
+            _ => vec![neurons / 3, neurons / 3, neurons - 2 * (neurons / 3)],
+        };
+        let problem = slow_network(&sizes, rate, 1000 + u64::from(draw));
+        let truth = problem.estimate(Form::Potential, json!("adjoint"));
+        let effective = problem.effective(Form::Potential);
+        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let mut told = Vec::new();
+        for (place, requested) in [1e-2, 1e-3, 1e-4].into_iter().enumerate() {
+            let spec: EstimatorSpec =
+                serde_json::from_value(json!({ "auto": { "relative_error": requested } })).unwrap();
+            match estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()) {
+                Ok(estimate) => {
+                    let agreement = compare(&estimate.gradient, &truth.gradient).synapses;
+                    let reached = agreement.relative_error.unwrap();
+                    met[place] += u32::from(reached <= requested);
+                    told.push(format!("{reached:.1e} ({})", estimate.diagnostics.rhs_evaluations));
+                }
+                Err(Error::Input { .. }) => {
+                    refused[place] += 1;
+                    refused_fast += u32::from(rate > 0.1);
+                    told.push("refused".into());
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        println!("{draw}: {sizes:?}, rate {rate:.3}: {}", told.join(", "));
+    }
+    println!(
+        "asked for 1e-2, 1e-3, 1e-4: met {met:?}, refused beforehand {refused:?}, {refused_fast} of them above 0.1"
+    );
+    for (met, refused) in met.into_iter().zip(refused) {
+        assert!(met + refused >= 95, "{met} met and {refused} refused of 100");
+    }
+    assert_eq!(refused_fast, 0);
+}

@@ -206,6 +206,7 @@ pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experimen
         "relaxation" => Experiment::Relaxation(deserialise(value, file)?),
         "stability" => Experiment::Stability(deserialise(value, file)?),
         "continuous" => Experiment::Continuous(deserialise(value, file)?),
+        "frequency_optimum" => Experiment::FrequencyOptimum(deserialise(value, file)?),
         "sweep" => Experiment::Sweep(deserialise(value, file)?),
         other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
     })

@@ -4,9 +4,11 @@ mod amplitude;
 mod continuous;
 pub mod folder;
 mod frequency;
+mod frequency_optimum;
 mod gradient;
 pub mod library;
 pub mod load;
+mod lockin_theory;
 mod problem;
 mod relaxation;
 pub mod spec;
@@ -20,8 +22,8 @@ pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
     amplitude::Amplitude, continuous::Continuous, continuous::LowPass, frequency::Frequency,
-    gradient::Gradient, relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace,
-    train::Train,
+    frequency_optimum::FrequencyOptimum, gradient::Gradient, relaxation::Relaxation, stability::Stability,
+    sweep::Sweep, trace::Trace, train::Train,
 };
 
 use std::path::PathBuf;

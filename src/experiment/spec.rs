@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
-use super::{Amplitude, Continuous, Frequency, Gradient, Relaxation, Stability, Sweep, Trace, Train};
+use super::{
+    Amplitude, Continuous, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train,
+};
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -40,18 +42,21 @@ pub enum Experiment {
     Stability(Stability),
     /// Learns without batches, phases or resets: the weights evolve in the same differential equation.
     Continuous(Box<Continuous>),
+    /// Bias and noise against the period, and where their sum is smallest.
+    FrequencyOptimum(Box<FrequencyOptimum>),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "train",
     "gradient",
     "trace",
     "amplitude",
     "frequency",
     "continuous",
+    "frequency_optimum",
     "relaxation",
     "stability",
     "sweep",
@@ -119,6 +124,7 @@ impl Experiment {
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
             Self::Continuous(spec) => &**spec,
+            Self::FrequencyOptimum(spec) => &**spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -134,6 +140,7 @@ impl Experiment {
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
             Self::Continuous(spec) => &mut **spec,
+            Self::FrequencyOptimum(spec) => &mut **spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }

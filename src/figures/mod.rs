@@ -4,6 +4,7 @@ mod amplitude;
 mod asymmetry;
 mod continuous;
 mod frequency;
+mod frequency_optimum;
 mod gradient;
 mod history;
 pub(crate) mod relaxation;
@@ -47,6 +48,7 @@ pub fn draw(folder: &Path) -> Result<()> {
             sweep::draw(folder)?;
             if experiment["history"] == true { history::draw(folder) } else { Ok(()) }
         }
+        Some("frequency_optimum") => frequency_optimum::draw(folder),
         other => {
             let found = format!("found {other:?}");
             Err(Error::input(path.display().to_string(), "kind", found, "a kind that this version knows"))

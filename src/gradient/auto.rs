@@ -30,7 +30,8 @@ const TRANSIENT: f64 = 0.1;
 /// |β|e^{iωt} at periods that are chosen from the slowest relaxation rate, one after the other, each until transients are
 /// gone, until the rational extrapolation to zero frequency has settled to the requested error.
 ///
-/// The error is that of the frequency and of transients. Noise is averaged no longer than transients last.
+/// The error is that of the frequency and of transients. Noise is averaged no longer than transients last, and does not stop it:
+/// `noise_estimate` tells what noise makes, from above, as the change between the last two records holds what transients leave.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auto {
@@ -110,23 +111,28 @@ impl Auto {
     /// Measures period after period until the next would show no transient above what is allowed.
     fn measure<T: Scalar>(
         &self,
-        drive: &driven::Drive,
+        drive: &mut driven::Drive,
         decay: f64,
-        quiet: &Setting<'_, T>,
+        setting: &Setting<'_, T>,
         samples: &Samples<T>,
         state: &mut Vec<T>,
     ) -> Result<Response<T>> {
         let mut evaluations = 0;
         let mut last: Option<Response<T>> = None;
+        let mut scatter = None;
         for _ in 0..=self.patience(decay) {
-            let response = driven::respond(drive, false, quiet, samples, state)?;
+            let response = driven::respond(drive, false, setting, samples, state)?;
+            *drive = drive.clone().after(drive.end());
             evaluations += response.diagnostics.rhs_evaluations;
-            let change = last.as_ref().and_then(|l| {
-                let differ = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect::<Vec<T>>();
-                let lag = norm(&differ(&l.quadrature, &response.quadrature));
-                let change = norm(&differ(&l.in_phase, &response.in_phase)).hypot(lag);
-                Some(change / norm(&response.in_phase)).filter(|x| x.is_finite())
+            let differ = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect::<Vec<T>>();
+            let changes = last.as_ref().map(|l| {
+                (differ(&l.in_phase, &response.in_phase), differ(&l.quadrature, &response.quadrature))
             });
+            let size = |(p, q): &(Vec<T>, Vec<T>)| norm(p).hypot(norm(q)) / norm(&response.in_phase);
+            let change = changes.as_ref().map(size).filter(|x| x.is_finite());
+            // Of two periods' difference, noise makes √2 times what it makes of one.
+            let halved = |v: Vec<T>| v.into_iter().map(|x| x * T::of(0.5_f64.sqrt())).collect();
+            scatter = changes.filter(|_| setting.is_noisy()).map(|(p, q)| (halved(p), halved(q)));
             // A mode that decays to a part d each period has d/(1 − d) of the last change still to go.
             let settled = change.is_some_and(|c| c * decay / (1.0 - decay) < TRANSIENT * self.relative_error);
             last = Some(response);
@@ -135,6 +141,7 @@ impl Auto {
             }
         }
         let mut response = last.expect("at least one period is measured");
+        response.scatter = scatter;
         response.diagnostics.rhs_evaluations = evaluations;
         Ok(response)
     }
@@ -189,14 +196,15 @@ impl<T: Scalar> Estimator<T> for Auto {
         let real = StateShape::new(setting.effective.network(), samples.count, 1);
         let measuring = Setting { diagnose: false, ..*setting };
         let mut responses: Vec<Response<T>> = Vec::new();
-        let mut spent = free.evaluations;
+        let (mut spent, mut elapsed) = (free.evaluations, 0);
         let mut stop = Stop::BeyondBudget;
         for factor in (0..MOST_PERIODS).map(|k| 1 << k) {
             if responses.len() >= 2 && spent + cost(factor) > self.budget {
                 break;
             }
-            let drive = self.drive(ticks, step, factor);
-            let response = self.measure(&drive, decay(factor), &measuring, samples, state)?;
+            let mut drive = self.drive(ticks, step, factor).after(elapsed);
+            let response = self.measure(&mut drive, decay(factor), &measuring, samples, state)?;
+            elapsed = drive.end();
             spent += response.diagnostics.rhs_evaluations;
             responses.push(response);
             if self.converged(&real, &responses) {
@@ -206,6 +214,7 @@ impl<T: Scalar> Estimator<T> for Auto {
         }
         let mut estimate = driven::conclude(&responses, Extrapolation::Rational, setting, samples);
         estimate.diagnostics.rhs_evaluations = spent;
+        estimate.diagnostics.slowest_rate = Some(slowest);
         estimate.diagnostics.stop = stop;
         Ok(estimate)
     }

@@ -145,6 +145,7 @@ impl Chebyshev {
             output_error: reading.output_error,
             synapses: Vec::new(),
             rate: drive.rate(),
+            scatter: None,
             diagnostics,
         })
     }
@@ -159,8 +160,10 @@ impl<T: Scalar> Estimator<T> for Chebyshev {
     ) -> Result<Estimate<T>> {
         let from_rest = state.is_empty();
         let mut responses = Vec::with_capacity(self.richardson as usize);
+        let mut elapsed = 0;
         for k in 0..self.richardson {
-            let mut drive = self.timing().drive(1 << k, from_rest && k == 0);
+            let mut drive = self.timing().drive(1 << k, from_rest && k == 0).after(elapsed);
+            elapsed = drive.end();
             drive.teaching.waveform = Waveform::Cosine { ticks: drive.teaching.ticks_per_period() };
             responses.push(self.respond(&drive, setting, samples, state)?);
         }
@@ -224,7 +227,7 @@ pub(super) fn read<T: Scalar>(lockin: &LockIn<T>, order: u64, amplitude: f64) ->
 }
 
 /// The record whose coefficients are the difference between even and odd periods, with the noise of the plain one.
-fn alternating(record: &Record) -> Record {
+pub(super) fn alternating(record: &Record) -> Record {
     let per_period = record.samples_per_period as usize;
     let periods = record.weights.len() / per_period;
     let used = periods - periods % 2;

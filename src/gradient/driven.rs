@@ -2,6 +2,7 @@
 
 use num_complex::Complex;
 
+use super::chebyshev::alternating;
 use super::convergence::{largest, radius};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
@@ -9,7 +10,7 @@ use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
 use crate::integrators::{IntegratorSpec, VectorField};
-use crate::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
+use crate::lockin::{Coefficient, LockIn, Observer, Record, SynapseLockIn, Window};
 use crate::scalar::Scalar;
 use crate::simulate::{Simulation, largest_difference};
 use crate::substrate::field::Dynamics;
@@ -19,6 +20,7 @@ use crate::substrate::state::StateShape;
 use crate::teaching::Teaching;
 
 /// An always-on drive and its record.
+#[derive(Clone)]
 pub(super) struct Drive {
     pub teaching: Teaching,
     pub integrator: IntegratorSpec,
@@ -52,6 +54,23 @@ impl Drive {
         self
     }
 
+    /// The same from the first whole period after `elapsed` steps on: noise goes on where it was, instead of repeating itself.
+    pub fn after(mut self, elapsed: u64) -> Self {
+        let period = self.teaching.ticks_per_period();
+        let begin = elapsed.div_ceil(period) * period;
+        for record in std::iter::once(&mut self.record).chain(&mut self.free) {
+            record.start += begin - self.begin;
+        }
+        self.begin = begin;
+        self
+    }
+
+    /// Tick at which it ends.
+    pub fn end(&self) -> u64 {
+        let settling = if self.free.is_some() { 2 * self.settle } else { self.settle };
+        self.begin + settling + self.length
+    }
+
     /// sτ of the periodic steady state: iωτ, except that Euler's sees (e^{iωh} − 1)/h.
     pub fn rate(&self) -> Complex<f64> {
         match self.integrator {
@@ -77,6 +96,8 @@ pub(super) struct Response<T> {
     pub synapses: Vec<(usize, Vec<T>)>,
     /// sτ.
     pub rate: Complex<f64>,
+    /// Where it could be told from the signal, noise of the in-phase part and of the quadrature: one draw like theirs.
+    pub scatter: Option<(Vec<T>, Vec<T>)>,
     /// Of this drive.
     pub diagnostics: Diagnostics,
 }
@@ -147,7 +168,13 @@ pub(super) fn respond<T: Scalar>(
     let mut lockin = lockin.with_phase_error(setting.phase_error());
     let correlations = || SynapseLockIn::new(drive.record.clone(), network, &complex);
     let mut correlations = per_synapse.then(|| correlations().with_phase_error(setting.phase_error()));
+    // What differs between even and odd periods is noise; a window that weights periods unequally cannot tell them apart.
+    let uniform = drive.record.weights.windows(2).all(|pair| pair[0] == pair[1]);
+    let twice = drive.record.weights.len() as u64 >= 2 * drive.record.samples_per_period;
+    let scatter = || LockIn::new(alternating(&drive.record), &[1], network, &complex);
+    let mut scatter = (setting.is_noisy() && uniform && twice).then(scatter);
     let mut observers: Vec<&mut dyn Observer<T>> = vec![&mut lockin];
+    observers.extend(scatter.as_mut().map(|s| s as &mut dyn Observer<T>));
     observers.extend(correlations.as_mut().map(|s| s as &mut dyn Observer<T>));
     let mut diagnostics = run(drive, 2, setting, samples, state, &mut observers)?;
 
@@ -155,7 +182,10 @@ pub(super) fn respond<T: Scalar>(
     let scale = T::of(1.0 / amplitude);
     let rest = lockin.coefficient(0).expect("harmonic 0 is always recorded");
     let first = lockin.coefficient(1).expect("harmonic 1 is always recorded");
-    let response: Vec<T> = first.rates.iter().map(|c| *c * scale).collect();
+    let per_unit = |first: &Coefficient<T>| first.rates.iter().map(|c| *c * scale).collect::<Vec<T>>();
+    let response = per_unit(first);
+    let scatter = scatter.as_ref().and_then(|s| s.coefficient(1)).map(per_unit);
+    let scatter = scatter.map(|s| (real_part(&real, &s), imaginary_part(&real, &s)));
     let mut synapses = Vec::new();
     if let Some(correlations) = &correlations {
         let gradient = |sums: &[T]| sums.iter().map(|c| -scale * *c).collect();
@@ -173,6 +203,7 @@ pub(super) fn respond<T: Scalar>(
         output_error: rest.output_error[..rest.output_error.len() / 2].to_vec(),
         synapses,
         rate: drive.rate(),
+        scatter,
         diagnostics,
     })
 }
@@ -225,6 +256,7 @@ pub(super) fn conclude<T: Scalar>(
         diagnostics.extrapolation_error =
             relative_difference(&method.at_zero(&real, &measured[1..]), &error_vector);
     }
+    diagnostics.noise_estimate = noise_estimate(responses, method, &real, &error_vector);
     Estimate {
         quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &sideways)),
         gradient,
@@ -234,6 +266,27 @@ pub(super) fn conclude<T: Scalar>(
         nudged: Vec::new(),
         diagnostics,
     }
+}
+
+/// Relative change of the extrapolated response by another draw of the noise, as the scatter between periods shows it.
+fn noise_estimate<T: Scalar>(
+    responses: &[Response<T>],
+    method: Extrapolation,
+    shape: &StateShape,
+    error_vector: &[T],
+) -> Option<f64> {
+    let add = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a + *b).collect::<Vec<T>>();
+    let redrawn = |r: &Response<T>| {
+        let (in_phase, quadrature) = r.scatter.as_ref()?;
+        Some((add(&r.in_phase, in_phase), add(&r.quadrature, quadrature)))
+    };
+    let redrawn: Vec<(Vec<T>, Vec<T>)> = responses.iter().map(redrawn).collect::<Option<_>>()?;
+    let measured: Vec<Measured<'_, T>> = responses
+        .iter()
+        .zip(&redrawn)
+        .map(|(r, (in_phase, quadrature))| Measured { in_phase, quadrature, rate: r.rate })
+        .collect();
+    relative_difference(&method.at_zero(shape, &measured), error_vector)
 }
 
 fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64) -> Option<f64> {

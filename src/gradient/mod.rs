@@ -126,6 +126,10 @@ pub struct Diagnostics {
     /// that is left; it knows nothing of transients.
     #[serde(default)]
     pub extrapolation_error: Option<f64>,
+    /// Relative noise of the response, amplified as the extrapolation does, from the scatter between periods: where noise is on and two
+    /// periods or more are recorded with equal weights.
+    #[serde(default)]
+    pub noise_estimate: Option<f64>,
     /// Highest harmonic that enters the estimate of a real drive.
     #[serde(default)]
     pub harmonics: Option<u64>,
@@ -167,6 +171,7 @@ impl Diagnostics {
             drive_rate: 0.0,
             bias_estimate: None,
             extrapolation_error: None,
+            noise_estimate: None,
             harmonics: None,
             noise_gain: None,
             signal_to_noise: None,
@@ -185,6 +190,7 @@ impl Diagnostics {
         self.drive_rate = self.drive_rate.max(other.drive_rate);
         self.bias_estimate = larger(self.bias_estimate, other.bias_estimate);
         self.extrapolation_error = larger(self.extrapolation_error, other.extrapolation_error);
+        self.noise_estimate = larger(self.noise_estimate, other.noise_estimate);
         self.harmonics = self.harmonics.max(other.harmonics);
         self.noise_gain = larger(self.noise_gain, other.noise_gain);
         if matches!(other.stop, Stop::TimeLimit | Stop::BeyondBudget) {
@@ -234,7 +240,13 @@ impl Diagnostics {
         if self.stop == Stop::BeyondBudget {
             let reached =
                 self.extrapolation_error.map_or_else(String::new, |e| format!(" (about {e:.1e} is left)"));
-            warnings.push(format!("the requested error was not reached{reached}: raise `budget`"));
+            let advice = match self.noise_estimate {
+                Some(noise) if self.extrapolation_error.is_none_or(|e| noise > 0.5 * e) => format!(
+                    "noise alone makes about {noise:.1e}; raise `amplitude`, or average with the `periods` of `oscillation`"
+                ),
+                _ => "raise `budget`".to_owned(),
+            };
+            warnings.push(format!("the requested error was not reached{reached}: {advice}"));
         }
         warnings
     }

@@ -139,8 +139,10 @@ impl<T: Scalar> Estimator<T> for Oscillation {
     ) -> Result<Estimate<T>> {
         let from_rest = state.is_empty();
         let mut responses = Vec::with_capacity(self.richardson as usize);
+        let mut elapsed = 0;
         for k in 0..self.richardson {
-            let drive = self.drive(1 << k, from_rest && k == 0);
+            let drive = self.drive(1 << k, from_rest && k == 0).after(elapsed);
+            elapsed = drive.end();
             responses.push(driven::respond(&drive, self.per_synapse, setting, samples, state)?);
         }
         Ok(driven::conclude(&responses, self.extrapolation, setting, samples))

@@ -22,6 +22,8 @@ pub struct Fluctuation<T: Scalar> {
     shape: StateShape,
     /// Standard deviation of what is held through a step.
     std: T,
+    /// The same of the white noise beside 1/f noise.
+    white: T,
     components: Vec<Component<T>>,
     /// Uniform or normal draws on their way into a component.
     scratch: Vec<T>,
@@ -70,6 +72,7 @@ impl<T: Scalar> Fluctuation<T> {
             first,
             shape: shape.clone(),
             std: T::zero(),
+            white: T::zero(),
             components,
             scratch,
             values: vec![T::zero(); len],
@@ -93,9 +96,13 @@ impl<T: Scalar> Fluctuation<T> {
 
     /// Sets the length of a tick, in nominal τ.
     pub fn set_step(&mut self, step: f64) {
+        // Held through a step, it kicks a leaky neuron by (h/τ)·σ√(2/h): the increment of Euler–Maruyama.
+        let white = |std: f64| std * (2.0 / step).sqrt();
+        if let Noise::OneOverF { white_std, .. } = self.noise {
+            self.white = T::of(white(white_std));
+        }
         let std = match self.noise {
-            // Held through a step, it kicks a leaky neuron by (h/τ)·σ√(2/h): the increment of Euler–Maruyama.
-            Noise::White { std, .. } => std * (2.0 / step).sqrt(),
+            Noise::White { std, .. } => white(std),
             Noise::OneOverF { std, .. } => std / (self.components.len() as f64).sqrt(),
             _ => self.noise.std(),
         };
@@ -116,7 +123,7 @@ impl<T: Scalar> Fluctuation<T> {
 
     /// Values for the step that begins at `tick`, laid out as the shape. Ticks are visited in order.
     pub fn advance(&mut self, tick: u64) -> &[T] {
-        let Self { key, noise, rails, first, shape, std, components, scratch, values } = self;
+        let Self { key, noise, rails, first, shape, std, white, components, scratch, values } = self;
         let shared = matches!(noise, Noise::Held { shared: true, .. });
         let place = |sample: usize| if shared { 0 } else { *first + sample };
         let normals = |lane: u64, column: &mut [T]| key.normals(tick, lane, column);
@@ -143,6 +150,7 @@ impl<T: Scalar> Fluctuation<T> {
             }
             component.started = true;
         }
+        let processes = components.len();
         if let [component] = components.as_slice() {
             values.iter_mut().zip(&component.state).for_each(|(x, state)| *x = *std * *state);
         } else {
@@ -150,6 +158,10 @@ impl<T: Scalar> Fluctuation<T> {
             for component in components {
                 values.iter_mut().zip(&component.state).for_each(|(x, state)| *x += *std * *state);
             }
+        }
+        if *white > T::zero() {
+            fill(*rails, processes, shape, place, normals, scratch);
+            values.iter_mut().zip(scratch).for_each(|(x, z)| *x += *white * *z);
         }
         values
     }
@@ -192,7 +204,7 @@ fn silence_imaginary<T: Scalar>(shape: &StateShape, state: &mut [T]) {
 }
 
 /// Correlation times of 1/f noise, evenly spaced in their logarithm.
-fn correlation_times(shortest: f64, longest: f64) -> Vec<f64> {
+pub fn correlation_times(shortest: f64, longest: f64) -> Vec<f64> {
     let intervals = ((longest / shortest).log10() * PER_DECADE).round().max(1.0);
     let ratio = (longest / shortest).powf(1.0 / intervals);
     (0..=intervals as i32).map(|i| shortest * ratio.powi(i)).collect()
@@ -283,7 +295,13 @@ mod tests {
     #[test]
     fn one_over_f_noise_has_the_slope_and_the_variance_that_it_promises() {
         let std = 0.5;
-        let noise = Noise::OneOverF { std, shortest: 0.5, longest: 5000.0, rails: Rails::Independent };
+        let noise = Noise::OneOverF {
+            std,
+            shortest: 0.5,
+            longest: 5000.0,
+            white_std: 0.0,
+            rails: Rails::Independent,
+        };
         let (elements, ticks) = (400, 1 << 16);
         let traces = traces(noise, elements, ticks);
         let (found, error) = correlation(&traces, 1000, 0);
@@ -341,7 +359,13 @@ mod tests {
         let kinds = [
             Noise::Held { std: 1.0, shared: false, rails: Rails::Independent },
             Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails: Rails::Independent },
-            Noise::OneOverF { std: 1.0, shortest: 1.0, longest: 100.0, rails: Rails::Independent },
+            Noise::OneOverF {
+                std: 1.0,
+                shortest: 1.0,
+                longest: 100.0,
+                white_std: 0.0,
+                rails: Rails::Independent,
+            },
             Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails: Rails::Independent },
         ];
         for noise in kinds {

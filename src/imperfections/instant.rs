@@ -83,7 +83,7 @@ impl Instant {
     /// Whether any source is white: it has no meaning where a step stands for an equilibrium.
     #[must_use]
     pub fn is_white(&self) -> bool {
-        self.sources().any(|(_, noise)| matches!(noise, Noise::White { .. }))
+        self.sources().any(|(_, noise)| noise.is_white())
     }
 }
 

@@ -55,6 +55,9 @@ pub enum Noise {
         shortest: f64,
         /// Longest correlation time.
         longest: f64,
+        /// Standard deviation of white noise beside it, as `white`'s at τ = 1: it sets the corner below which 1/f prevails.
+        #[serde(default)]
+        white_std: f64,
         /// Which rails carry it.
         #[serde(default)]
         rails: Rails,
@@ -106,6 +109,16 @@ impl Noise {
         }
     }
 
+    /// Whether it has a white part.
+    #[must_use]
+    pub fn is_white(self) -> bool {
+        match self {
+            Self::White { .. } => true,
+            Self::OneOverF { white_std, .. } => white_std > 0.0,
+            _ => false,
+        }
+    }
+
     /// Which rails carry it.
     #[must_use]
     pub fn rails(self) -> Rails {
@@ -130,8 +143,9 @@ impl Noise {
                 non_negative("ornstein_uhlenbeck.std", std)?;
                 positive("ornstein_uhlenbeck.correlation_time", correlation_time)
             }
-            Self::OneOverF { std, shortest, longest, .. } => {
+            Self::OneOverF { std, shortest, longest, white_std, .. } => {
                 non_negative("one_over_f.std", std)?;
+                non_negative("one_over_f.white_std", white_std)?;
                 positive("one_over_f.shortest", shortest)?;
                 positive("one_over_f.longest", longest)?;
                 if longest < shortest || (longest / shortest).log10() > MOST_DECADES {
@@ -155,7 +169,7 @@ impl Noise {
     pub fn check(self, integrator: IntegratorSpec, form: Form) -> Result<(), Invalid> {
         let refuse = |found: &str, legal: &str| Err(Invalid::new("", found, legal));
         match (self, integrator.method()) {
-            (Self::White { .. }, _) if form == Form::Rate => refuse(
+            _ if self.is_white() && form == Form::Rate => refuse(
                 "found white noise with the rate form",
                 "white noise inside an activation has no continuous-time limit: use the potential form, or `held` noise",
             ),
@@ -174,12 +188,12 @@ impl Noise {
     /// The reason why it cannot; the path is the caller's.
     pub fn check_held(self, integrator: IntegratorSpec) -> Result<(), Invalid> {
         let refuse = |found: &str, legal: &str| Err(Invalid::new("", found, legal));
-        match (self, integrator.method()) {
-            (Self::White { .. }, None) => refuse(
+        match (self.is_white(), integrator.method()) {
+            (true, None) => refuse(
                 "found white noise with an adaptive integrator",
                 "error control assumes a smooth path: use euler, heun or exponential_euler",
             ),
-            (Self::White { .. }, Some(Method::Map)) => refuse(
+            (true, Some(Method::Map)) => refuse(
                 "found white noise with the discrete map",
                 "the map has no step that could shrink: use `held` noise, or euler",
             ),
