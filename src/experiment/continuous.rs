@@ -10,7 +10,7 @@ use serde_json::json;
 use super::folder::RunFolder;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, single, validate_holomorphic};
-use super::train::{compared, inference, progress_bar, samples};
+use super::train::{compared, inference, progress_bar};
 use super::{Options, problem};
 use crate::data::{DataSpec, Dataset};
 use crate::error::{Error, Invalid, Result, non_negative, positive};
@@ -249,7 +249,7 @@ fn run<T: Scalar>(
     folder: &RunFolder,
     options: &Options,
 ) -> Result<Vec<String>> {
-    let data = samples(&spec.data, spec.seed, loaded, options)?;
+    let data = problem::data(loaded, &spec.data, spec.seed, options)?;
     let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
     let (train, validation) = (&held_out.train, &held_out.test);
     let mut plasticity = spec.plasticity::<T>(loaded)?;

@@ -207,6 +207,7 @@ pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experimen
         "stability" => Experiment::Stability(deserialise(value, file)?),
         "continuous" => Experiment::Continuous(deserialise(value, file)?),
         "frequency_optimum" => Experiment::FrequencyOptimum(deserialise(value, file)?),
+        "elapsed" => Experiment::Elapsed(deserialise(value, file)?),
         "sweep" => Experiment::Sweep(deserialise(value, file)?),
         other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
     })

@@ -1,6 +1,8 @@
-//! Parameters and samples from the files of an experiment.
+//! Parameters and samples of an experiment, from its files or its data.
 
-use super::load::Loaded;
+use super::Options;
+use super::load::{Loaded, Origin};
+use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 use crate::substrate::network::{Network, Output};
@@ -15,6 +17,30 @@ pub fn parameters<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Parameters<T
     let tensors = loaded.origin.beside(path).tensors();
     let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "parameters"))?;
     Parameters::from_tensors(loaded.network.shapes(), &mut tensors)
+}
+
+/// Loads data, and checks it against the model.
+///
+/// # Errors
+/// If the samples are missing or do not fit.
+pub fn data(loaded: &Loaded, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
+    let beside = match &loaded.origin {
+        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
+        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
+    };
+    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
+    let data = data.load(seed, &lookup)?;
+    let network = &loaded.network;
+    let (features, classes) = (data.train.features(), data.train.classes);
+    if features != network.inputs || classes != network.output.size() {
+        return Err(Error::input(
+            loaded.origin.display(),
+            "data",
+            format!("found samples of {features} inputs and {classes} classes"),
+            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
+        ));
+    }
+    Ok(data)
 }
 
 /// Reads the samples at `path`: `x` [samples, inputs]; `y` labels [samples], or targets [samples, outputs].

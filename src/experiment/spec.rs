@@ -12,7 +12,8 @@ use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
 use super::{
-    Amplitude, Continuous, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train,
+    Amplitude, Continuous, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep,
+    Trace, Train,
 };
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
@@ -44,12 +45,14 @@ pub enum Experiment {
     Continuous(Box<Continuous>),
     /// Bias and noise against the period, and where their sum is smallest.
     FrequencyOptimum(Box<FrequencyOptimum>),
+    /// Gradient error of always-on estimators against time.
+    Elapsed(Elapsed),
     /// Trains once for every point of a grid.
     Sweep(Box<Sweep>),
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     "train",
     "gradient",
     "trace",
@@ -57,6 +60,7 @@ pub const KINDS: [&str; 10] = [
     "frequency",
     "continuous",
     "frequency_optimum",
+    "elapsed",
     "relaxation",
     "stability",
     "sweep",
@@ -125,6 +129,7 @@ impl Experiment {
             Self::Stability(spec) => spec,
             Self::Continuous(spec) => &**spec,
             Self::FrequencyOptimum(spec) => &**spec,
+            Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &**spec,
         }
     }
@@ -141,6 +146,7 @@ impl Experiment {
             Self::Stability(spec) => spec,
             Self::Continuous(spec) => &mut **spec,
             Self::FrequencyOptimum(spec) => &mut **spec,
+            Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &mut **spec,
         }
     }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::load::{Loaded, Origin};
+use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, single};
 use super::{Options, problem};
-use crate::data::{DataSpec, Lookup, Split};
+use crate::data::{DataSpec, Split};
 use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors};
 use crate::gradient::EstimatorSpec;
@@ -266,33 +266,8 @@ impl Train {
     /// # Errors
     /// If they are missing or do not fit.
     pub(super) fn data(&self, loaded: &Loaded, options: &Options) -> Result<Split> {
-        samples(&self.data, self.seed, loaded, options)
+        problem::data(loaded, &self.data, self.seed, options)
     }
-}
-
-/// The samples of an experiment, checked against its model.
-///
-/// # Errors
-/// If they are missing or do not fit.
-pub(super) fn samples(spec: &DataSpec, seed: u64, loaded: &Loaded, options: &Options) -> Result<Split> {
-    let file = loaded.origin.display();
-    let beside = match &loaded.origin {
-        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
-        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
-    };
-    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
-    let data = spec.load(seed, &lookup)?;
-    let network = &loaded.network;
-    let (features, classes) = (data.train.features(), data.train.classes);
-    if features != network.inputs || classes != network.output.size() {
-        return Err(Error::input(
-            file,
-            "data",
-            format!("found samples of {features} inputs and {classes} classes"),
-            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
-        ));
-    }
-    Ok(data)
 }
 
 fn run<T: Scalar>(

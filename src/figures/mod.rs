@@ -3,6 +3,7 @@
 mod amplitude;
 mod asymmetry;
 mod continuous;
+mod elapsed;
 mod frequency;
 mod frequency_optimum;
 mod gradient;
@@ -44,6 +45,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("relaxation") => relaxation::draw(folder),
         Some("stability") => stability::draw(folder),
         Some("continuous") => continuous::draw(folder),
+        Some("elapsed") => elapsed::draw(folder),
         Some("sweep") => {
             sweep::draw(folder)?;
             if experiment["history"] == true { history::draw(folder) } else { Ok(()) }

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::beside;
 use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::published::Published;
 use crate::records::{Axis, Drawing, SweepPoint, SweepSummary, value_label};
 use crate::report::{Figure, HeatMap, Mark, Panel, Series};
 
@@ -23,11 +25,18 @@ pub fn draw(folder: &Path) -> Result<()> {
     let Some(x) = summary.axes.iter().find(|axis| axis.path == summary.x) else { return Ok(()) };
     let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
     let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
+    let published = Published::of_run(folder)?;
     for (title, points) in panels(&summary) {
         for measure in &measures {
             let panel = match (summary.draw, lines) {
                 (Drawing::HeatMap, Some(y)) => map(&summary, &points, measure, x, y),
-                _ => curves(&summary, &points, measure, x, lines),
+                _ => {
+                    // A sweep's cosine is that of the whole gradient.
+                    let column = if *measure == "cosine" { "total_cosine" } else { measure };
+                    let curves = curves(&summary, &points, measure, x, lines);
+                    let axes = (x.path.rsplit('.').next().unwrap_or(&x.path), column);
+                    beside(curves, published.as_ref(), axes, |_| None, |y| y * factor(measure))
+                }
             };
             figure = figure.panel(Panel { title: title.clone(), ..panel });
         }

@@ -133,7 +133,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 let size = |k: u64| largest(&coefficient(k));
                 diagnostics.negative_harmonics = Some(size(points - 1));
                 let sizes: Vec<f64> = (1..=points / 2).map(size).collect();
-                diagnostics.radius_of_convergence = radius(amplitude, &sizes, T::epsilon().double());
+                diagnostics.radius_of_convergence =
+                    radius(amplitude, &sizes, T::epsilon().double(), residual);
             }
         }
         let quadrature = Local {

@@ -8,13 +8,14 @@ pub fn largest<T: Scalar>(values: &[T]) -> f64 {
 }
 
 /// Radius of convergence of Σ c_k z^k from the sizes |c₁|, |c₂|, … at |z| = amplitude: a straight line through
-/// ln |c_k| + 3/2 ln k against k, over the terms above the rounding floor; none where fewer than three are.
+/// ln |c_k| + 3/2 ln k against k, over the terms that stand out of rounding (`epsilon`) and of what was left when the state was
+/// taken for settled (`residual`); none where fewer than three do.
 ///
 /// An equilibrium that is followed in β ends, as a rule, where it meets another one: u − u_c ∝ √(1 − z/R), whose terms fall as
 /// R⁻ᵏ k^(−3/2) (Flajolet & Odlyzko, SIAM J. Discrete Math. 3, 216 (1990)).
 #[must_use]
-pub fn radius(amplitude: f64, sizes: &[f64], epsilon: f64) -> Option<f64> {
-    let floor = 1e3 * epsilon * sizes.first()?;
+pub fn radius(amplitude: f64, sizes: &[f64], epsilon: f64, residual: f64) -> Option<f64> {
+    let floor = (1e3 * epsilon * sizes.first()?).max(10.0 * residual);
     let above = (1..).map(f64::from).zip(sizes).take_while(|(_, size)| **size > floor);
     let terms: Vec<(f64, f64)> = above.map(|(k, size)| (k, size.ln() + 1.5 * k.ln())).collect();
     let n = terms.len() as f64;
@@ -42,11 +43,12 @@ mod tests {
                 sizes.push(sizes[sizes.len() - 1] * (k - 0.5) / (k + 1.0) * amplitude / 0.7);
             }
             for count in [4, 8, 12] {
-                let found = radius(amplitude, &sizes[..count], f64::EPSILON).unwrap();
+                let found = radius(amplitude, &sizes[..count], f64::EPSILON, 0.0).unwrap();
                 assert!((found / 0.7 - 1.0).abs() < 0.05, "{count} terms: {found}");
             }
         }
-        assert_eq!(radius(0.1, &[1.0, 1e-20, 1e-40], f64::EPSILON), None);
-        assert_eq!(radius(0.1, &[], f64::EPSILON), None);
+        assert_eq!(radius(0.1, &[1.0, 1e-20, 1e-40], f64::EPSILON, 0.0), None);
+        assert_eq!(radius(0.1, &[0.1, 0.01, 1e-6, 1e-6, 1e-6], f64::EPSILON, 1e-6), None);
+        assert_eq!(radius(0.1, &[], f64::EPSILON, 0.0), None);
     }
 }

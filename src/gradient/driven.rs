@@ -195,7 +195,7 @@ pub(super) fn respond<T: Scalar>(
         }
     }
     diagnostics.negative_harmonics = lockin.coefficient(-1).map(|c| largest(&c.rates));
-    diagnostics.radius_of_convergence = radius_from(&lockin, amplitude);
+    diagnostics.radius_of_convergence = radius_from(&lockin, amplitude, diagnostics.settling_residual);
     Ok(Response {
         in_phase: real_part(&real, &response),
         quadrature: imaginary_part(&real, &response),
@@ -289,8 +289,8 @@ fn noise_estimate<T: Scalar>(
     relative_difference(&method.at_zero(shape, &measured), error_vector)
 }
 
-fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64) -> Option<f64> {
+fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64, residual: f64) -> Option<f64> {
     let size = |k| lockin.coefficient(k).map(|c| largest(&c.rates));
     let sizes: Vec<f64> = (1..=8).map_while(size).collect();
-    radius(amplitude, &sizes, T::epsilon().double())
+    radius(amplitude, &sizes, T::epsilon().double(), residual)
 }

@@ -464,7 +464,8 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
                     let sizes: Vec<f64> = (1..=self.harmonics)
                         .map_while(|k| steady.coefficient(k).map(|c| largest(&c.rates)))
                         .collect();
-                    diagnostics.radius_of_convergence = radius(self.amplitude, &sizes, T::epsilon().double());
+                    diagnostics.radius_of_convergence =
+                        radius(self.amplitude, &sizes, T::epsilon().double(), 0.0);
                 }
                 Reading { response, free: complexified(&real, &free.rates), output_error: free.output_error }
             }

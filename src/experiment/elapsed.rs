@@ -1,0 +1,281 @@
+//! Runs an `elapsed` experiment: gradient error of always-on estimators against the time that has passed.
+
+use indexmap::IndexMap;
+use nalgebra::DMatrix;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, validate_estimators};
+use super::{Options, problem};
+use crate::error::{Error, Invalid, Result};
+use crate::gradient::compare::compare;
+use crate::gradient::equilibrium::{self, Settle, complexified};
+use crate::gradient::{
+    Adjoint, CHUNK, Estimator, EstimatorSpec, Setting, estimate_batch, extrapolation_weights,
+};
+use crate::imperfections::Imperfections;
+use crate::records::{ElapsedPoint, Modes};
+use crate::relaxation::slowest_rate;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::linear::Linearised;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+
+/// Gradient error of always-on estimators against the time that has passed since the drive began at the free equilibrium.
+///
+/// Each estimate is the mean over all periods so far. With `richardson`, the periods T, 2T, 4T … are driven one after the other,
+/// each from the free equilibrium and for the same time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Elapsed {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// What differs from the published results, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Path of a file of published results that stand beside these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
+    /// The network.
+    pub model: ModelRef,
+    /// Safetensors file of the parameters; without it they are initial ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Seed of initial parameters.
+    #[serde(default)]
+    pub seed: u64,
+    /// Data whose training samples are used.
+    pub data: crate::data::DataSpec,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// `staircase` and `oscillation`, by label; how many periods they settle and record is replaced.
+    pub estimators: IndexMap<String, EstimatorSpec>,
+    /// Periods of each; where several are extrapolated, they take as long together.
+    pub periods: u64,
+}
+
+impl Kind for Elapsed {
+    fn name(&self) -> &'static str {
+        "elapsed"
+    }
+
+    fn published_mut(&mut self) -> Option<&mut String> {
+        self.published.as_mut()
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        self.parameters.iter_mut().collect()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        self.data.check().map_err(|e| e.under("data"))?;
+        if !(1..=100_000).contains(&self.periods) {
+            return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 100000 periods"));
+        }
+        for (label, estimator) in &self.estimators {
+            if !matches!(estimator, EstimatorSpec::Staircase(_) | EstimatorSpec::Oscillation(_)) {
+                let found = format!("found {}", estimator.name());
+                let legal = "staircase or oscillation: what is always on";
+                return Err(Invalid::new(format!("estimators.{label}"), found, legal));
+            }
+        }
+        validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+        run(self, loaded, folder, options)
+    }
+}
+
+/// One period T, 2T, 4T … of an estimator: what it has seen so far.
+struct Course {
+    estimator: Box<dyn Estimator<f64>>,
+    states: Vec<Vec<f64>>,
+    sum: Parameters<f64>,
+    periods: u64,
+}
+
+impl Course {
+    /// Drives for some more periods.
+    fn drive(&mut self, periods: u64, setting: &Setting<'_, f64>, samples: &Samples<f64>) -> Result<u64> {
+        let mut evaluations = 0;
+        for _ in 0..periods {
+            let estimate = estimate_batch(&*self.estimator, setting, samples, &mut self.states)?;
+            self.sum.add_scaled(1.0, &estimate.gradient);
+            evaluations += estimate.diagnostics.rhs_evaluations;
+        }
+        self.periods += periods;
+        Ok(evaluations)
+    }
+}
+
+/// The estimator with a record of one period and a multiplier in each synapse, so that the estimate over several periods is the
+/// mean of theirs; at 2^`doublings` times its period, which is returned in τ.
+fn one_period(spec: &EstimatorSpec, tied: bool, doublings: u32) -> (EstimatorSpec, f64) {
+    let factor = f64::from(1_u32 << doublings);
+    match *spec {
+        EstimatorSpec::Staircase(mut e) => {
+            (e.settle_periods, e.periods, e.free, e.per_synapse) = (0, 1, None, tied);
+            (EstimatorSpec::Staircase(e), e.hold * e.points as f64)
+        }
+        EstimatorSpec::Oscillation(mut e) => {
+            (e.settle_periods, e.periods, e.onset_periods, e.per_synapse) = (0, 1, 0.0, tied);
+            (e.richardson, e.period) = (1, e.period * factor);
+            (EstimatorSpec::Oscillation(e), e.period)
+        }
+        other => (other, 0.0),
+    }
+}
+
+fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+    let network = &loaded.network;
+    let data = problem::data(loaded, &spec.data, spec.seed, options)?.train;
+    let samples = Samples::<f64>::labelled(&data.inputs, &data.labels, network.output.size());
+    let parameters = match &spec.parameters {
+        Some(path) => problem::parameters(loaded, path)?,
+        None => Parameters::initial(network.shapes(), spec.seed),
+    };
+    folder.write_experiment(loaded)?;
+    let effective = Effective::new(network, spec.form, &parameters);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
+    let norm = truth.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
+    let free = equilibrium::free(&setting, &samples, &Settle::default())?;
+    let real = StateShape::new(network, samples.count, 1);
+    let start = chunks(&real, &complexified(&real, &free.state));
+    let potentials = equilibrium::potentials(&effective, &samples, &free.rates);
+    let linearised = Linearised::new(&effective, &real, &potentials);
+    let slowest = slowest_rate(&linearised, network);
+    let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);
+    let modes = (network.is_tied() && uniform)
+        .then(|| modes(&linearised, &linearised.cost_slope(&free.output_error), samples.count));
+
+    let mut lines = vec![format!("slowest relaxation rate {slowest:.4}/tau")];
+    let mut last = Vec::new();
+    for (label, estimator) in &spec.estimators {
+        let richardson = match estimator {
+            EstimatorSpec::Oscillation(e) => e.richardson as u32,
+            _ => 1,
+        };
+        let course = |k| Course {
+            estimator: one_period(estimator, network.is_tied(), k).0.build(),
+            states: start.clone(),
+            sum: Parameters::zeros(network.shapes()),
+            periods: 0,
+        };
+        let mut courses: Vec<Course> = (0..richardson).map(course).collect();
+        let (_, period) = one_period(estimator, network.is_tied(), 0);
+        // All courses together take as long as `periods` of one.
+        let round = f64::from(richardson) * f64::from(1_u32 << (richardson - 1));
+        let rounds = (spec.periods as f64 / round).floor() as u64;
+        let mut evaluations = 0;
+        for count in 1..=rounds {
+            for (k, course) in (0..richardson).zip(&mut courses) {
+                evaluations += course.drive(1 << (richardson - 1 - k), &setting, &samples)?;
+            }
+            let mut gradient = Parameters::zeros(network.shapes());
+            for (weight, course) in extrapolation_weights(courses.len()).iter().zip(&courses) {
+                gradient.add_scaled(*weight / course.periods as f64, &course.sum);
+            }
+            let agreement = compare(&gradient, &truth);
+            let missing = || Error::Internal("a gradient of zero".into());
+            let point = ElapsedPoint {
+                estimator: label.clone(),
+                method: estimator.name().to_owned(),
+                richardson: u64::from(richardson),
+                base_period: period,
+                period: count,
+                elapsed: count as f64 * round * period,
+                rhs_evaluations: evaluations,
+                cosine: agreement.synapses.cosine,
+                total_cosine: agreement.total.cosine,
+                distance: agreement.total.relative_error.ok_or_else(missing)? * norm,
+                relative_error: agreement.synapses.relative_error.ok_or_else(missing)?,
+            };
+            folder.append_metrics(&point)?;
+            if count == rounds {
+                lines.push(format!(
+                    "{label:28} after {:6.0} tau: cosine {:.6}, between layers {:.6}",
+                    point.elapsed,
+                    point.total_cosine.unwrap_or(f64::NAN),
+                    point.cosine.unwrap_or(f64::NAN)
+                ));
+                last.push(point);
+            }
+        }
+    }
+    folder.write_json(
+        "summary.json",
+        &json!({ "slowest_rate": slowest, "modes": modes, "last": last, "wall_seconds": folder.seconds() }),
+    )?;
+    Ok(lines)
+}
+
+/// A complex state of a batch as one for each chunk.
+fn chunks(real: &StateShape, state: &[f64]) -> Vec<Vec<f64>> {
+    let complex = real.with_rails(2);
+    let places: Vec<usize> = (0..real.batch).collect();
+    let cut = |chunk: &[usize]| {
+        let column = |layer: usize, rail: usize, sample: usize| &state[complex.column(layer, rail, sample)];
+        let mut out = Vec::new();
+        for layer in 0..complex.layers() {
+            for rail in 0..2 {
+                chunk.iter().for_each(|&sample| out.extend_from_slice(column(layer, rail, sample)));
+            }
+        }
+        out
+    };
+    places.chunks(CHUNK).map(cut).collect()
+}
+
+/// Lowest and highest rate of the histogram, in 1/τ, and its bins.
+const RATES: (f64, f64) = (0.005, 5.0);
+const BINS: usize = 30;
+
+/// How the response to slow teaching is shared out among the modes of relaxation, for a tied network of one time constant.
+///
+/// D^{1/2} J D^{−1/2} = −1 + D^{1/2} W D^{1/2} is symmetric there, with eigenvectors v and rates λ. In the metric in which they are
+/// orthogonal the response is Σ v (v·D^{1/2} F_β)/λ. Summed over the samples.
+fn modes(linearised: &Linearised<'_, f64>, cost_slope: &[f64], samples: usize) -> Modes {
+    let shape = linearised.shape();
+    let n = shape.neurons();
+    let edge = |i: usize| RATES.0 * (RATES.1 / RATES.0).powf(i as f64 / BINS as f64);
+    let (mut share, mut count) = (vec![0.0; BINS], vec![0.0; BINS]);
+    for sample in 0..samples {
+        let places: Vec<usize> = (0..shape.layers()).flat_map(|l| shape.column(l, 0, sample)).collect();
+        let root: Vec<f64> = places.iter().map(|&i| linearised.slope()[i].sqrt()).collect();
+        let jacobian = linearised.jacobian(sample);
+        let symmetric = DMatrix::from_fn(n, n, |i, j| {
+            // A neuron that does not respond at all is alone with its leak.
+            let scale = if root[j] > 0.0 { root[i] / root[j] } else { 0.0 };
+            if i == j { jacobian[(i, j)] } else { jacobian[(i, j)] * scale }
+        });
+        let eigen = symmetric.symmetric_eigen();
+        for (rate, vector) in eigen.eigenvalues.iter().map(|e| -e).zip(eigen.eigenvectors.column_iter()) {
+            let push: f64 =
+                vector.iter().zip(&root).zip(&places).map(|((v, d), &i)| v * d * cost_slope[i]).sum();
+            let place = (rate / RATES.0).ln() / (RATES.1 / RATES.0).ln() * BINS as f64;
+            let bin = (place.max(0.0) as usize).min(BINS - 1);
+            share[bin] += (push / rate).powi(2);
+            count[bin] += 1.0 / (samples * n) as f64;
+        }
+    }
+    let total: f64 = share.iter().sum();
+    share.iter_mut().for_each(|s| *s /= total);
+    Modes { rates: (0..BINS).map(|i| (edge(i) * edge(i + 1)).sqrt()).collect(), share, count }
+}
