@@ -58,6 +58,12 @@ impl Dataset {
             name: self.name.clone(),
         }
     }
+
+    /// Holds a part out of a training set, for choices that must not see the test set; which one is drawn from the seed.
+    #[must_use]
+    pub fn hold_out(&self, fraction: f64, seed: u64) -> Split {
+        Split::drawn(self, fraction, seed, 1)
+    }
 }
 
 /// Samples to learn from and samples to be tested on.
@@ -75,9 +81,14 @@ impl Split {
     /// Holds back the nearest whole number of samples to `test_fraction`, but at least one for either part, in an order
     /// drawn from the seed.
     fn shuffled(all: &Dataset, test_fraction: f64, seed: u64) -> Self {
+        Self::drawn(all, test_fraction, seed, 0)
+    }
+
+    /// The same for one of several independent splits.
+    fn drawn(all: &Dataset, test_fraction: f64, seed: u64, index: u64) -> Self {
         let samples = all.samples();
         let test = ((samples as f64 * test_fraction).round() as usize).clamp(1, samples - 1);
-        let order = shuffled(samples, seed, Purpose::Split, 0);
+        let order = shuffled(samples, seed, Purpose::Split, index);
         let (test, train) = order.split_at(test);
         Self { train: all.select(train), test: all.select(test), folder: None }
     }

@@ -205,6 +205,7 @@ pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experimen
         "frequency" => Experiment::Frequency(deserialise(value, file)?),
         "relaxation" => Experiment::Relaxation(deserialise(value, file)?),
         "stability" => Experiment::Stability(deserialise(value, file)?),
+        "continuous" => Experiment::Continuous(deserialise(value, file)?),
         "frequency_optimum" => Experiment::FrequencyOptimum(deserialise(value, file)?),
         "elapsed" => Experiment::Elapsed(deserialise(value, file)?),
         "sweep" => Experiment::Sweep(deserialise(value, file)?),

@@ -1,6 +1,7 @@
 //! Experiments: from the JSON that a user writes to a run folder.
 
 mod amplitude;
+mod continuous;
 mod elapsed;
 pub mod folder;
 mod frequency;
@@ -21,9 +22,9 @@ pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};
 pub use {
-    amplitude::Amplitude, elapsed::Elapsed, frequency::Frequency, frequency_optimum::FrequencyOptimum,
-    gradient::Gradient, relaxation::Relaxation, stability::Stability, sweep::Sweep, trace::Trace,
-    train::Train,
+    amplitude::Amplitude, continuous::Continuous, continuous::LowPass, elapsed::Elapsed,
+    frequency::Frequency, frequency_optimum::FrequencyOptimum, gradient::Gradient, relaxation::Relaxation,
+    stability::Stability, sweep::Sweep, trace::Trace, train::Train,
 };
 
 use std::path::PathBuf;

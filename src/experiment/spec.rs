@@ -12,7 +12,8 @@ use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
 use super::{
-    Amplitude, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep, Trace, Train,
+    Amplitude, Continuous, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep,
+    Trace, Train,
 };
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
@@ -40,6 +41,8 @@ pub enum Experiment {
     Relaxation(Relaxation),
     /// For a grid of complex β, does the dynamics settle, and how far.
     Stability(Stability),
+    /// Learns without batches, phases or resets: the weights evolve in the same differential equation.
+    Continuous(Box<Continuous>),
     /// Bias and noise against the period, and where their sum is smallest.
     FrequencyOptimum(Box<FrequencyOptimum>),
     /// Gradient error of always-on estimators against time.
@@ -49,12 +52,13 @@ pub enum Experiment {
 }
 
 /// The names of all kinds.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     "train",
     "gradient",
     "trace",
     "amplitude",
     "frequency",
+    "continuous",
     "frequency_optimum",
     "elapsed",
     "relaxation",
@@ -123,6 +127,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::Continuous(spec) => &**spec,
             Self::FrequencyOptimum(spec) => &**spec,
             Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &**spec,
@@ -139,6 +144,7 @@ impl Experiment {
             Self::Frequency(spec) => spec,
             Self::Relaxation(spec) => spec,
             Self::Stability(spec) => spec,
+            Self::Continuous(spec) => &mut **spec,
             Self::FrequencyOptimum(spec) => &mut **spec,
             Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &mut **spec,

@@ -105,11 +105,11 @@ pub struct Train {
     pub jacobian: JacobianMeasures,
 }
 
-fn inference() -> Settle {
+pub(super) fn inference() -> Settle {
     Settle { tolerance: Some(1e-3), max_time: 200.0, ..Settle::default() }
 }
 
-fn compared() -> usize {
+pub(super) fn compared() -> usize {
     20
 }
 
@@ -307,7 +307,8 @@ fn run<T: Scalar>(
     finish(spec, folder, &trainer, &data)
 }
 
-fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
+/// A bar of a thousand steps an epoch.
+pub(super) fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
     if !visible {
         return ProgressBar::hidden();
     }

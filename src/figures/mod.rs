@@ -2,6 +2,7 @@
 
 mod amplitude;
 mod asymmetry;
+mod continuous;
 mod elapsed;
 mod frequency;
 mod frequency_optimum;
@@ -43,6 +44,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         Some("frequency") => frequency::draw(folder),
         Some("relaxation") => relaxation::draw(folder),
         Some("stability") => stability::draw(folder),
+        Some("continuous") => continuous::draw(folder),
         Some("elapsed") => elapsed::draw(folder),
         Some("sweep") => {
             sweep::draw(folder)?;

@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::lockin::modulate;
+use crate::lockin::{View, modulate};
 use crate::scalar::{Scalar, gemm_outer};
 use crate::substrate::network::{Network, Output, Source};
 use crate::substrate::parameters::Parameters;
@@ -113,4 +113,32 @@ pub fn add_readout<T: Scalar>(
     let sink = gradient.at_mut(matrix).as_mut_slice();
     gemm_outer(dimensions, &modulated, &rates[shape.layer(layer)], T::one(), sink);
     sum_columns(&modulated[..classes * shape.batch], gradient.at_mut(bias).as_mut_slice());
+}
+
+/// Adds what every synapse sees at this instant: −Re(w a_to a_from) for a tied pair, −Re(w a_to) x for an input, −Re(w a) for a
+/// bias, κ Re(e a) for the read-out. With w = κ e^{−iωt}/|β| its average over a period is κ times the gradient, *summed* over
+/// the samples. `inputs` is [inputs × samples]; every connection between layers is tied.
+pub fn add_instantaneous<T: Scalar>(
+    network: &Network,
+    view: &View<'_, T>,
+    inputs: &[T],
+    weight: Complex<f64>,
+    gain: f64,
+    gradient: &mut Parameters<T>,
+) {
+    let shape = view.shape;
+    add_products(network, shape, view.rates, weight, gradient);
+    let mut modulated = Vec::new();
+    for (index, layer) in network.layers.iter().enumerate() {
+        modulate((-weight.re, -weight.im), &view.rates[shape.layer(index)], shape.rails, &mut modulated);
+        let received = &modulated[..layer.size * shape.batch];
+        for edge in network.edges.iter().filter(|e| e.to == index && e.from == Source::Input) {
+            let dimensions = (layer.size, shape.batch, network.inputs);
+            gemm_outer(dimensions, received, inputs, T::one(), gradient.at_mut(edge.weight).as_mut_slice());
+        }
+        if let Some(bias) = layer.bias {
+            sum_columns(received, gradient.at_mut(bias).as_mut_slice());
+        }
+    }
+    add_readout(network, shape, (view.rates, view.output_error), gain, gradient);
 }

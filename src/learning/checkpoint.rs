@@ -40,15 +40,7 @@ pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
 pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
-    let path = folder.join(FILE);
-    let mut tensors = read_tensors(&path)?;
-    let counter = |tensors: &Tensors, name: &str| -> Result<u64> {
-        let text = tensors.metadata.get(name).map(String::as_str).unwrap_or_default();
-        text.parse().map_err(|_| {
-            let found = format!("found {text:?} for `{name}`");
-            Error::input(path.display().to_string(), "metadata", found, "a checkpoint written by holograd")
-        })
-    };
+    let mut tensors = read_tensors(folder.join(FILE))?;
     let shapes = trainer.parameters.shapes().clone();
     trainer.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
     trainer.optimiser.first = Parameters::read(&shapes, &mut tensors, "first/")?;
@@ -66,4 +58,16 @@ pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
     trainer.optimiser.updates = counter(&tensors, "updates")?;
     trainer.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
     Ok(())
+}
+
+/// A whole number among the metadata of a checkpoint.
+///
+/// # Errors
+/// [`Error::Input`] if there is none of that name.
+pub(super) fn counter(tensors: &Tensors, name: &str) -> Result<u64> {
+    let text = tensors.metadata.get(name).map(String::as_str).unwrap_or_default();
+    text.parse().map_err(|_| {
+        let found = format!("found {text:?} for `{name}`");
+        Error::input(tensors.file(), "metadata", found, "a checkpoint written by holograd")
+    })
 }

@@ -1,4 +1,4 @@
-//! Learning: optimisers, schedules, what keeps a substrate symmetric, the trainer and its checkpoints.
+//! Learning: optimisers, schedules, what keeps a substrate symmetric, the trainer and its checkpoints; continuous plasticity.
 
 pub mod asymmetry;
 pub mod checkpoint;
@@ -6,6 +6,7 @@ pub mod floor;
 pub mod homeostasis;
 pub mod kolen_pollack;
 pub mod optimiser;
+pub mod plasticity;
 pub mod trainer;
 
 pub use asymmetry::JacobianMeasures;
@@ -13,4 +14,5 @@ pub use floor::RateFloor;
 pub use homeostasis::Homeostasis;
 pub use kolen_pollack::KolenPollack;
 pub use optimiser::{Optimiser, OptimiserSpec, Schedule};
-pub use trainer::{Plan, Score, Trainer};
+pub use plasticity::{Course, Plasticity};
+pub use trainer::{Plan, Score, Trainer, free_score};

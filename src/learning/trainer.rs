@@ -284,24 +284,7 @@ impl<T: Scalar> Trainer<T> {
     /// # Errors
     /// [`Error::Diverged`].
     pub fn score(&self, data: &Dataset) -> Result<Score> {
-        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: false };
-        // Inference has one rail: twice the samples of a chunk make as wide a product.
-        let places: Vec<u32> = (0..data.samples() as u32).collect();
-        let tallies: Vec<Result<(f64, usize)>> = places
-            .par_chunks(2 * CHUNK)
-            .map(|chunk| {
-                let samples = self.samples(&data.select(chunk));
-                let free = equilibrium::free(&setting, &samples, &self.plan.inference)?;
-                Ok(tally(&self.network.output, &samples, &free.output_error))
-            })
-            .collect();
-        let (mut loss, mut correct) = (0.0, 0);
-        for tally in tallies {
-            let (l, c) = tally?;
-            loss += l;
-            correct += c;
-        }
-        Ok(score(loss, correct, data.samples()))
+        free_score(&self.effective, data, &self.plan.inference)
     }
 
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
@@ -332,7 +315,7 @@ impl<T: Scalar> Trainer<T> {
     }
 
     fn samples(&self, data: &Dataset) -> Samples<T> {
-        Samples::labelled(&data.inputs, &data.labels, self.network.output.size())
+        labelled(&self.network, data)
     }
 
     fn locate(&self, error: Error, batch: usize) -> Error {
@@ -344,6 +327,36 @@ impl<T: Scalar> Trainer<T> {
             other => other,
         }
     }
+}
+
+fn labelled<T: Scalar>(network: &Network, data: &Dataset) -> Samples<T> {
+    Samples::labelled(&data.inputs, &data.labels, network.output.size())
+}
+
+/// Mean cost and accuracy of a network at the free equilibrium, without noise.
+///
+/// # Errors
+/// [`Error::Diverged`].
+pub fn free_score<T: Scalar>(effective: &Effective<T>, data: &Dataset, inference: &Settle) -> Result<Score> {
+    let network = effective.network();
+    let setting = Setting { effective, noise: None, update: 0, diagnose: false };
+    // Inference has one rail: twice the samples of a chunk make as wide a product.
+    let places: Vec<u32> = (0..data.samples() as u32).collect();
+    let tallies: Vec<Result<(f64, usize)>> = places
+        .par_chunks(2 * CHUNK)
+        .map(|chunk| {
+            let samples = labelled(network, &data.select(chunk));
+            let free = equilibrium::free(&setting, &samples, inference)?;
+            Ok(tally(&network.output, &samples, &free.output_error))
+        })
+        .collect();
+    let (mut loss, mut correct) = (0.0, 0);
+    for tally in tallies {
+        let (l, c) = tally?;
+        loss += l;
+        correct += c;
+    }
+    Ok(score(loss, correct, data.samples()))
 }
 
 fn not_finite(what: &str) -> Error {

@@ -70,11 +70,14 @@ impl<T: Scalar> Effective<T> {
     pub fn program(&mut self, parameters: &Parameters<T>) {
         for (edge, weights) in self.network.edges.iter().zip(&mut self.weights) {
             let matrix = parameters.at(edge.weight);
-            weights.clear();
+            weights.resize(matrix.len(), T::zero());
             if edge.transposed {
-                weights.extend(matrix.row_iter().flat_map(|row| row.iter().copied().collect::<Vec<_>>()));
+                for (j, column) in matrix.as_slice().chunks_exact(matrix.nrows()).enumerate() {
+                    let row = weights[j..].iter_mut().step_by(matrix.ncols());
+                    row.zip(column).for_each(|(sink, w)| *sink = *w);
+                }
             } else {
-                weights.extend_from_slice(matrix.as_slice());
+                weights.copy_from_slice(matrix.as_slice());
             }
         }
         for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {

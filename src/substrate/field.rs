@@ -226,6 +226,12 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.potentials
     }
 
+    /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
+    #[must_use]
+    pub fn into_rates_and_noise(self) -> (Vec<T>, Disturbances<T>) {
+        (self.rates, self.noise)
+    }
+
     fn update_output_error(&mut self, state: &[T]) {
         let output = self.effective.network().output;
         let source = if self.form == Form::Rate { state } else { &self.rates };

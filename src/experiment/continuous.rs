@@ -1,0 +1,435 @@
+//! Runs a `continuous` experiment: weights that evolve in the same differential equation as the neurons.
+
+use std::collections::BTreeMap;
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::load::Loaded;
+use super::spec::{Kind, ModelRef, Precision, single, validate_holomorphic};
+use super::train::{compared, inference, progress_bar};
+use super::{Options, problem};
+use crate::data::{DataSpec, Dataset};
+use crate::error::{Error, Invalid, Result, non_negative, positive};
+use crate::files::{self, Npz, Tensors};
+use crate::gradient::equilibrium::Settle;
+use crate::imperfections::Imperfections;
+use crate::integrators::IntegratorSpec;
+use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule, checkpoint};
+use crate::records::{ContinuousEpoch, read_metrics};
+use crate::scalar::Scalar;
+use crate::substrate::effective::Form;
+use crate::substrate::network::{Network, Source};
+use crate::substrate::parameters::Parameters;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, Time, Waveform};
+
+/// Learns without batches, phases or resets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Continuous {
+    /// One line for lists.
+    #[serde(default)]
+    pub description: String,
+    /// The network; its connections between layers are tied.
+    pub model: ModelRef,
+    /// Initial parameters from a file instead of the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Precision of the simulation.
+    #[serde(default = "single")]
+    pub precision: Precision,
+    /// Seed of initial weights, split, order of samples and noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is learnt.
+    #[serde(default)]
+    pub data: DataSpec,
+    /// Part of the training samples that is held out of learning and measured after each epoch; the test set is measured once,
+    /// at the end.
+    #[serde(default = "fifth")]
+    pub validation_fraction: f64,
+    /// Which variable the neurons integrate.
+    #[serde(default)]
+    pub form: Form,
+    /// How the neurons are integrated; low passes and weights advance by the same steps.
+    #[serde(default)]
+    pub integrator: IntegratorSpec,
+    /// |β|.
+    pub amplitude: f64,
+    /// Period of the drive, in τ.
+    pub period: f64,
+    /// How long each sample is shown, in τ.
+    pub presentation: f64,
+    /// The filter behind each synapse's multiplier.
+    pub low_pass: LowPass,
+    /// τ_w, in τ: a coefficient of one changes a weight by one in this time.
+    pub weight_time: f64,
+    /// λ of τ_w dW/dt = −s − λW.
+    #[serde(default)]
+    pub leak: f64,
+    /// How 1/τ_w goes with time.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Factors on 1/τ_w by connection (`h1-h2`), layer (its bias) or `readout`.
+    #[serde(default)]
+    pub learning_rates: BTreeMap<String, f64>,
+    /// What is imperfect.
+    #[serde(default)]
+    pub imperfections: Imperfections,
+    /// How often every training sample is shown.
+    pub epochs: u64,
+    /// How the equilibria of inference are waited for.
+    #[serde(default = "inference")]
+    pub inference: Settle,
+    /// Training samples on which each epoch compares the weights' drive with the adjoint; 0 for none.
+    #[serde(default = "compared")]
+    pub compare: usize,
+    /// Samples at the start of the run whose activity, coefficients and weights are recorded; 0 for none.
+    #[serde(default = "shown")]
+    pub trace: usize,
+}
+
+/// RC low passes in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LowPass {
+    /// How many, 1 to 8.
+    #[serde(default = "one")]
+    pub poles: u32,
+    /// T, the time constant of each, in τ.
+    pub time_constant: f64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn fifth() -> f64 {
+    0.2
+}
+
+fn shown() -> usize {
+    8
+}
+
+impl Kind for Continuous {
+    fn name(&self) -> &'static str {
+        "continuous"
+    }
+
+    fn model_mut(&mut self) -> &mut ModelRef {
+        &mut self.model
+    }
+
+    fn files_mut(&mut self) -> Vec<&mut String> {
+        self.parameters.iter_mut().collect()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn is_resumable(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        self.data.check().map_err(|e| e.under("data"))?;
+        validate_holomorphic(network)?;
+        if !network.is_tied() {
+            let legal = "every connection between layers must be tied: a product of two rates does not tell two directions apart";
+            return Err(Invalid::new("model", "found connections that are not tied", legal));
+        }
+        if !(0.0 < self.validation_fraction && self.validation_fraction < 1.0) {
+            let found = format!("found {}", self.validation_fraction);
+            return Err(Invalid::new("validation_fraction", found, "between 0 and 1, both excluded"));
+        }
+        positive("amplitude", self.amplitude)?;
+        self.integrator.validate().map_err(|e| e.under("integrator"))?;
+        if self.integrator.is_adaptive() {
+            let legal = "one with a fixed step: weights advance by the steps of the neurons";
+            return Err(Invalid::new("integrator", "found an adaptive integrator", legal));
+        }
+        let ticks = self.integrator.clock("period", self.period)?.ticks;
+        if ticks < 3 {
+            let found = format!("found {}, {ticks} steps", self.period);
+            return Err(Invalid::new("period", found, "at least 3 steps"));
+        }
+        self.integrator.clock("presentation", self.presentation)?;
+        if !(1..=8).contains(&self.low_pass.poles) {
+            let found = format!("found {}", self.low_pass.poles);
+            return Err(Invalid::new("low_pass.poles", found, "1 to 8 poles"));
+        }
+        positive("low_pass.time_constant", self.low_pass.time_constant)?;
+        positive("weight_time", self.weight_time)?;
+        non_negative("leak", self.leak)?;
+        self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        self.validate_imperfections().map_err(|e| e.under("imperfections"))?;
+        self.inference.validate().map_err(|e| e.under("inference"))?;
+        if self.epochs == 0 || self.epochs > 1_000_000 {
+            return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));
+        }
+        if self.trace > 1000 {
+            return Err(Invalid::new("trace", format!("found {}", self.trace), "at most 1000 samples"));
+        }
+        Ok(())
+    }
+
+    fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
+        match self.precision {
+            Precision::F32 => run::<f32>(self, loaded, folder, options),
+            Precision::F64 => run::<f64>(self, loaded, folder, options),
+        }
+    }
+}
+
+impl Continuous {
+    fn validate_imperfections(&self) -> std::result::Result<(), Invalid> {
+        self.imperfections.validate()?;
+        for (name, present) in [
+            ("programming", self.imperfections.programming.is_some()),
+            ("drift", self.imperfections.drift.is_some()),
+        ] {
+            if present {
+                let legal = "weights that move all the time are never written: leave it out";
+                return Err(Invalid::new(name, "found a model of writing weights", legal));
+            }
+        }
+        match self.imperfections.instant() {
+            Some(instant) => instant.check(self.integrator, self.form),
+            None => Ok(()),
+        }
+    }
+
+    fn course(&self) -> Course {
+        let clock = self.integrator.clock("period", self.period).expect("validated");
+        Course {
+            seed: self.seed,
+            imperfections: self.imperfections,
+            form: self.form,
+            integrator: self.integrator,
+            step: clock.step,
+            amplitude: self.amplitude,
+            period: clock.ticks,
+            presentation: self.integrator.clock("presentation", self.presentation).expect("validated").ticks,
+            poles: self.low_pass.poles,
+            time_constant: self.low_pass.time_constant,
+            schedule: self.schedule,
+            epochs: self.epochs,
+        }
+    }
+
+    /// The run at its start.
+    fn plasticity<T: Scalar>(&self, loaded: &Loaded) -> Result<Plasticity<T>> {
+        let network = &loaded.network;
+        let parameters = match &self.parameters {
+            Some(path) => problem::parameters::<T>(loaded, path)?,
+            None => Parameters::initial(network.shapes(), self.seed),
+        };
+        let course = self.course();
+        // Euler's step of the weights' equation is a step of gradient descent.
+        let euler = OptimiserSpec::Sgd {
+            learning_rate: course.step / self.weight_time,
+            momentum: 0.0,
+            weight_decay: self.leak,
+        };
+        let optimiser = Optimiser::new(euler, &self.learning_rates, network)
+            .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))?;
+        Ok(Plasticity::new(course, network, parameters, optimiser))
+    }
+}
+
+fn run<T: Scalar>(
+    spec: &Continuous,
+    loaded: &Loaded,
+    folder: &RunFolder,
+    options: &Options,
+) -> Result<Vec<String>> {
+    let data = problem::data(loaded, &spec.data, spec.seed, options)?;
+    let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
+    let (train, validation) = (&held_out.train, &held_out.test);
+    let mut plasticity = spec.plasticity::<T>(loaded)?;
+    let begun = |file: &str| folder.path().join(file).exists();
+    if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
+        plasticity.restore(folder.path())?;
+        folder.keep_metrics(plasticity.epoch as usize)?;
+    } else {
+        folder.write_experiment(loaded)?;
+        plasticity.save(folder.path())?;
+    }
+    let bar = progress_bar(options.progress, spec.epochs, plasticity.epoch);
+    while plasticity.epoch < spec.epochs {
+        let start = std::time::Instant::now();
+        let before = plasticity.epoch;
+        let mut trace = Trace::new(&loaded.network, if before == 0 { spec.trace } else { 0 });
+        plasticity.epoch(train, |shown, now, rates| {
+            bar.set_position(before * 1000 + (shown * 1000 / train.samples()) as u64);
+            trace.record(shown, now, rates);
+        })?;
+        if before == 0 && spec.trace > 0 {
+            trace.write(spec, folder)?;
+        }
+        let line = measure(spec, &plasticity, (train, validation), start)?;
+        bar.set_message(format!("validation {:.2}%", 100.0 * line.validation_accuracy));
+        // The line first: a checkpoint must never be ahead of its metrics.
+        folder.append_metrics(&line)?;
+        plasticity.save(folder.path())?;
+    }
+    bar.finish_and_clear();
+    finish(spec, folder, &plasticity, (train, &data.test))
+}
+
+fn measure<T: Scalar>(
+    spec: &Continuous,
+    plasticity: &Plasticity<T>,
+    (train, validation): (&Dataset, &Dataset),
+    start: std::time::Instant,
+) -> Result<ContinuousEpoch> {
+    let agreement = plasticity.agreement(train, spec.compare)?;
+    let (learnt, held_out) =
+        (plasticity.score(train, &spec.inference)?, plasticity.score(validation, &spec.inference)?);
+    Ok(ContinuousEpoch {
+        epoch: plasticity.epoch,
+        time: plasticity.tick as f64 * plasticity.course.step,
+        train_loss: learnt.loss,
+        train_accuracy: learnt.accuracy,
+        validation_loss: held_out.loss,
+        validation_accuracy: held_out.accuracy,
+        cosine: agreement.as_ref().and_then(|a| a.0.total.cosine),
+        synapse_cosine: agreement.as_ref().and_then(|a| a.0.synapses.cosine),
+        slowest_rate: agreement.as_ref().and_then(|a| a.1.slowest_rate),
+        drive_rate: std::f64::consts::TAU / spec.period,
+        rhs_evaluations: plasticity.rhs_evaluations,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+fn finish<T: Scalar>(
+    spec: &Continuous,
+    folder: &RunFolder,
+    plasticity: &Plasticity<T>,
+    (train, test): (&Dataset, &Dataset),
+) -> Result<Vec<String>> {
+    let mut tensors = Tensors::new();
+    plasticity.parameters.insert_into(&mut tensors, "");
+    files::write_tensors(folder.path().join("parameters.safetensors"), &tensors)?;
+    let (train, test) = (plasticity.score(train, &spec.inference)?, plasticity.score(test, &spec.inference)?);
+    let lines: Vec<ContinuousEpoch> = read_metrics(folder.path())?;
+    let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
+    let learning: f64 = lines.iter().map(|e| e.seconds).sum();
+    let lowest = lines.iter().map(|e| e.validation_accuracy).fold(1.0, f64::min);
+    folder.write_json(
+        "summary.json",
+        &json!({
+            "test_accuracy": test.accuracy,
+            "train_accuracy": train.accuracy,
+            "validation_accuracy": last.validation_accuracy,
+            "lowest_validation_accuracy": lowest,
+            "test_loss": test.loss,
+            "train_loss": train.loss,
+            "epochs": plasticity.epoch,
+            "time": last.time,
+            "wall_seconds": folder.seconds(),
+            "training_seconds": learning,
+            "rhs_evaluations": plasticity.rhs_evaluations,
+            "cosine": last.cosine,
+            "slowest_rate": last.slowest_rate,
+            "seed": spec.seed,
+        }),
+    )?;
+    let percent = |x: f64| 100.0 * x;
+    let mut told = vec![format!(
+        "test accuracy {:.2}%, validation {:.2}%, training {:.2}% after {} epochs, {:.3e} tau, in {learning:.1} s",
+        percent(test.accuracy),
+        percent(last.validation_accuracy),
+        percent(train.accuracy),
+        plasticity.epoch,
+        last.time,
+    )];
+    if let (Some(cosine), Some(rate)) = (last.cosine, last.slowest_rate) {
+        told.push(format!(
+            "cosine of the weights' drive to the adjoint gradient {cosine:.4}; slowest relaxation rate {rate:.3}/tau, \
+             drive {:.3}/tau",
+            last.drive_rate
+        ));
+    }
+    Ok(told)
+}
+
+/// Synapses that a trace shows.
+const SHOWN: usize = 3;
+
+/// Records a few synapses of one connection with the neurons that they feed, at every step.
+struct Trace {
+    samples: usize,
+    weight: usize,
+    layer: usize,
+    count: usize,
+    rows: usize,
+    time: Vec<f64>,
+    beta: Vec<Complex<f64>>,
+    activity: Vec<f64>,
+    coefficient: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Trace {
+    /// A recorder of the first `samples` samples: of the first connection between layers, or else from the input.
+    fn new(network: &Network, samples: usize) -> Self {
+        let edge = network.edges.iter().find(|e| e.from != Source::Input).unwrap_or(&network.edges[0]);
+        let shape = &network.shapes()[edge.weight];
+        Self {
+            samples,
+            weight: edge.weight,
+            layer: edge.to,
+            count: SHOWN.min(shape.rows).min(shape.columns),
+            rows: shape.rows,
+            time: Vec::new(),
+            beta: Vec::new(),
+            activity: Vec::new(),
+            coefficient: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    /// The state of the run after a step; synapse k leads from neuron k to neuron k.
+    fn record<T: Scalar>(&mut self, shown: usize, now: &Plasticity<T>, rates: &[T]) {
+        if shown >= self.samples {
+            return;
+        }
+        let Course { amplitude, period, step, .. } = now.course;
+        let teaching = Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 };
+        let shape = StateShape::new(now.network(), 1, 2);
+        let tick = now.tick - 1;
+        self.time.push(tick as f64 * step);
+        self.beta.push(teaching.beta(Time::at(tick)));
+        let neurons = &rates[shape.column(self.layer, 0, 0)];
+        let (coefficient, weights) =
+            (now.synapses.coefficient().at(self.weight), now.parameters.at(self.weight));
+        for (k, rate) in neurons.iter().enumerate().take(self.count) {
+            let element = k * self.rows + k;
+            self.activity.push(rate.double());
+            self.coefficient.push(-coefficient[element].double());
+            self.weights.push(weights[element].double());
+        }
+    }
+
+    fn write(&self, spec: &Continuous, folder: &RunFolder) -> Result<()> {
+        let (ticks, shape) = (self.time.len(), [self.time.len(), self.count]);
+        let axes = ["tick", "synapse"];
+        let mut arrays = Npz::new();
+        arrays.insert("time", &[ticks], &self.time, "tau", &["tick"]);
+        let (re, im): (Vec<f64>, Vec<f64>) = self.beta.iter().map(|z| (z.re, z.im)).unzip();
+        arrays.insert("beta_re", &[ticks], &re, "1", &["tick"]);
+        arrays.insert("beta_im", &[ticks], &im, "1", &["tick"]);
+        arrays.insert("activity", &shape, &self.activity, "1", &["tick", "receiving neuron"]);
+        arrays.insert("coefficient", &shape, &self.coefficient, "1", &axes);
+        arrays.insert("weight", &shape, &self.weights, "1", &axes);
+        arrays.insert("presentation", &[1], &[spec.presentation], "tau", &["scalar"]);
+        arrays.write(folder.path().join("trace.npz"))
+    }
+}

@@ -1,0 +1,412 @@
+//! Learning without batches, phases or resets: the weights are variables of the same differential equation as the neurons.
+//!
+//!     τ  du/dt = −u + …                           the substrate under β = |β|e^{iωt}, which never stops
+//!     p        = −Re(a_i a_j e^{−iωt})/|β|        at every synapse: multiplier and demodulator
+//!     T  ds/dt = −s + p                           n times in a row: the local coefficient
+//!     τ_w dW/dt = −s − λW
+//!
+//! Averaged over a period, p is the gradient: Re c₁[a_i a_j] = −|β| ∂C/∂W_ij (paper 1, eq. 9). Samples follow one another
+//! without pause. What a change of sample leaves in the coefficient telescopes: over many samples its mean is zero.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::checkpoint::{self, counter};
+use super::optimiser::{Optimiser, Schedule};
+use super::trainer::{Score, free_score};
+use crate::data::{Dataset, batches};
+use crate::error::{Error, Result};
+use crate::files::{Tensors, read_tensors, write_tensors};
+use crate::gradient::compare::{Comparison, compare};
+use crate::gradient::equilibrium::Settle;
+use crate::gradient::readout::add_instantaneous;
+use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
+use crate::imperfections::instant::{Disturbances, Instant};
+use crate::imperfections::noise::{Noise, WhiteNoise};
+use crate::imperfections::readout::Converter;
+use crate::imperfections::{Device, Imperfections};
+use crate::integrators::{IntegratorSpec, VectorField};
+use crate::lockin::{Observer, View};
+use crate::rng::{NoiseKey, Purpose};
+use crate::scalar::Scalar;
+use crate::simulate::Simulation;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::field::Dynamics;
+use crate::substrate::network::Network;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+use crate::teaching::{Teaching, Waveform};
+
+/// What a run of continuous plasticity holds fixed.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// Seed of the order of samples and of the noise.
+    pub seed: u64,
+    /// What is imperfect.
+    pub imperfections: Imperfections,
+    /// Which variable the neurons integrate.
+    pub form: Form,
+    /// How the neurons are integrated; its steps are fixed.
+    pub integrator: IntegratorSpec,
+    /// Length of a step, in nominal τ.
+    pub step: f64,
+    /// |β|.
+    pub amplitude: f64,
+    /// Steps in a period of the drive.
+    pub period: u64,
+    /// Steps for which each sample is shown.
+    pub presentation: u64,
+    /// Low passes in a row behind each multiplier.
+    pub poles: u32,
+    /// T, the time constant of each, in nominal τ.
+    pub time_constant: f64,
+    /// How 1/τ_w goes with time.
+    pub schedule: Schedule,
+    /// Epochs in all.
+    pub epochs: u64,
+}
+
+/// The circuits at the synapses: multiplier, demodulator and low passes.
+#[derive(Debug, Clone)]
+pub struct LocalLockIn<T: Scalar> {
+    network: Arc<Network>,
+    amplitude: f64,
+    period: u64,
+    phase_error: f64,
+    /// What a low pass keeps in a step, e^{−h/T}, and what it takes in.
+    keep: f64,
+    gain: f64,
+    /// The sample that is shown, [inputs].
+    inputs: Vec<T>,
+    /// The output of each low pass, shaped as the parameters; the last one is the coefficient.
+    pub stages: Vec<Parameters<T>>,
+}
+
+impl<T: Scalar> LocalLockIn<T> {
+    /// Circuits at rest.
+    #[must_use]
+    pub fn new(network: &Arc<Network>, course: &Course) -> Self {
+        let keep = (-course.step / course.time_constant).exp();
+        Self {
+            network: Arc::clone(network),
+            amplitude: course.amplitude,
+            period: course.period,
+            phase_error: course.imperfections.readout.map_or(0.0, |readout| readout.phase_error),
+            keep,
+            gain: 1.0 - keep,
+            inputs: Vec::new(),
+            stages: vec![Parameters::zeros(network.shapes()); course.poles as usize],
+        }
+    }
+
+    /// Circuits that average over `ticks` steps instead.
+    fn averaging(network: &Arc<Network>, course: &Course, ticks: u64) -> Self {
+        Self {
+            keep: 1.0,
+            gain: 1.0 / ticks as f64,
+            ..Self::new(network, &Course { poles: 1, ..course.clone() })
+        }
+    }
+
+    /// The low-passed product of every synapse, with the sign of the gradient.
+    #[must_use]
+    pub fn coefficient(&self) -> &Parameters<T> {
+        self.stages.last().expect("at least one pole")
+    }
+}
+
+impl<T: Scalar> Observer<T> for LocalLockIn<T> {
+    fn wants(&self, _tick: u64) -> bool {
+        true
+    }
+
+    fn observe(&mut self, tick: u64, view: &View<'_, T>) {
+        let angle =
+            std::f64::consts::TAU * (tick % self.period) as f64 / self.period as f64 + self.phase_error;
+        let demodulator = num_complex::Complex::from_polar(self.gain / self.amplitude, -angle);
+        let (keep, gain) = (T::of(self.keep), T::of(self.gain));
+        let [first, rest @ ..] = self.stages.as_mut_slice() else { return };
+        decay(first, keep);
+        add_instantaneous(&self.network, view, &self.inputs, demodulator, self.gain, first);
+        let mut before = &*first;
+        for stage in rest {
+            decay(stage, keep);
+            stage.add_scaled(gain, before);
+            before = stage;
+        }
+    }
+}
+
+/// Multiplies by `keep`. What has become too small to matter becomes zero: processors are slow with subnormal numbers.
+fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
+    let least = T::min_positive_value() / T::epsilon();
+    for index in 0..stage.len() {
+        for x in stage.at_mut(index).as_mut_slice() {
+            let kept = keep * *x;
+            *x = if kept.abs() < least { T::zero() } else { kept };
+        }
+    }
+}
+
+/// What acts on the trajectory at every instant, with its memory.
+struct Surroundings<T: Scalar> {
+    held: Disturbances<T>,
+    white: Option<WhiteNoise<T>>,
+    converter: Option<Converter<T>>,
+}
+
+/// Substrate, synapses and time: everything that evolves.
+pub struct Plasticity<T: Scalar> {
+    /// What the run holds fixed.
+    pub course: Course,
+    network: Arc<Network>,
+    /// Nominal parameters: the weights.
+    pub parameters: Parameters<T>,
+    /// Turns coefficients into changes of weights: 1/τ_w, its factors, λ.
+    pub optimiser: Optimiser<T>,
+    /// The synapses' circuits.
+    pub synapses: LocalLockIn<T>,
+    /// The neurons' state, complex, laid out as [`StateShape`].
+    pub state: Vec<T>,
+    /// Steps since the start.
+    pub tick: u64,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Evaluations of the right-hand side so far.
+    pub rhs_evaluations: u64,
+    device: Device<T>,
+    effective: Effective<T>,
+}
+
+impl<T: Scalar> Plasticity<T> {
+    /// A run at its start, the substrate at rest.
+    #[must_use]
+    pub fn new(
+        course: Course,
+        network: &Arc<Network>,
+        parameters: Parameters<T>,
+        optimiser: Optimiser<T>,
+    ) -> Self {
+        let device = Device::fabricate(network, &course.imperfections);
+        Self {
+            effective: device.effective(course.form, &parameters, 0),
+            synapses: LocalLockIn::new(network, &course),
+            state: vec![T::zero(); StateShape::new(network, 1, 2).len()],
+            device,
+            network: Arc::clone(network),
+            course,
+            parameters,
+            optimiser,
+            tick: 0,
+            epoch: 0,
+            rhs_evaluations: 0,
+        }
+    }
+
+    /// The network that learns.
+    #[must_use]
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Shows every sample once, in an order drawn from the seed. `witness` sees, after each step, the number of samples
+    /// shown before, the run, and the rates at the start of the step, laid out as the state.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], which names epoch and sample.
+    pub fn epoch(&mut self, train: &Dataset, mut witness: impl FnMut(usize, &Self, &[T])) -> Result<()> {
+        let order = batches(train.samples(), 1, self.course.seed, self.epoch);
+        let mut surroundings = self.surroundings(self.epoch);
+        let steps = order.len() as u64 * self.course.presentation * self.course.epochs;
+        self.program();
+        for (shown, place) in order.iter().enumerate() {
+            let sample = self.sample(&train.select(place));
+            self.synapses.inputs.clone_from(&sample.inputs);
+            for _ in 0..self.course.presentation {
+                let rates =
+                    self.step(&sample, &mut surroundings, steps).map_err(|e| self.locate(e, shown))?;
+                witness(shown, self, &rates);
+            }
+        }
+        self.epoch += 1;
+        Ok(())
+    }
+
+    /// One step of neurons, low passes and weights; returns the rates at its start, laid out as the state.
+    fn step(&mut self, sample: &Samples<T>, around: &mut Surroundings<T>, steps: u64) -> Result<Vec<T>> {
+        let rates = self.advance(sample, around, None)?;
+        let rate = self.course.schedule.factor(self.optimiser.updates, steps);
+        let change = self.optimiser.change(&self.parameters, self.synapses.coefficient(), rate);
+        self.parameters.add_scaled(T::one(), change);
+        self.program();
+        Ok(rates)
+    }
+
+    /// One step of the neurons, seen by the synapses or by another observer; returns the rates at its start.
+    fn advance(
+        &mut self,
+        sample: &Samples<T>,
+        around: &mut Surroundings<T>,
+        other: Option<&mut LocalLockIn<T>>,
+    ) -> Result<Vec<T>> {
+        let Course { amplitude, period, integrator, step, .. } = self.course;
+        let mut field = Dynamics::new(&self.effective, sample, 2);
+        field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
+        field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs);
+        let integrator = integrator.build(step, field.leak(), self.state.len());
+        let mut simulation = Simulation::new(field, integrator, step, std::mem::take(&mut self.state));
+        simulation.tick = self.tick;
+        simulation.white = around.white.take();
+        simulation.converter = around.converter.take();
+        let observer = other.unwrap_or(&mut self.synapses);
+        let outcome = simulation.run(1, &mut [observer]);
+        self.tick = simulation.tick;
+        self.rhs_evaluations += simulation.field.evaluations();
+        self.state = simulation.state;
+        around.white = simulation.white;
+        around.converter = simulation.converter;
+        let (rates, held) = simulation.field.into_rates_and_noise();
+        around.held = held;
+        outcome.map(|()| rates)
+    }
+
+    /// The noise of an epoch: every epoch draws its own, so that a resumed run goes on alike.
+    fn surroundings(&self, epoch: u64) -> Surroundings<T> {
+        let Course { imperfections, seed, integrator, step, .. } = &self.course;
+        let Some(instant) = imperfections.instant() else {
+            return Surroundings { held: Disturbances::none(), white: None, converter: None };
+        };
+        let shape = StateShape::new(&self.network, 1, 2);
+        let Instant { state, readout, device_seed, .. } = instant;
+        let white = match (state, integrator.method()) {
+            (Some(Noise::White { std, rails }), Some(method)) => {
+                let key = NoiseKey::new(*seed, Purpose::StateNoise, epoch);
+                let field = Dynamics::new(&self.effective, &self.blank(), 2);
+                Some(WhiteNoise::new(key, (std, rails), 0, (method, *step), field.leak(), shape.len()))
+            }
+            _ => None,
+        };
+        let outputs = self.network.output.size();
+        Surroundings {
+            held: Disturbances::new(&instant, *seed, epoch, &shape, self.network.inputs, 0),
+            white,
+            converter: readout.and_then(|r| Converter::new(&r, device_seed, &shape, outputs)),
+        }
+    }
+
+    /// A sample of zeros.
+    fn blank(&self) -> Samples<T> {
+        let (inputs, outputs) = (self.network.inputs, self.network.output.size());
+        Samples { inputs: vec![T::zero(); inputs], targets: vec![T::zero(); outputs], count: 1, first: 0 }
+    }
+
+    fn sample(&self, data: &Dataset) -> Samples<T> {
+        Samples::labelled(&data.inputs, &data.labels, self.network.output.size())
+    }
+
+    fn program(&mut self) {
+        self.device.program(&self.parameters, 0, &mut self.effective);
+    }
+
+    /// Mean cost and accuracy at the free equilibrium, without noise.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn score(&self, data: &Dataset, inference: &Settle) -> Result<Score> {
+        free_score(&self.effective, data, inference)
+    }
+
+    /// The product that drives the weights, averaged over the first `count` samples of a set shown in a row while the weights
+    /// stand still, beside the adjoint gradient; another sample is shown before them. The run itself is not disturbed.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn agreement(&self, data: &Dataset, count: usize) -> Result<Option<(Comparison, Diagnostics)>> {
+        let count = count.min(data.samples());
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut still = Self {
+            course: self.course.clone(),
+            network: Arc::clone(&self.network),
+            parameters: self.parameters.clone(),
+            optimiser: self.optimiser.clone(),
+            synapses: self.synapses.clone(),
+            state: self.state.clone(),
+            tick: self.tick,
+            epoch: self.epoch,
+            rhs_evaluations: 0,
+            device: self.device.clone(),
+            effective: self.effective.clone(),
+        };
+        let mut around = self.surroundings(self.epoch);
+        let ticks = count as u64 * self.course.presentation;
+        let mut average = LocalLockIn::averaging(&self.network, &self.course, ticks);
+        for place in 0..count as u32 {
+            let sample = self.sample(&data.select(&[place]));
+            average.inputs.clone_from(&sample.inputs);
+            for _ in 0..self.course.presentation {
+                still.advance(&sample, &mut around, Some(&mut average))?;
+            }
+        }
+        let all = self.sample(&data.select(&(0..count as u32).collect::<Vec<_>>()));
+        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
+        let truth = estimate_batch(&Adjoint::default(), &setting, &all, &mut Vec::new())?;
+        Ok(Some((compare(average.coefficient(), &truth.gradient), truth.diagnostics)))
+    }
+
+    fn locate(&self, error: Error, shown: usize) -> Error {
+        match error {
+            Error::Diverged { moment, place, what, advice } => {
+                let moment = format!("in epoch {}, sample {}, {moment}", self.epoch + 1, shown + 1);
+                Error::Diverged { moment, place, what, advice }
+            }
+            other => other,
+        }
+    }
+
+    /// Writes everything that evolves, atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let mut tensors = Tensors::new();
+        self.parameters.insert_into(&mut tensors, "parameter/");
+        for (index, stage) in self.synapses.stages.iter().enumerate() {
+            stage.insert_into(&mut tensors, &format!("stage/{index}/"));
+        }
+        tensors.insert_reals("state", &[self.state.len()], &self.state);
+        let counters = [
+            ("epoch", self.epoch),
+            ("tick", self.tick),
+            ("updates", self.optimiser.updates),
+            ("rhs_evaluations", self.rhs_evaluations),
+        ];
+        for (name, value) in counters {
+            tensors.metadata.insert(name.into(), value.to_string());
+        }
+        write_tensors(folder.join(checkpoint::FILE), &tensors)
+    }
+
+    /// Takes up what [`Self::save`] has written for the same experiment.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
+    pub fn restore(&mut self, folder: &Path) -> Result<()> {
+        let mut tensors = read_tensors(folder.join(checkpoint::FILE))?;
+        let shapes = self.parameters.shapes().clone();
+        self.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
+        for (index, stage) in self.synapses.stages.iter_mut().enumerate() {
+            *stage = Parameters::read(&shapes, &mut tensors, &format!("stage/{index}/"))?;
+        }
+        self.state = tensors.reals("state", &[self.state.len()])?;
+        tensors.refuse_unused()?;
+        self.epoch = counter(&tensors, "epoch")?;
+        self.tick = counter(&tensors, "tick")?;
+        self.optimiser.updates = counter(&tensors, "updates")?;
+        self.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
+        self.program();
+        Ok(())
+    }
+}
