@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::report::{Figure, Mark, Panel, Series};
-use holograd::scalar::Scalar;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use serde_json::json;
@@ -29,14 +28,17 @@ fn measure(width: usize) -> (f64, f64) {
     let network = common::network(width);
     let effective = Effective::new(&network, Form::Rate, &Parameters::<f32>::initial(network.shapes(), 0));
     let samples = common::samples::<f32>(20);
-    let staircase = json!({ "staircase": { "amplitude": 0.4, "points": 4, "hold": f64::from(STEPS / 4), "periods": 1 } });
+    let staircase =
+        json!({ "staircase": { "amplitude": 0.4, "points": 4, "hold": f64::from(STEPS / 4), "periods": 1 } });
     let estimator: EstimatorSpec = serde_json::from_value(staircase).expect("a legal estimator");
     let estimator = estimator.build::<f32>();
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
     let repeats = (200_000 / width / width).clamp(3, 40);
     let run = || {
         let start = Instant::now();
-        std::hint::black_box(estimate_batch(&*estimator, &setting, &samples, &mut Vec::new()).expect("stable"));
+        std::hint::black_box(
+            estimate_batch(&*estimator, &setting, &samples, &mut Vec::new()).expect("stable"),
+        );
         start.elapsed().as_secs_f64()
     };
     let best = (0..repeats).map(|_| run()).fold(f64::INFINITY, f64::min);
@@ -53,8 +55,9 @@ fn peak_memory() -> f64 {
 
 /// Exponent and factor of the power law through the points beyond [`WIDE`], by least squares.
 fn power_law(points: &[(f64, f64)]) -> (f64, f64) {
-    let logs: Vec<_> = points.iter().filter(|(w, _)| *w >= WIDE as f64).map(|(w, y)| (w.ln(), y.ln())).collect();
-    let count = logs.len().double();
+    let logs: Vec<_> =
+        points.iter().filter(|(w, _)| *w >= WIDE as f64).map(|(w, y)| (w.ln(), y.ln())).collect();
+    let count = logs.len() as f64;
     let mean = |f: fn(&(f64, f64)) -> f64| logs.iter().map(f).sum::<f64>() / count;
     let (x, y) = (mean(|p| p.0), mean(|p| p.1));
     let slope = logs.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>()
@@ -65,7 +68,8 @@ fn power_law(points: &[(f64, f64)]) -> (f64, f64) {
 fn panel(label: &str, points: Vec<(f64, f64)>) -> Panel {
     let (slope, factor) = power_law(&points);
     println!("{label}: exponent {slope:.2} from {WIDE} on");
-    let fit = points.iter().map(|(w, _)| (*w, factor * w.powf(slope))).filter(|(w, _)| *w >= WIDE as f64).collect();
+    let fit =
+        points.iter().map(|(w, _)| (*w, factor * w.powf(slope))).filter(|(w, _)| *w >= WIDE as f64).collect();
     Panel::new("neurons in a layer", label)
         .log_x()
         .log_y()
@@ -83,7 +87,8 @@ fn main() {
     let (mut times, mut memories) = (Vec::new(), Vec::new());
     println!("width  µs a step  GFLOP/s  peak MiB");
     for width in WIDTHS {
-        let output = Command::new(&program).env(WIDTH, width.to_string()).output().expect("this program starts");
+        let output =
+            Command::new(&program).env(WIDTH, width.to_string()).output().expect("this program starts");
         let text = String::from_utf8(output.stdout).expect("text");
         let numbers: Vec<f64> = text.split_whitespace().map(|word| word.parse().expect("a number")).collect();
         let (seconds, memory) = (numbers[0], numbers[1]);
@@ -92,7 +97,8 @@ fn main() {
         times.push((width as f64, seconds * 1e6));
         memories.push((width as f64, memory));
     }
-    let figure = Figure::new().panel(panel("time of a step (µs)", times)).panel(panel("peak memory (MiB)", memories));
+    let figure =
+        Figure::new().panel(panel("time of a step (µs)", times)).panel(panel("peak memory (MiB)", memories));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
     figure.write(&folder, "cost_size").expect("the figure can be written");
 }

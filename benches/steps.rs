@@ -1,7 +1,6 @@
 //! The simulator's own units of work on a 784-w-w-10 network: evaluation, period, training step.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
@@ -12,10 +11,7 @@ use holograd::scalar::Scalar;
 use holograd::simulate::Simulation;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::field::Dynamics;
-use holograd::substrate::model::ModelSpec;
-use holograd::substrate::network::Network;
 use holograd::substrate::parameters::Parameters;
-use holograd::substrate::samples::Samples;
 use holograd::teaching::{Teaching, Time, Waveform};
 use serde_json::json;
 
