@@ -101,10 +101,6 @@ fn of_a_product((m, k, n): (usize, usize, usize), layout: Option<Layout>) -> u64
 fn of_the_products(problem: &Problem, rails: usize, evaluations: u64) -> u64 {
     let (network, columns) = (&problem.network, rails * problem.samples.count);
     let size = |layer: usize| network.layers[layer].size;
-    let edges: u64 = network
-        .recurrent()
-        .map(|(from, edge)| of_a_product((size(edge.to), size(from), columns), Some(Layout::Plain)))
-        .sum();
     let pairs: u64 = network
         .recurrent()
         .filter(|(_, edge)| !edge.transposed)
@@ -116,7 +112,8 @@ fn of_the_products(problem: &Problem, rails: usize, evaluations: u64) -> u64 {
     let logits = of_a_product((classes, size(layer), columns), Some(Layout::Plain));
     let nudge = of_a_product((size(layer), classes, columns), Some(Layout::Transposed));
     let readout = of_a_product((classes, columns, size(layer)), None);
-    evaluations * (edges + logits + nudge) + TICKS * (pairs + readout)
+    // The products between layers are holograd's own and allocate nothing.
+    evaluations * (logits + nudge) + TICKS * (pairs + readout)
 }
 
 /// Allocations of one period, after one period of warming up, beyond those inside the products.

@@ -58,7 +58,7 @@ fn malformed_experiments_are_refused() {
     refuse_all(
         folder,
         &[
-            ("run absent.json", &["absent.json: no such file", "digits, frequency"]),
+            ("run absent.json", &["absent.json: no such file", "digits_fast, frequency"]),
             ("check absent.json", &["absent.json: no such file"]),
             ("run models", &["models: cannot read"]),
             ("run broken.json", &["broken.json: not JSON", "line 3"]),

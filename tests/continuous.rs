@@ -240,7 +240,18 @@ fn slow_weights_descend_the_gradient_up_to_the_frequency_bias() {
 fn short<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let data = r#"data={"toy_gaussian":{"inputs":64,"classes":10,"samples":60}}"#;
     [
-        &["run", "continuous_plasticity", "--set", data, "--set", "presentation=40", "--set", "compare=5"],
+        &[
+            "run",
+            "continuous_plasticity",
+            "--set",
+            data,
+            "--set",
+            "presentation=40",
+            "--set",
+            "compare=5",
+            "--set",
+            "schedule=constant",
+        ],
         more,
         &["--out", out],
     ]

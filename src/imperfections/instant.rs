@@ -43,7 +43,7 @@ impl Instant {
     /// Whether any noise acts while the trajectory runs.
     #[must_use]
     pub fn is_noisy(&self) -> bool {
-        self.sources().next().is_some()
+        self.sources().any(|(_, noise)| !noise.is_silent())
     }
 
     /// Whether any noise acts on the imaginary rail of a complex state under real teaching. That of the clamped inputs, which

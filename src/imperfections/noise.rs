@@ -109,6 +109,13 @@ impl Noise {
         }
     }
 
+    /// Whether its size is zero.
+    #[must_use]
+    pub fn is_silent(self) -> bool {
+        let white = if let Self::OneOverF { white_std, .. } = self { white_std } else { 0.0 };
+        self.std() == 0.0 && white == 0.0
+    }
+
     /// Whether it has a white part.
     #[must_use]
     pub fn is_white(self) -> bool {

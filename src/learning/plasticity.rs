@@ -1,9 +1,11 @@
 //! Learning without batches, phases or resets: the weights are variables of the same differential equation as the neurons.
 //!
-//!     τ  du/dt = −u + …                           the substrate under β = |β|e^{iωt}, which never stops
-//!     p        = −Re(a_i a_j e^{−iωt})/|β|        at every synapse: multiplier and demodulator
-//!     T  ds/dt = −s + p                           n times in a row: the local coefficient
-//!     τ_w dW/dt = −s − λW
+//! ```text
+//! τ  du/dt = −u + …                           the substrate under β = |β|e^{iωt}, which never stops
+//! p        = −Re(a_i a_j e^{−iωt})/|β|        at every synapse: multiplier and demodulator
+//! T  ds/dt = −s + p                           n times in a row: the local coefficient
+//! τ_w dW/dt = −s − λW
+//! ```
 //!
 //! Averaged over a period, p is the gradient: Re c₁[a_i a_j] = −|β| ∂C/∂W_ij (paper 1, eq. 9). Samples follow one another
 //! without pause. What a change of sample leaves in the coefficient telescopes: over many samples its mean is zero.
