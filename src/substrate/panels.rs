@@ -109,6 +109,10 @@ impl<T: Scalar> Tile<'_, T> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "sums that are borrowed, by an iterator too, leave the registers"
+    )]
     fn columns<S: Simd, const C: usize>(&mut self, simd: S) {
         let terms = self.panel.len() / T::ROWS;
         let column = |j: usize| &self.b[(self.column + j) * self.inner + self.block..][..terms];
@@ -119,18 +123,19 @@ impl<T: Scalar> Tile<'_, T> {
         for pass in (0..vectors).step_by(2) {
             let mut sums = [[T::splat(simd, T::zero()); 2]; C];
             for (k, weights) in panel.chunks_exact(vectors).enumerate() {
-                for (sum, column) in sums.iter_mut().zip(&columns) {
-                    let x = T::splat(simd, column[k]);
-                    sum[0] = T::fused(simd, weights[pass], x, sum[0]);
-                    sum[1] = T::fused(simd, weights[pass + 1], x, sum[1]);
+                for j in 0..C {
+                    let x = T::splat(simd, columns[j][k]);
+                    sums[j][0] = T::fused(simd, weights[pass], x, sums[j][0]);
+                    sums[j][1] = T::fused(simd, weights[pass + 1], x, sums[j][1]);
                 }
             }
             let lanes = T::ROWS / vectors;
             let first = self.row + pass * lanes;
             let last = self.rows.min(first + 2 * lanes);
-            for (j, sum) in sums.iter().enumerate() {
+            for j in 0..C {
+                let sum = sums[j];
                 let place = &mut self.out[(self.column + j) * self.rows..][first.min(last)..last];
-                for (o, s) in place.iter_mut().zip(T::scalars::<S>(sum)) {
+                for (o, s) in place.iter_mut().zip(T::scalars::<S>(&sum)) {
                     *o += *s;
                 }
             }
