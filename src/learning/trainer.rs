@@ -79,7 +79,7 @@ pub struct Trainer<T: Scalar> {
     /// The optimiser with its memory.
     pub optimiser: Optimiser<T>,
     /// Carried states, one per chunk of a batch, each complex and laid out as
-    /// [`StateShape`](crate::substrate::state::StateShape); empty before the first batch.
+    /// [`StateShape`]; empty before the first batch.
     pub states: Vec<Vec<T>>,
     /// Epochs completed.
     pub epoch: u64,

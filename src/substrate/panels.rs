@@ -3,7 +3,7 @@
 //! A batch is cut into chunks of samples, so a weight matrix meets only a few tens of columns at a time and a general
 //! product spends much of its time on a layout that it cannot choose. Here the layout is made once per weight update: panels
 //! of as many rows as two vectors hold, each stored contiguously, column after column (see `benches/README.md` for what that
-//! gains). Every element of the product is one chain of fused multiply-adds in the order of the sum, [`BLOCK`] terms at a
+//! gains). Every element of the product is one chain of fused multiply-adds in the order of the sum, 512 terms at a
 //! time: the result depends neither on the vector width nor on the other columns.
 
 use pulp::{Arch, Simd, WithSimd};
