@@ -1,9 +1,10 @@
 //! Krylov methods over a whole batch: every sample has its own operator, one product serves them all.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Schur};
 use num_complex::Complex;
 
 use crate::scalar::Scalar;
+use crate::substrate::kernels::widest;
 use crate::substrate::state::StateShape;
 
 /// How a batched solve ended.
@@ -28,6 +29,8 @@ pub fn gmres<T: Scalar>(
     most: u64,
 ) -> Solved {
     const RESTART: usize = 60;
+    // The part that one subtraction may leave: a tenth costs one digit of orthogonality.
+    const CANCELLED: f64 = 0.1;
     let scale: Vec<f64> = norms(shape, b).into_iter().map(|n| if n > 0.0 { n } else { 1.0 }).collect();
     let mut products = 0;
     let mut residual = vec![T::zero(); b.len()];
@@ -49,8 +52,9 @@ pub fn gmres<T: Scalar>(
             let mut next = vec![T::zero(); b.len()];
             apply(&basis[basis.len() - 1], &mut next);
             products += 1;
-            // Gram–Schmidt, twice: once is not enough near convergence.
+            // Gram–Schmidt, and again where so little is left that rounding has spoilt its direction.
             let mut column = vec![vec![Complex::new(0.0, 0.0); basis.len() + 1]; shape.batch];
+            let mut norm = norms(shape, &next);
             for _ in 0..2 {
                 for (i, vector) in basis.iter().enumerate() {
                     let overlap = inner(shape, vector, &next);
@@ -59,8 +63,13 @@ pub fn gmres<T: Scalar>(
                         column[i] += *o;
                     }
                 }
+                let left = norms(shape, &next);
+                let clean = left.iter().zip(&norm).all(|(left, all)| *left > CANCELLED * all);
+                norm = left;
+                if clean {
+                    break;
+                }
             }
-            let norm = norms(shape, &next);
             let mut done = true;
             for (sample, (cycle, mut column)) in cycles.iter_mut().zip(column).enumerate() {
                 *column.last_mut().expect("a column has a subdiagonal") = Complex::new(norm[sample], 0.0);
@@ -174,40 +183,57 @@ pub fn ritz_values<T: Scalar>(
         }
         basis.push(divide(shape, &next, &norm));
     }
-    let eigenvalues = |(h, n): (&DMatrix<f64>, &usize)| -> Vec<Complex<f64>> {
-        let block = h.view((0, 0), (*n, *n)).into_owned();
-        block.complex_eigenvalues().iter().map(|z| Complex::new(z.re, z.im)).collect()
+    let values = |(h, n): (&DMatrix<f64>, &usize)| -> Vec<Complex<f64>> {
+        eigenvalues(&h.view((0, 0), (*n, *n)).into_owned()).unwrap_or_default()
     };
-    hessenberg.iter().zip(&reached).map(eigenvalues).collect()
+    hessenberg.iter().zip(&reached).map(values).collect()
 }
 
-/// Σ x y in double precision. The eight partial sums have a fixed order and fill the vector units.
+/// Every eigenvalue of a matrix, unless the QR iteration does not converge, as on a matrix with an element that is not a number.
+#[must_use]
+pub fn eigenvalues(matrix: &DMatrix<f64>) -> Option<Vec<Complex<f64>>> {
+    // What counts as zero below the diagonal. Where eigenvalues are almost equal, rounding may keep the iteration from ever getting
+    // below the first.
+    const NEGLIGIBLE: [f64; 4] = [f64::EPSILON, 1e-13, 1e-10, 1e-7];
+    let most = 30 * matrix.nrows().max(10);
+    let schur = NEGLIGIBLE.iter().find_map(|least| Schur::try_new(matrix.clone(), *least, most))?;
+    Some(schur.complex_eigenvalues().iter().map(|z| Complex::new(z.re, z.im)).collect())
+}
+
+/// Σ x y in double precision. The partial sums have a fixed order and fill the widest vector units.
+#[inline(always)]
 fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x.double() * y.double()).sum();
-    for (x, y) in xs.zip(ys) {
+    const SUMS: usize = 32;
+    let mut sums = [0.0; SUMS];
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<SUMS>(), y.as_chunks::<SUMS>());
+    for (x, y) in xs.iter().zip(ys) {
         for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
             *sum += x.double() * y.double();
         }
     }
+    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| x.double() * y.double()).sum();
     sums.iter().sum::<f64>() + rest
 }
 
 /// ⟨a, b⟩ = Σ conj(a) b of each sample.
 pub fn inner<T: Scalar>(shape: &StateShape, a: &[T], b: &[T]) -> Vec<Complex<f64>> {
     let mut sums = vec![Complex::new(0.0, 0.0); shape.batch];
-    for layer in 0..shape.layers() {
-        for (sample, sum) in sums.iter_mut().enumerate() {
-            let re = shape.column(layer, 0, sample);
-            sum.re += dot(&a[re.clone()], &b[re.clone()]);
-            if shape.rails == 2 {
-                let im = shape.column(layer, 1, sample);
-                sum.re += dot(&a[im.clone()], &b[im.clone()]);
-                sum.im += dot(&a[re.clone()], &b[im.clone()]) - dot(&a[im], &b[re]);
+    widest(
+        #[inline(always)]
+        || {
+            for layer in 0..shape.layers() {
+                for (sample, sum) in sums.iter_mut().enumerate() {
+                    let re = shape.column(layer, 0, sample);
+                    sum.re += dot(&a[re.clone()], &b[re.clone()]);
+                    if shape.rails == 2 {
+                        let im = shape.column(layer, 1, sample);
+                        sum.re += dot(&a[im.clone()], &b[im.clone()]);
+                        sum.im += dot(&a[re.clone()], &b[im.clone()]) - dot(&a[im], &b[re]);
+                    }
+                }
             }
-        }
-    }
+        },
+    );
     sums
 }
 
@@ -218,25 +244,30 @@ pub fn norms<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
 
 /// out −= factor · v, sample by sample.
 pub fn subtract<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out: &mut [T]) {
-    for layer in 0..shape.layers() {
-        for (sample, f) in factor.iter().enumerate() {
-            let (f_re, f_im) = (T::of(f.re), T::of(f.im));
-            let re = shape.column(layer, 0, sample);
-            if shape.rails == 1 {
-                for (o, x) in out[re.clone()].iter_mut().zip(&v[re]) {
-                    *o -= f_re * *x;
+    widest(
+        #[inline(always)]
+        || {
+            for layer in 0..shape.layers() {
+                for (sample, f) in factor.iter().enumerate() {
+                    let (f_re, f_im) = (T::of(f.re), T::of(f.im));
+                    let re = shape.column(layer, 0, sample);
+                    if shape.rails == 1 {
+                        for (o, x) in out[re.clone()].iter_mut().zip(&v[re]) {
+                            *o -= f_re * *x;
+                        }
+                        continue;
+                    }
+                    let im = shape.column(layer, 1, sample);
+                    let (before, after) = out.split_at_mut(im.start);
+                    let (out_re, out_im) = (&mut before[re.clone()], &mut after[..im.len()]);
+                    for (((o_re, o_im), x), y) in out_re.iter_mut().zip(out_im).zip(&v[re]).zip(&v[im]) {
+                        *o_re -= f_re * *x - f_im * *y;
+                        *o_im -= f_re * *y + f_im * *x;
+                    }
                 }
-                continue;
             }
-            let im = shape.column(layer, 1, sample);
-            let (before, after) = out.split_at_mut(im.start);
-            let (out_re, out_im) = (&mut before[re.clone()], &mut after[..im.len()]);
-            for (((o_re, o_im), x), y) in out_re.iter_mut().zip(out_im).zip(&v[re]).zip(&v[im]) {
-                *o_re -= f_re * *x - f_im * *y;
-                *o_im -= f_re * *y + f_im * *x;
-            }
-        }
-    }
+        },
+    );
 }
 
 /// v / norm, sample by sample; zero where the norm is zero.
@@ -398,6 +429,25 @@ mod tests {
             let off = farthest(ritz, &exact).max(farthest(&exact, ritz));
             assert!(off < 1e-10, "{off:e}");
         }
+    }
+
+    #[test]
+    fn almost_equal_eigenvalues_do_not_keep_the_iteration_going() {
+        let n = 30;
+        let mut random = stream(5, Purpose::Data, 2);
+        let mut endless = 0;
+        for scale in [1e-12, 1e-13, 1e-14, 1e-15, 1e-16, 3e-17] {
+            let matrix = DMatrix::from_fn(n, n, |i, j| {
+                let noise = scale * (2.0 * random.random::<f64>() - 1.0);
+                if i == j { noise - 1.0 } else { noise }
+            });
+            endless += u32::from(Schur::try_new(matrix.clone(), f64::EPSILON, 100 * n).is_none());
+            let found = eigenvalues(&matrix).unwrap();
+            assert_eq!(found.len(), n);
+            assert!(found.iter().all(|z| (z + 1.0).norm() < 1e-10), "{scale:e}: {found:?}");
+        }
+        assert!(endless > 0, "none of them is hard");
+        assert!(eigenvalues(&DMatrix::from_element(4, 4, f64::NAN)).is_none());
     }
 
     #[test]

@@ -242,11 +242,14 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
     let (beta, std) = (0.4, 0.1);
     let root = |k: u64, n: u64| Complex::cis(std::f64::consts::TAU * k as f64 / n as f64);
     let settle = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 30.0 });
+    let integrating = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 30.0, "average": 10.0 });
     // One target of 1 a sample. Its response to a frozen β is βy/(1 + β); to a circular one, to first order, βy.
     let squared_target = samples as f64;
 
     let classic = |t: u64| if t < 30 { none(t) } else { Complex::new(beta, 0.0) };
     let difference = [(30, Complex::new(-1.0 / beta, 0.0)), (60, Complex::new(1.0 / beta, 0.0))];
+    let phase = |end: u64, weight: f64| (end - 9..=end).map(move |t| (t, Complex::new(weight / 10.0, 0.0)));
+    let averages: Vec<_> = phase(30, -1.0 / beta).chain(phase(60, 1.0 / beta)).collect();
     let stairs = |t: u64| beta * root(t / 12 % 10, 10);
     let held: Vec<_> = (0..20).map(|k| (12 * (k + 1), root(k % 10, 10).conj() / (20.0 * beta))).collect();
     let circle = |t: u64| beta * root(t % 60, 60);
@@ -258,6 +261,11 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
             json!({ "classic": { "amplitude": beta, "settle": settle } }),
             squared_target / (1.0 + beta).powi(2),
             [added_variance(none, &difference), added_variance(classic, &difference)],
+        ),
+        (
+            json!({ "classic": { "amplitude": beta, "settle": integrating } }),
+            squared_target / (1.0 + beta).powi(2),
+            [added_variance(none, &averages), added_variance(classic, &averages)],
         ),
         (
             json!({ "staircase": { "amplitude": beta, "points": 10, "hold": 12.0, "periods": 2 } }),

@@ -306,7 +306,8 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
     for form in [Form::Potential, Form::Rate] {
         let effective = problem.effective(form);
         let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-        let settle = Settle { step: 1.0, tolerance: Some(1e-8), max_time: 5000.0, accelerate: true };
+        let settle =
+            Settle { step: 1.0, tolerance: Some(1e-8), max_time: 5000.0, accelerate: true, average: 0.0 };
         let accelerated = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
         let relaxed =
             equilibrium::equilibrium(&setting, &problem.samples, Phase::free(), &settle, None).unwrap();

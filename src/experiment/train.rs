@@ -85,6 +85,10 @@ pub struct Train {
     /// How the equilibria of inference are waited for.
     #[serde(default = "inference")]
     pub inference: Settle,
+    /// Whether noise acts during inference too: accuracies are then those of the last instant of `inference.max_time`, or of its
+    /// `average`.
+    #[serde(default)]
+    pub noisy_inference: bool,
     /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
     #[serde(default = "compared")]
     pub compare: usize,
@@ -147,7 +151,15 @@ impl Kind for Train {
             .map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
-        self.inference.validate().map_err(|e| e.under("inference"))?;
+        let noisy = Settle { tolerance: Some(0.0), ..self.inference };
+        let inference = if self.noisy_inference { &noisy } else { &self.inference };
+        inference.validate().map_err(|e| e.under("inference"))?;
+        if self.noisy_inference && self.imperfections.instant().is_some_and(|i| i.is_white()) {
+            let found = "found true with white noise, which has no instant";
+            let legal =
+                "false, or noise with a correlation time: held, ornstein_uhlenbeck, one_over_f, telegraph";
+            return Err(Invalid::new("noisy_inference", found, legal));
+        }
         if let Some(floor) = &self.rate_floor {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }
@@ -214,6 +226,7 @@ impl Train {
             schedule: self.schedule,
             carry_state: self.carry_state,
             inference: self.inference,
+            noisy_inference: self.noisy_inference,
             compare: self.compare,
             rate_floor: self.rate_floor,
             rate_samples: self.rate_samples,

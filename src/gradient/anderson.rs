@@ -5,6 +5,7 @@ use num_complex::Complex;
 
 use crate::krylov::{inner, subtract};
 use crate::scalar::Scalar;
+use crate::substrate::kernels::widest;
 use crate::substrate::state::StateShape;
 
 /// Differences that are remembered.
@@ -33,7 +34,9 @@ pub(super) fn fixed_point<T: Scalar>(
 ) -> Accelerated {
     let zeros = || vec![T::zero(); x.len()];
     let (mut image, mut last_x, mut last_f) = (zeros(), zeros(), zeros());
+    // Δx_i + m Δf_i, and Δf_i.
     let mut memory: Vec<(Vec<T>, Vec<T>)> = Vec::new();
+    let damping = T::of(mixing);
     let mut samples: Vec<History> = (0..shape.batch).map(|_| History::default()).collect();
     let mut evaluations = 0;
     loop {
@@ -52,7 +55,10 @@ pub(super) fn fixed_point<T: Scalar>(
         if iteration > 0 {
             let slot = (iteration - 1) % MEMORY;
             let difference = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect::<Vec<T>>();
-            let step = (difference(x, &last_x), difference(f, &last_f));
+            let df = difference(f, &last_f);
+            let mut step = difference(x, &last_x);
+            step.iter_mut().zip(&df).for_each(|(s, d)| *s += damping * *d);
+            let step = (step, df);
             if memory.len() == slot {
                 memory.push(step)
             } else {
@@ -81,9 +87,8 @@ pub(super) fn fixed_point<T: Scalar>(
             (0..shape.batch).map(|s| Complex::new(moving(s, factor(s)), 0.0)).collect()
         };
         subtract_all(shape, &each(&|_| -mixing), f, x);
-        for (i, (dx, df)) in memory.iter().enumerate() {
-            subtract_all(shape, &each(&|s| weights[s][i]), dx, x);
-            subtract_all(shape, &each(&|s| mixing * weights[s][i]), df, x);
+        for (i, (step, _)) in memory.iter().enumerate() {
+            subtract_all(shape, &each(&|s| weights[s][i]), step, x);
         }
     }
 }
@@ -153,6 +158,20 @@ fn subtract_all<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T],
     }
 }
 
+#[inline(always)]
+fn largest_magnitude<T: Scalar>(values: &[T]) -> f64 {
+    let mut largest = [T::zero(); 16];
+    let mut sane = true;
+    for chunk in values.chunks(16) {
+        for (most, x) in largest.iter_mut().zip(chunk) {
+            let x = x.abs();
+            sane &= !x.is_nan();
+            *most = if x > *most { x } else { *most };
+        }
+    }
+    if sane { largest.iter().map(|x| x.double()).fold(0.0, f64::max) } else { f64::NAN }
+}
+
 /// Largest magnitude of each sample; not a number if any element is.
 fn largest<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
     let mut sizes = vec![0.0_f64; shape.batch];
@@ -160,10 +179,12 @@ fn largest<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
         for layer in 0..shape.layers() {
             for rail in 0..shape.rails {
                 for (sample, size) in sizes.iter_mut().enumerate() {
-                    for x in &state[shape.column(layer, rail, sample)] {
-                        let x = x.abs().double();
-                        *size = if x.is_nan() || size.is_nan() { f64::NAN } else { size.max(x) };
-                    }
+                    let column = &state[shape.column(layer, rail, sample)];
+                    let found = widest(
+                        #[inline(always)]
+                        || largest_magnitude(column),
+                    );
+                    *size = if found.is_nan() || size.is_nan() { f64::NAN } else { size.max(found) };
                 }
             }
         }

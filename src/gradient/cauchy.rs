@@ -144,7 +144,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         };
         Ok(Estimate {
             gradient,
-            quadrature: Some(readout::gradient(network, &real, samples, &quadrature)),
+            quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &quadrature)),
             free: matrices(&real, &free.rates),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &free.output_error),

@@ -8,6 +8,7 @@ use super::{Setting, Stop};
 use crate::error::Result;
 use crate::error::{Invalid, non_negative, positive};
 use crate::integrators::{FixedStep, Leak, Method, VectorField};
+use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
 use crate::simulate::Simulation;
 use crate::substrate::effective::{Effective, Form};
@@ -28,11 +29,14 @@ pub struct Settle {
     /// Whether a free equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, but
     /// where there are several equilibria not always the one that relaxation from rest reaches.
     pub accelerate: bool,
+    /// Time at the end of the phase, in τ, over which rates are averaged: what an integrating read-out sees of a noisy
+    /// substrate. 0 takes the last instant; more needs `tolerance` 0, so that each phase lasts `max_time`.
+    pub average: f64,
 }
 
 impl Default for Settle {
     fn default() -> Self {
-        Self { step: 0.5, tolerance: None, max_time: 5000.0, accelerate: false }
+        Self { step: 0.5, tolerance: None, max_time: 5000.0, accelerate: false, average: 0.0 }
     }
 }
 
@@ -51,7 +55,16 @@ impl Settle {
             ));
         }
         positive("max_time", self.max_time)?;
-        self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))
+        self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))?;
+        non_negative("average", self.average)?;
+        let legal = if self.average > self.max_time {
+            "at most `max_time`"
+        } else if self.average > 0.0 && self.tolerance != Some(0.0) {
+            "0, or `tolerance` 0: a phase that ends when it has settled has nothing to average"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new("average", format!("found {}", self.average), legal))
     }
 
     fn tolerance<T: Scalar>(&self) -> f64 {
@@ -100,6 +113,35 @@ impl<T> Phase<'_, T> {
 /// Steps between two looks at the residual.
 const LOOK: u64 = 8;
 
+/// The mean of rates and output errors over some ticks.
+struct Mean<T> {
+    first: u64,
+    weight: f64,
+    rates: Vec<T>,
+    output_error: Vec<T>,
+}
+
+impl<T: Scalar> Mean<T> {
+    /// Over `count` ticks from `first`.
+    fn new(first: u64, count: u64) -> Self {
+        Self { first, weight: 1.0 / count as f64, rates: Vec::new(), output_error: Vec::new() }
+    }
+}
+
+impl<T: Scalar> Observer<T> for Mean<T> {
+    fn wants(&self, tick: u64) -> bool {
+        tick >= self.first
+    }
+
+    fn observe(&mut self, _tick: u64, view: &View<'_, T>) {
+        let weight = T::of(self.weight);
+        for (mean, now) in [(&mut self.rates, view.rates), (&mut self.output_error, view.output_error)] {
+            mean.resize(now.len(), T::zero());
+            mean.iter_mut().zip(now).for_each(|(m, v)| *m += weight * *v);
+        }
+    }
+}
+
 /// Relaxes to the equilibrium of frozen teaching from a state at a tick, or from rest at tick 0.
 ///
 /// # Errors
@@ -125,18 +167,26 @@ pub fn equilibrium<'a, T: Scalar>(
     simulation.tick = start.map_or(0, |(_, tick)| tick);
     let most = simulation.tick + (settle.max_time / settle.step).ceil() as u64;
     let tolerance = settle.tolerance::<T>();
+    let averaged = ((settle.average / settle.step).round() as u64).max(1);
+    let mut mean = Mean::new(most + 1 - averaged, averaged);
     let mut residual = f64::INFINITY;
     while simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
-        simulation.run(LOOK.min(most - simulation.tick), &mut [])?;
+        simulation.run(LOOK.min(most - simulation.tick), &mut [&mut mean])?;
         if tolerance > 0.0 {
             residual = simulation.residual();
         }
     }
     let residual = simulation.residual();
-    simulation.field.observe(&simulation.state);
+    let (rates, output_error) = if averaged > 1 {
+        simulation.observe(&mut [&mut mean])?;
+        (mean.rates, mean.output_error)
+    } else {
+        simulation.field.observe(&simulation.state);
+        (simulation.field.rates().to_vec(), simulation.field.output_error().to_vec())
+    };
     Ok(Equilibrium {
-        rates: simulation.field.rates().to_vec(),
-        output_error: simulation.field.output_error().to_vec(),
+        rates,
+        output_error,
         residual,
         evaluations: simulation.field.evaluations(),
         tick: simulation.tick,
@@ -159,7 +209,7 @@ pub fn free<T: Scalar>(
     settle: &Settle,
 ) -> Result<Equilibrium<T>> {
     // Beyond this many evaluations something is wrong, and relaxation is the safer way.
-    const MOST: u64 = 400;
+    const MOST: u64 = 200;
     let tolerance = settle.tolerance::<T>();
     let steps = (settle.max_time / settle.step).ceil() as u64;
     let mut spent = 0;

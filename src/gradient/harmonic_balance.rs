@@ -260,10 +260,11 @@ impl<'a, T: Scalar> Linear<'a, T> {
         }
     }
 
-    /// Solves (ikωτ − J) x = right, complex.
+    /// Solves (ikωτ − J) x = right, complex, or real without a frequency.
     fn solve(&self, form: Form, harmonic: usize, right: &[T], tolerance: f64) -> (Vec<T>, Solved) {
-        let complex = self.shape.with_rails(2);
-        let (mut scratch, mut turned) = (right.to_vec(), right.to_vec());
+        let shape = self.shape.with_rails(right.len() / self.shape.len());
+        let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
+        let (mut scratch, mut turned) = (right.to_vec(), vec![T::zero(); right.len()]);
         let apply = |v: &[T], out: &mut [T]| {
             match (form, self.corrected) {
                 (Form::Potential, false) => self.at_rest.couple(v, out, &mut scratch),
@@ -271,17 +272,19 @@ impl<'a, T: Scalar> Linear<'a, T> {
                 (Form::Potential, true) => self.at_rest.couple_corrected(v, out, &mut scratch),
                 (Form::Rate, true) => self.at_rest.couple_transposed(v, out, &mut scratch),
             }
-            self.turn(harmonic, v, &mut turned);
+            if turns {
+                self.turn(harmonic, v, &mut turned);
+            }
             for ((o, v), t) in out.iter_mut().zip(v).zip(&turned) {
                 *o = *v + *t - *o;
             }
         };
         let mut x = vec![T::zero(); right.len()];
-        let solved = gmres(&complex, apply, right, &mut x, tolerance, MOST_PRODUCTS);
+        let solved = gmres(&shape, apply, right, &mut x, tolerance, MOST_PRODUCTS);
         (x, solved)
     }
 
-    /// c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β: the same in both forms.
+    /// c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β, complex: the same in both forms.
     fn response(&self, output_error: &[T], tolerance: f64) -> (Vec<T>, Solved) {
         let mut drive = self.at_rest.cost_slope(output_error);
         drive.iter_mut().for_each(|c| *c = -*c);
@@ -290,11 +293,13 @@ impl<'a, T: Scalar> Linear<'a, T> {
             let output = self.shape.layer(effective.network().output.layer());
             drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
         }
-        let (potentials, solved) =
-            self.solve(Form::Potential, 1, &complexified(&self.shape, &drive), tolerance);
-        let mut rates = potentials.clone();
+        // The response to a frozen drive is real.
+        let frozen = self.drive_rate == 0.0;
+        let right = if frozen { drive } else { complexified(&self.shape, &drive) };
+        let (potentials, solved) = self.solve(Form::Potential, 1, &right, tolerance);
+        let mut rates = right;
         self.at_rest.scale_by_slope(&potentials, &mut rates);
-        (rates, solved)
+        (if frozen { complexified(&self.shape, &rates) } else { rates }, solved)
     }
 }
 
@@ -485,7 +490,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         let quadrature = Local { error_vector: &imaginary, free: &free, output_error: &silent };
         Ok(Estimate {
             gradient: readout::gradient(network, &real, samples, &local),
-            quadrature: Some(readout::gradient(network, &real, samples, &quadrature)),
+            quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &quadrature)),
             free: matrices(&real, &free),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &reading.output_error),

@@ -204,7 +204,7 @@ impl Diagnostics {
         // An extrapolation that has converged this far has removed the bias that a fast drive causes.
         const EXTRAPOLATED: f64 = 0.05;
         // Below this, what a synapse sees of a sample is mostly noise: of many samples too, if they share it.
-        const AUDIBLE: f64 = 0.3;
+        const AUDIBLE: f64 = 1.0;
         let mut warnings = Vec::new();
         if let Some(rate) = self.slowest_rate {
             if rate <= 0.0 {
@@ -227,8 +227,8 @@ impl Diagnostics {
         }
         if let Some(ratio) = self.signal_to_noise.filter(|ratio| *ratio < AUDIBLE) {
             warnings.push(format!(
-                "the error vectors' signal-to-noise ratio is {ratio:.2}: the updates follow the noise; increase the amplitude \
-                 (now {amplitude}), or average more periods or points"
+                "the error vectors hold more noise than signal (signal-to-noise ratio {ratio:.2}): updates follow the noise \
+                 unless many samples average it out; increase the amplitude (now {amplitude}), or average for longer"
             ));
         }
         if self.stop == Stop::TimeLimit {

@@ -1,11 +1,11 @@
 //! How far a substrate is from symmetric: measures of its Jacobian (paper 2, Fig. 4).
 
-use nalgebra::{DMatrix, Schur};
+use nalgebra::DMatrix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::homeostasis::Probes;
-use crate::krylov::ritz_values;
+use crate::krylov::{eigenvalues, ritz_values};
 use crate::scalar::{Layout, Scalar};
 use crate::substrate::effective::Effective;
 use crate::substrate::state::StateShape;
@@ -153,13 +153,8 @@ fn probed_commutator<T: Scalar>(effective: &Effective<T>) -> f64 {
     (square / count as f64).sqrt()
 }
 
-/// Every eigenvalue, unless the QR iteration does not converge.
 fn all_eigenvalues(j: DMatrix<f64>) -> Option<Vec<[f64; 2]>> {
-    // Below rounding noise the iteration would go on for ever where many eigenvalues are equal.
-    const NEGLIGIBLE: f64 = 1e-13;
-    let most = 100 * j.nrows();
-    let schur = Schur::try_new(j, NEGLIGIBLE, most)?;
-    Some(schur.complex_eigenvalues().iter().map(|z| [z.re, z.im]).collect())
+    Some(eigenvalues(&j)?.iter().map(|z| [z.re, z.im]).collect())
 }
 
 fn outer_eigenvalues<T: Scalar>(effective: &Effective<T>, products: usize) -> Vec<[f64; 2]> {

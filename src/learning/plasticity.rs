@@ -316,7 +316,7 @@ impl<T: Scalar> Plasticity<T> {
     /// # Errors
     /// [`Error::Diverged`].
     pub fn score(&self, data: &Dataset, inference: &Settle) -> Result<Score> {
-        free_score(&self.effective, data, inference)
+        free_score(&self.effective, data, inference, None)
     }
 
     /// The product that drives the weights, averaged over the first `count` samples of a set shown in a row while the weights

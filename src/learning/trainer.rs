@@ -18,6 +18,7 @@ use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{
     Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch,
 };
+use crate::imperfections::instant::Instant;
 use crate::imperfections::{Device, Imperfections};
 use crate::records::Epoch;
 use crate::relaxation::{PRODUCTS, slowest_rate_by};
@@ -50,6 +51,8 @@ pub struct Plan {
     pub carry_state: bool,
     /// How the equilibria of inference are waited for.
     pub inference: Settle,
+    /// Whether noise acts during inference too.
+    pub noisy_inference: bool,
     /// Samples on which each epoch compares the estimate with the adjoint; 0 for none.
     pub compare: usize,
     /// Keeps the slowest relaxation rate above a floor.
@@ -151,7 +154,7 @@ impl<T: Scalar> Trainer<T> {
             let samples = self.samples(&train.select(batch));
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
             self.symmetrise(&mut estimate.gradient);
-            let finite = estimate.gradient.iter().all(|(_, g)| g.iter().all(|x| x.is_finite()));
+            let finite = estimate.gradient.iter().all(|(_, g)| g.as_slice().iter().all(|x| x.is_finite()));
             if !finite {
                 return Err(self.locate(not_finite("the gradient estimate"), index));
             }
@@ -279,12 +282,18 @@ impl<T: Scalar> Trainer<T> {
         estimate_batch(&*self.estimator, &setting, samples, &mut self.states)
     }
 
-    /// Mean cost and accuracy at the free equilibrium, without noise.
+    /// Mean cost and accuracy at the free equilibrium, with noise where the plan says so.
     ///
     /// # Errors
     /// [`Error::Diverged`].
     pub fn score(&self, data: &Dataset) -> Result<Score> {
-        free_score(&self.effective, data, &self.plan.inference)
+        let noise = self.plan.imperfections.instant().filter(|_| self.plan.noisy_inference);
+        free_score(
+            &self.effective,
+            data,
+            &self.plan.inference,
+            noise.map(|instant| (instant, self.plan.seed)),
+        )
     }
 
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
@@ -333,19 +342,29 @@ fn labelled<T: Scalar>(network: &Network, data: &Dataset) -> Samples<T> {
     Samples::labelled(&data.inputs, &data.labels, network.output.size())
 }
 
-/// Mean cost and accuracy of a network at the free equilibrium, without noise.
+/// Mean cost and accuracy of a network at the free equilibrium.
+///
+/// With noise (and its seed) it is the state at the end of `inference.max_time`, or its mean over `inference.average`.
 ///
 /// # Errors
 /// [`Error::Diverged`].
-pub fn free_score<T: Scalar>(effective: &Effective<T>, data: &Dataset, inference: &Settle) -> Result<Score> {
+pub fn free_score<T: Scalar>(
+    effective: &Effective<T>,
+    data: &Dataset,
+    inference: &Settle,
+    noise: Option<(Instant, u64)>,
+) -> Result<Score> {
     let network = effective.network();
-    let setting = Setting { effective, noise: None, update: 0, diagnose: false };
+    // No update of the weights has this number: the noise is none that learning has met.
+    let setting = Setting { effective, noise, update: u64::MAX, diagnose: false };
+    let tolerance = if noise.is_some() { Some(0.0) } else { inference.tolerance };
+    let inference = &Settle { tolerance, ..*inference };
     // Inference has one rail: twice the samples of a chunk make as wide a product.
     let places: Vec<u32> = (0..data.samples() as u32).collect();
     let tallies: Vec<Result<(f64, usize)>> = places
         .par_chunks(2 * CHUNK)
         .map(|chunk| {
-            let samples = labelled(network, &data.select(chunk));
+            let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
             let free = equilibrium::free(&setting, &samples, inference)?;
             Ok(tally(&network.output, &samples, &free.output_error))
         })

@@ -1,12 +1,14 @@
 //! The effective network: the weights, biases and time constants that the physics uses.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use nalgebra::DMatrixView;
 
 use super::network::{Edge, Network, Output, Source};
 use super::panels::Panels;
 use super::parameters::Parameters;
 use super::state::StateShape;
-use crate::scalar::{Layout, Scalar, gemm};
+use crate::scalar::{Layout, Scalar};
 
 /// Which variable the neurons integrate (same fixed points, different transients and noise).
 #[derive(
@@ -32,6 +34,8 @@ pub struct Effective<T: Scalar> {
     weights: Vec<Vec<T>>,
     /// Of the edges between layers.
     panels: Vec<Panels<T>>,
+    /// Of their transposes, once the adjoint or a corrected estimate has asked for them.
+    transposed: OnceLock<Vec<Panels<T>>>,
     biases: Vec<Vec<T>>,
     readout: Option<(Vec<T>, Vec<T>)>,
     taus: Option<Vec<Vec<f64>>>,
@@ -57,6 +61,7 @@ impl<T: Scalar> Effective<T> {
             form,
             weights: vec![Vec::new(); network.edges.len()],
             panels: Vec::new(),
+            transposed: OnceLock::new(),
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
             readout: None,
             taus: None,
@@ -101,6 +106,20 @@ impl<T: Scalar> Effective<T> {
             panels.pack(self.network.layers[edge.to].size, weights);
         }
         self.panels = panels;
+        self.transposed = OnceLock::new();
+    }
+
+    fn transposed(&self) -> &[Panels<T>] {
+        self.transposed.get_or_init(|| {
+            let pack = |(from, edge, weights): (usize, &Edge, &[T])| {
+                let (rows, columns) = (self.network.layers[edge.to].size, self.network.layers[from].size);
+                let transpose = DMatrixView::from_slice(weights, rows, columns).transpose();
+                let mut panels = Panels::default();
+                panels.pack(columns, transpose.as_slice());
+                panels
+            };
+            self.recurrent().map(pack).collect()
+        })
     }
 
     /// The instance whose parameters these are.
@@ -126,16 +145,17 @@ impl<T: Scalar> Effective<T> {
     /// out += W v, or Wᵀ v where the layout says so, with W the coupling between all layers; v is laid out as `shape`. Returns the
     /// number of matrix products.
     pub fn multiply(&self, shape: &StateShape, layout: Layout, v: &[T], out: &mut [T]) -> u64 {
+        let panels = match layout {
+            Layout::Plain => &self.panels,
+            Layout::Transposed => self.transposed(),
+        };
         let mut products = 0;
-        for ((from, edge, weights), panels) in self.recurrent().zip(&self.panels) {
-            match layout {
-                Layout::Plain => panels.multiply_add(&v[shape.layer(from)], &mut out[shape.layer(edge.to)]),
-                Layout::Transposed => {
-                    let dimensions = (shape.size(from), shape.size(edge.to), shape.columns());
-                    let (source, sink) = (&v[shape.layer(edge.to)], &mut out[shape.layer(from)]);
-                    gemm(dimensions, weights, layout, source, T::one(), sink);
-                }
-            }
+        for ((from, edge, _), panels) in self.recurrent().zip(panels) {
+            let (source, sink) = match layout {
+                Layout::Plain => (from, edge.to),
+                Layout::Transposed => (edge.to, from),
+            };
+            panels.multiply_add(&v[shape.layer(source)], &mut out[shape.layer(sink)]);
             products += 1;
         }
         products

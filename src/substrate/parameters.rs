@@ -159,7 +159,7 @@ impl<T: Scalar> Parameters<T> {
     /// self + factor · other.
     pub fn add_scaled(&mut self, factor: T, other: &Self) {
         for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
-            for (a, b) in mine.iter_mut().zip(theirs.iter()) {
+            for (a, b) in mine.as_mut_slice().iter_mut().zip(theirs.as_slice()) {
                 *a += factor * *b;
             }
         }
@@ -167,7 +167,7 @@ impl<T: Scalar> Parameters<T> {
 
     /// factor · self.
     pub fn scale(&mut self, factor: T) {
-        for a in self.values.iter_mut().flat_map(DMatrix::iter_mut) {
+        for a in self.values.iter_mut().flat_map(|m| m.as_mut_slice()) {
             *a *= factor;
         }
     }

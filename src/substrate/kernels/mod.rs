@@ -506,6 +506,24 @@ pub(crate) fn normal_pair<T: Elementary>(radius: [u32; 2], direction: [u32; 2]) 
     (r * cos_half_turn(turn), r * sin_half_turn(turn))
 }
 
+/// A calculation, for [`pulp`] to compile once for every instruction set.
+struct Calculation<F>(F);
+
+impl<R, F: FnOnce() -> R> NullaryFnOnce for Calculation<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn call(self) -> R {
+        self.0()
+    }
+}
+
+/// Runs `f`; loops in it, and in what is marked `#[inline(always)]`, are compiled for the widest vectors there are.
+#[inline(always)]
+pub(crate) fn widest<R>(f: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(Calculation(f))
+}
+
 /// A loop, for [`pulp`] to compile once for every instruction set.
 struct ForEach<I, F>(I, F);
 
