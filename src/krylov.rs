@@ -200,19 +200,25 @@ pub fn eigenvalues(matrix: &DMatrix<f64>) -> Option<Vec<Complex<f64>>> {
     Some(schur.complex_eigenvalues().iter().map(|z| Complex::new(z.re, z.im)).collect())
 }
 
-/// Σ x y in double precision. The partial sums have a fixed order and fill the widest vector units.
+/// Σ x y. The partial sums have a fixed order and fill the widest vector units; after at most 16 terms they go on in double
+/// precision, so that many terms lose no more than few.
 #[inline(always)]
 fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
     const SUMS: usize = 32;
-    let mut sums = [0.0; SUMS];
-    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<SUMS>(), y.as_chunks::<SUMS>());
-    for (x, y) in xs.iter().zip(ys) {
-        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += x.double() * y.double();
+    const BLOCK: usize = 16 * SUMS;
+    let mut total = 0.0;
+    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
+        let mut sums = [T::zero(); SUMS];
+        let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<SUMS>(), y.as_chunks::<SUMS>());
+        for (x, y) in xs.iter().zip(ys) {
+            for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+                *sum += *x * *y;
+            }
         }
+        let rest = x_rest.iter().zip(y_rest).map(|(x, y)| x.double() * y.double());
+        total += sums.iter().map(|sum| sum.double()).sum::<f64>() + rest.sum::<f64>();
     }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| x.double() * y.double()).sum();
-    sums.iter().sum::<f64>() + rest
+    total
 }
 
 /// ⟨a, b⟩ = Σ conj(a) b of each sample.

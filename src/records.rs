@@ -67,10 +67,18 @@ pub struct Epoch {
     /// What a careful reader would object to in the compared estimate.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How often the amplitude of a batch was halved in the epoch because the simulation diverged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub halvings: u64,
     /// Evaluations of the right-hand side by the estimator since the start.
     pub rhs_evaluations: u64,
     /// Seconds of the epoch.
     pub seconds: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One line of the metrics of a `continuous` run.

@@ -58,7 +58,7 @@ fn malformed_experiments_are_refused() {
     refuse_all(
         folder,
         &[
-            ("run absent.json", &["absent.json: no such file", "digits_fast, frequency"]),
+            ("run absent.json", &["absent.json: no such file", "digits_fast, digits_substrates, frequency"]),
             ("check absent.json", &["absent.json: no such file"]),
             ("run models", &["models: cannot read"]),
             ("run broken.json", &["broken.json: not JSON", "line 3"]),
@@ -415,6 +415,25 @@ fn a_diverging_run_says_when_where_and_what_to_lower() {
         assert!(folder.path().join(name).join("experiment.json").exists());
         assert!(!folder.path().join(name).join("summary.json").exists());
     }
+}
+
+/// A smaller drive has no bias, so a batch that diverges may be estimated again with less of it; not for ever.
+#[test]
+fn halving_the_amplitude_saves_a_diverging_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |halvings: &str, out: &str| {
+        let amplitude = "estimator.oscillation.amplitude=1000";
+        run(
+            folder.path(),
+            &["run", "digits", "--set", amplitude, "--set", "epochs=1", "--set", halvings, "--out", out],
+        )
+    };
+    assert_eq!(train("halvings=2", "few").status.code(), Some(1));
+    let saved = train("halvings=20", "many");
+    assert!(saved.status.success(), "{}", text(&saved.stderr));
+    let epoch = &program::metrics(&folder.path().join("many"))[0];
+    assert!(epoch["halvings"].as_u64().unwrap() > 2, "{epoch}");
+    assert!(epoch["test_loss"].as_f64().is_some(), "{epoch}");
 }
 
 /// One random change to a JSON document.

@@ -26,6 +26,7 @@ struct Plain {
 
 /// One sample at its free equilibrium.
 struct Sample {
+    input: DVector<f64>,
     rates: DVector<f64>,
     jacobian: DMatrix<f64>,
     slope: DVector<f64>,
@@ -64,7 +65,7 @@ impl Plain {
         error[label] -= 1.0;
         let mut drive = DVector::zeros(n);
         drive.rows_mut(HIDDEN[0], HIDDEN[1]).copy_from(&-(self.readout.transpose() * error));
-        Sample { rates, jacobian, slope, drive }
+        Sample { input: x.clone(), rates, jacobian, slope, drive }
     }
 }
 
@@ -92,13 +93,14 @@ impl Sample {
         (-&self.jacobian).lu().solve(&self.drive).unwrap().component_mul(&self.slope)
     }
 
-    /// ∂C/∂W of the tied pair.
-    fn gradient(&self, error_vector: &DVector<f64>) -> DMatrix<f64> {
-        let (first, second) = (|v: &DVector<f64>| v.rows(0, HIDDEN[0]).into_owned(), |v: &DVector<f64>| {
-            v.rows(HIDDEN[0], HIDDEN[1]).into_owned()
-        });
-        -(second(error_vector) * first(&self.rates).transpose()
-            + second(&self.rates) * first(error_vector).transpose())
+    /// ∂C/∂W of the input's weights, [5 × 6], and of the tied pair, [4 × 5], in one column.
+    fn gradient(&self, error_vector: &DVector<f64>) -> DVector<f64> {
+        let (delta, rates) = (error_vector, &self.rates);
+        let [first, second] = [(0, HIDDEN[0]), (HIDDEN[0], HIDDEN[1])];
+        let into = -delta.rows(first.0, first.1) * self.input.transpose();
+        let between = -(delta.rows(second.0, second.1) * rates.rows(first.0, first.1).transpose()
+            + rates.rows(second.0, second.1) * delta.rows(first.0, first.1).transpose());
+        DVector::from_iterator(into.len() + between.len(), into.iter().chain(between.iter()).copied())
     }
 }
 
@@ -131,8 +133,7 @@ fn errors_follow_the_linear_response_from_the_onset_on() {
         .map(|i| plain.equilibrium(&train.inputs.column(i).map(f64::from), train.labels[i] as usize))
         .collect();
     let mean = |error_vector: &dyn Fn(&Sample) -> DVector<f64>| {
-        let zero = DMatrix::zeros(HIDDEN[1], HIDDEN[0]);
-        samples.iter().map(|s| s.gradient(&error_vector(s))).fold(zero, |sum, g| sum + g)
+        samples.iter().map(|s| s.gradient(&error_vector(s))).sum::<DVector<f64>>()
     };
     let truth = mean(&|s| s.exact());
     let over = |period: f64, count: f64| mean(&|s| s.error_vector(period, count));

@@ -82,6 +82,10 @@ pub struct Train {
     /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
     #[serde(default)]
     pub carry_state: bool,
+    /// How often the amplitude of a batch on which the simulation diverges is halved, before the run ends. A smaller amplitude
+    /// brings no bias, only more noise.
+    #[serde(default)]
+    pub halvings: u32,
     /// How the equilibria of inference are waited for.
     #[serde(default = "inference")]
     pub inference: Settle,
@@ -151,6 +155,9 @@ impl Kind for Train {
             .map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        if self.halvings > 20 {
+            return Err(Invalid::new("halvings", format!("found {}", self.halvings), "0 to 20"));
+        }
         let noisy = Settle { tolerance: Some(0.0), ..self.inference };
         let inference = if self.noisy_inference { &noisy } else { &self.inference };
         inference.validate().map_err(|e| e.under("inference"))?;
@@ -225,6 +232,7 @@ impl Train {
             epochs: self.epochs,
             schedule: self.schedule,
             carry_state: self.carry_state,
+            halvings: self.halvings,
             inference: self.inference,
             noisy_inference: self.noisy_inference,
             compare: self.compare,

@@ -35,7 +35,10 @@ pub fn draw(folder: &Path) -> Result<()> {
                     let column = if *measure == "cosine" { "total_cosine" } else { measure };
                     let curves = curves(&summary, &points, measure, x, lines);
                     let axes = (x.path.rsplit('.').next().unwrap_or(&x.path), column);
-                    beside(curves, published.as_ref(), axes, |_| None, |y| y * factor(measure))
+                    let line = |beside: &str| {
+                        lines.and_then(|lines| lines.values.iter().position(|v| value_label(v) == beside))
+                    };
+                    beside(curves, published.as_ref(), axes, line, |y| y * factor(measure))
                 }
             };
             figure = figure.panel(Panel { title: title.clone(), ..panel });

@@ -49,6 +49,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
     pub carry_state: bool,
+    /// How often the amplitude of a batch on which the simulation diverges is halved.
+    pub halvings: u32,
     /// How the equilibria of inference are waited for.
     pub inference: Settle,
     /// Whether noise acts during inference too.
@@ -88,6 +90,8 @@ pub struct Trainer<T: Scalar> {
     pub epoch: u64,
     /// Evaluations of the right-hand side by the estimator so far.
     pub rhs_evaluations: u64,
+    /// Times that an amplitude was halved in the present epoch.
+    halvings: u64,
     estimator: Box<dyn Estimator<T>>,
     /// The substrate that was made: it turns nominal parameters into effective ones.
     device: Device<T>,
@@ -131,6 +135,7 @@ impl<T: Scalar> Trainer<T> {
             states: Vec::new(),
             epoch: 0,
             rhs_evaluations: 0,
+            halvings: 0,
         }
     }
 
@@ -150,6 +155,7 @@ impl<T: Scalar> Trainer<T> {
         let order = batches(train.samples(), self.plan.batch_size, self.plan.seed, self.epoch);
         let updates = order.len() as u64 * self.plan.epochs;
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
+        self.halvings = 0;
         for (index, batch) in order.iter().enumerate() {
             let samples = self.samples(&train.select(batch));
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
@@ -204,6 +210,7 @@ impl<T: Scalar> Trainer<T> {
             signal_to_noise: agreement.as_ref().and_then(|a| a.diagnostics.signal_to_noise),
             warnings: agreement
                 .map_or(Vec::new(), |a| a.diagnostics.warnings(self.plan.estimator.amplitude())),
+            halvings: self.halvings,
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
@@ -279,7 +286,10 @@ impl<T: Scalar> Trainer<T> {
         if !self.plan.carry_state {
             self.states.clear();
         }
-        estimate_batch(&*self.estimator, &setting, samples, &mut self.states)
+        let (estimator, plan) = (&*self.estimator, &self.plan);
+        let (estimate, halvings) = estimate_or_halve(estimator, plan, &setting, samples, &mut self.states)?;
+        self.halvings += halvings;
+        Ok(estimate)
     }
 
     /// Mean cost and accuracy at the free equilibrium, with noise where the plan says so.
@@ -313,9 +323,9 @@ impl<T: Scalar> Trainer<T> {
         if self.plan.carry_state {
             let last: Vec<u32> = (0..train.samples() as u32).rev().take(count).collect();
             let before = self.samples(&train.select(&last));
-            estimate_batch(&*self.estimator, &setting, &before, &mut states)?;
+            estimate_or_halve(&*self.estimator, &self.plan, &setting, &before, &mut states)?;
         }
-        let estimate = estimate_batch(&*self.estimator, &setting, &samples, &mut states)?;
+        let (estimate, _) = estimate_or_halve(&*self.estimator, &self.plan, &setting, &samples, &mut states)?;
         Ok(Some(Agreement {
             gradient: compare(&estimate.gradient, &truth.gradient),
             error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
@@ -336,6 +346,28 @@ impl<T: Scalar> Trainer<T> {
             other => other,
         }
     }
+}
+
+/// Estimates a batch, at half the amplitude where the simulation diverges, and so on as often as the plan allows; returns how
+/// often it was halved.
+fn estimate_or_halve<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    plan: &Plan,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    states: &mut Vec<Vec<T>>,
+) -> Result<(Estimate<T>, u64)> {
+    let before = if plan.halvings > 0 { states.clone() } else { Vec::new() };
+    let mut outcome = estimate_batch(estimator, setting, samples, states);
+    let mut halvings = 0;
+    while halvings < plan.halvings && matches!(outcome, Err(Error::Diverged { .. })) {
+        halvings += 1;
+        let amplitude = plan.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
+        states.clone_from(&before);
+        outcome =
+            estimate_batch(&*plan.estimator.with_amplitude(amplitude).build(), setting, samples, states);
+    }
+    Ok((outcome?, u64::from(halvings)))
 }
 
 fn labelled<T: Scalar>(network: &Network, data: &Dataset) -> Samples<T> {
