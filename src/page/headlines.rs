@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::figures::relaxation;
 use crate::published::{Curve, Published};
 use crate::records::{
-    AmplitudePoint, Epoch, FrequencyPoint, RelaxationPhase, SweepSummary, read_metrics, value_label,
+    AmplitudePoint, Axis, Epoch, FrequencyPoint, RelaxationPhase, SweepPoint, SweepSummary, read_metrics,
+    value_label,
 };
 
 /// A line of the table of a run.
@@ -41,10 +42,8 @@ pub fn of_run(kind: &str, folder: &Path, summary: &Value) -> Result<Vec<Row>> {
         "frequency" => frequency(folder),
         "gradient" => Ok(gradient(summary)),
         "train" => train(folder, published),
-        "sweep" => {
-            Ok(serde_json::from_value(summary.clone())
-                .map_or_else(|_| all(summary), |s| sweep(&s, published)))
-        }
+        "sweep" => Ok(serde_json::from_value(summary.clone())
+            .map_or_else(|_| all(summary), |s| sweep(folder, &s, published))),
         _ => Ok(all(summary)),
     }
 }
@@ -215,13 +214,20 @@ fn train(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn sweep(summary: &SweepSummary, published: Option<&Published>) -> Vec<Row> {
+fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -> Vec<Row> {
+    // More numbers than this are for the figure.
+    const MOST: usize = 20;
+    if summary.points.len() > MOST
+        && let Some(lines) = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref())
+    {
+        return best_points(summary, lines, published);
+    }
+    let epochs = last_epoch(folder);
     let mut rows = Vec::new();
     for point in &summary.points {
         let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
         for (measure, interval) in &point.measures {
-            let scale = if measure.ends_with("accuracy") { 100.0 } else { 1.0 };
-            let percent = if scale == 1.0 { "" } else { " (%)" };
+            let (scale, percent) = unit(measure);
             let ours = interval.map_or_else(
                 || "–".into(),
                 |i| {
@@ -238,11 +244,64 @@ fn sweep(summary: &SweepSummary, published: Option<&Published>) -> Vec<Row> {
             } else {
                 format!("{} runs, {} diverged", point.runs, point.failures)
             };
-            let last = |curve: &Curve| curve.points("epoch", measure)?.last().map(|p| p.1);
-            let theirs: Vec<f64> = published.iter().flat_map(|p| p.beside(&label)).filter_map(last).collect();
-            let quantity =
-                format!("{label}: {}{percent}, mean and 95 % interval of {runs}", measure.replace('_', " "));
+            // Theirs may have gone on for longer.
+            let alike = |curve: &Curve| {
+                let until = |p: &(f64, f64)| epochs.is_none_or(|last| p.0 <= last);
+                curve.points("epoch", measure)?.into_iter().rfind(until).map(|p| p.1)
+            };
+            let theirs: Vec<f64> =
+                published.iter().flat_map(|p| p.beside(&label)).filter_map(alike).collect();
+            let when = epochs
+                .filter(|_| !theirs.is_empty())
+                .map_or_else(String::new, |n| format!(" after epoch {n}"));
+            let quantity = format!(
+                "{label}: {}{percent}{when}, mean and 95 % interval of {runs}",
+                measure.replace('_', " ")
+            );
             rows.push(Row::new(quantity, ours, spread(&theirs, scale)));
+        }
+    }
+    rows
+}
+
+/// What a measure is multiplied by, and how that is said.
+fn unit(measure: &str) -> (f64, &'static str) {
+    if measure.ends_with("accuracy") { (100.0, " (%)") } else { (1.0, "") }
+}
+
+/// The last epoch of the runs whose history was kept.
+fn last_epoch(folder: &Path) -> Option<f64> {
+    let runs = std::fs::read_dir(folder.join("runs")).ok()?;
+    let last = |run: std::io::Result<std::fs::DirEntry>| -> Option<f64> {
+        Some(read_metrics::<Epoch>(&run.ok()?.path()).ok()?.last()?.epoch as f64)
+    };
+    runs.filter_map(last).reduce(f64::max)
+}
+
+/// The largest value of each measure on each line, and where it lies.
+fn best_points(summary: &SweepSummary, lines: &Axis, published: Option<&Published>) -> Vec<Row> {
+    let name = summary.x.rsplit('.').next().unwrap_or(&summary.x);
+    let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
+    let mut rows = Vec::new();
+    for line in lines.values.iter().map(value_label) {
+        let own: Vec<&SweepPoint> =
+            summary.points.iter().filter(|p| value_label(&p.values[&lines.path]) == line).collect();
+        for measure in &measures {
+            let (scale, percent) = unit(measure);
+            let shown = |points: Vec<(f64, f64)>| {
+                let best = points.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+                Some(format!("{} at {}", number(scale * best.1), number(best.0)))
+            };
+            let value = |p: &&SweepPoint| Some((p.values[&summary.x].as_f64()?, p.measures[*measure]?.mean));
+            let ours = shown(own.iter().filter_map(value).collect()).unwrap_or_else(|| "–".into());
+            let column = if *measure == "cosine" { "total_cosine" } else { measure };
+            let theirs = published.iter().flat_map(|p| p.beside(&line)).find_map(|c| c.points(name, column));
+            let what = measure.replace('_', " ");
+            rows.push(Row::new(
+                format!("{line}: largest mean {what}{percent}, and the {name} where"),
+                ours,
+                theirs.and_then(shown),
+            ));
         }
     }
     rows

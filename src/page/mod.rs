@@ -105,12 +105,17 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)]) -> Result<St
 
 /// How the numbers came about.
 fn provenance(manifest: &Value) -> String {
-    let arguments = manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str);
+    let mut arguments: Vec<&str> =
+        manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str).collect();
+    // Where the folder lay is nobody's concern.
+    if let Some(place) = arguments.iter().position(|a| *a == "--out") {
+        arguments.drain(place..arguments.len().min(place + 2));
+    }
     let quoted = |a: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
         if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
     };
-    let command: Vec<String> = arguments.map(quoted).collect();
+    let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(
         "Made by `holograd {}`; seed {}, commit `{}`, version {}, {} s on {} threads ({}).",
