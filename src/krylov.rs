@@ -29,7 +29,7 @@ pub fn gmres<T: Scalar>(
     most: u64,
 ) -> Solved {
     const RESTART: usize = 60;
-    // The part that one subtraction may leave: a tenth costs one digit of orthogonality.
+    // A tenth costs one digit of orthogonality, which the solution can spare.
     const CANCELLED: f64 = 0.1;
     let scale: Vec<f64> = norms(shape, b).into_iter().map(|n| if n > 0.0 { n } else { 1.0 }).collect();
     let mut products = 0;
@@ -47,46 +47,74 @@ pub fn gmres<T: Scalar>(
         }
         let steps = RESTART.min((most - products) as usize).max(1);
         let mut cycles: Vec<Cycle> = start.iter().map(|&norm| Cycle::new(norm, steps)).collect();
-        let mut basis = vec![divide(shape, &residual, &start)];
+        let mut basis = vec![residual.clone()];
+        (0..shape.batch).for_each(|sample| normalise(shape, sample, start[sample], &mut basis[0]));
         for _ in 0..steps {
             let mut next = vec![T::zero(); b.len()];
             apply(&basis[basis.len() - 1], &mut next);
             products += 1;
-            // Gram–Schmidt, and again where so little is left that rounding has spoilt its direction.
-            let mut column = vec![vec![Complex::new(0.0, 0.0); basis.len() + 1]; shape.batch];
-            let mut norm = norms(shape, &next);
-            for _ in 0..2 {
-                for (i, vector) in basis.iter().enumerate() {
-                    let overlap = inner(shape, vector, &next);
-                    subtract(shape, &overlap, vector, &mut next);
-                    for (column, o) in column.iter_mut().zip(&overlap) {
-                        column[i] += *o;
-                    }
-                }
-                let left = norms(shape, &next);
-                let clean = left.iter().zip(&norm).all(|(left, all)| *left > CANCELLED * all);
-                norm = left;
-                if clean {
-                    break;
-                }
-            }
             let mut done = true;
-            for (sample, (cycle, mut column)) in cycles.iter_mut().zip(column).enumerate() {
-                *column.last_mut().expect("a column has a subdiagonal") = Complex::new(norm[sample], 0.0);
-                cycle.push(column);
-                done &= cycle.residual() <= tolerance * scale[sample];
+            for (sample, cycle) in cycles.iter_mut().enumerate() {
+                let enough = tolerance * scale[sample];
+                if cycle.residual() <= enough {
+                    // Its own directions suffice: the others of its batch do not change its solution.
+                    normalise(shape, sample, 0.0, &mut next);
+                    continue;
+                }
+                cycle.push(orthonormalise(shape, sample, &basis, CANCELLED, &mut next));
+                done &= cycle.residual() <= enough;
             }
-            basis.push(divide(shape, &next, &norm));
+            basis.push(next);
             if done {
                 break;
             }
         }
-        let weights: Vec<Vec<Complex<f64>>> = cycles.iter().map(Cycle::solution).collect();
-        for (i, vector) in basis.iter().enumerate().take(basis.len() - 1) {
-            let factor: Vec<Complex<f64>> = weights.iter().map(|w| -w[i]).collect();
-            subtract(shape, &factor, vector, x);
+        for (sample, cycle) in cycles.iter().enumerate() {
+            widest(
+                #[inline(always)]
+                || {
+                    for (weight, vector) in cycle.solution().into_iter().zip(&basis) {
+                        subtract(shape, sample, -weight, vector, x);
+                    }
+                },
+            );
         }
     }
+}
+
+/// Makes one sample of `next` orthogonal to that of every vector of the basis, and of length 1, by Gram–Schmidt; twice, unless
+/// more than the part `cancelled` of it is left by the first time. Returns what was taken off along each, and the length of
+/// what was left.
+fn orthonormalise<T: Scalar>(
+    shape: &StateShape,
+    sample: usize,
+    basis: &[Vec<T>],
+    cancelled: f64,
+    next: &mut [T],
+) -> Vec<Complex<f64>> {
+    let mut column = vec![Complex::new(0.0, 0.0); basis.len() + 1];
+    let mut length = 0.0;
+    widest(
+        #[inline(always)]
+        || {
+            length = norm(shape, sample, next);
+            for _ in 0..2 {
+                for (entry, vector) in column.iter_mut().zip(basis) {
+                    let overlap = inner(shape, sample, vector, next);
+                    subtract(shape, sample, overlap, vector, next);
+                    *entry += overlap;
+                }
+                let all = length;
+                length = norm(shape, sample, next);
+                if length > cancelled * all {
+                    break;
+                }
+            }
+        },
+    );
+    column[basis.len()] = Complex::new(length, 0.0);
+    normalise(shape, sample, length, next);
+    column
 }
 
 /// The least-squares problem of one sample's cycle, kept triangular by Givens rotations.
@@ -155,33 +183,28 @@ pub fn ritz_values<T: Scalar>(
             }
         }
     }
-    let first = norms(shape, &start);
-    let mut basis = vec![divide(shape, &start, &first)];
+    for sample in 0..shape.batch {
+        let length = norm(shape, sample, &start);
+        normalise(shape, sample, length, &mut start);
+    }
+    let mut basis = vec![start];
     let steps = steps.min(shape.neurons());
     let mut hessenberg = vec![DMatrix::<f64>::zeros(steps, steps); shape.batch];
     let mut reached = vec![steps; shape.batch];
     for k in 0..steps {
         let mut next = vec![T::zero(); shape.len()];
         apply(&basis[k], &mut next);
-        for _ in 0..2 {
-            for (i, vector) in basis.iter().enumerate() {
-                let overlap = inner(shape, vector, &next);
-                subtract(shape, &overlap, vector, &mut next);
-                for (h, o) in hessenberg.iter_mut().zip(&overlap) {
-                    h[(i, k)] += o.re;
-                }
+        for (sample, h) in hessenberg.iter_mut().enumerate() {
+            // What is lost of orthogonality multiplies from step to step, and eigenvalues appear that are none.
+            let column = orthonormalise(shape, sample, &basis, f64::INFINITY, &mut next);
+            for (i, entry) in column.iter().enumerate().take(steps) {
+                h[(i, k)] = entry.re;
             }
-        }
-        let norm = norms(shape, &next);
-        for (sample, n) in norm.iter().enumerate() {
-            if *n <= 1e3 * T::epsilon().double() && reached[sample] == steps {
+            if column[k + 1].re <= 1e3 * T::epsilon().double() && reached[sample] == steps {
                 reached[sample] = k + 1;
             }
-            if k + 1 < steps {
-                hessenberg[sample][(k + 1, k)] = *n;
-            }
         }
-        basis.push(divide(shape, &next, &norm));
+        basis.push(next);
     }
     let values = |(h, n): (&DMatrix<f64>, &usize)| -> Vec<Complex<f64>> {
         eigenvalues(&h.view((0, 0), (*n, *n)).into_owned()).unwrap_or_default()
@@ -203,7 +226,7 @@ pub fn eigenvalues(matrix: &DMatrix<f64>) -> Option<Vec<Complex<f64>>> {
 /// Σ x y. The partial sums have a fixed order and fill the widest vector units; after at most 16 terms they go on in double
 /// precision, so that many terms lose no more than few.
 #[inline(always)]
-fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
+pub(crate) fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
     const SUMS: usize = 32;
     const BLOCK: usize = 16 * SUMS;
     let mut total = 0.0;
@@ -215,74 +238,76 @@ fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
                 *sum += *x * *y;
             }
         }
+        let mut wide = sums.map(T::double);
+        for half in [16, 8, 4, 2, 1] {
+            for i in 0..half {
+                wide[i] += wide[i + half];
+            }
+        }
         let rest = x_rest.iter().zip(y_rest).map(|(x, y)| x.double() * y.double());
-        total += sums.iter().map(|sum| sum.double()).sum::<f64>() + rest.sum::<f64>();
+        total += wide[0] + rest.sum::<f64>();
     }
     total
 }
 
-/// ⟨a, b⟩ = Σ conj(a) b of each sample.
-pub fn inner<T: Scalar>(shape: &StateShape, a: &[T], b: &[T]) -> Vec<Complex<f64>> {
-    let mut sums = vec![Complex::new(0.0, 0.0); shape.batch];
-    widest(
-        #[inline(always)]
-        || {
-            for layer in 0..shape.layers() {
-                for (sample, sum) in sums.iter_mut().enumerate() {
-                    let re = shape.column(layer, 0, sample);
-                    sum.re += dot(&a[re.clone()], &b[re.clone()]);
-                    if shape.rails == 2 {
-                        let im = shape.column(layer, 1, sample);
-                        sum.re += dot(&a[im.clone()], &b[im.clone()]);
-                        sum.im += dot(&a[re.clone()], &b[im.clone()]) - dot(&a[im], &b[re]);
-                    }
-                }
-            }
-        },
-    );
-    sums
+/// ⟨a, b⟩ = Σ conj(a) b of one sample.
+#[inline(always)]
+fn inner<T: Scalar>(shape: &StateShape, sample: usize, a: &[T], b: &[T]) -> Complex<f64> {
+    let mut sum = Complex::new(0.0, 0.0);
+    for layer in 0..shape.layers() {
+        let re = shape.column(layer, 0, sample);
+        sum.re += dot(&a[re.clone()], &b[re.clone()]);
+        if shape.rails == 2 {
+            let im = shape.column(layer, 1, sample);
+            sum.re += dot(&a[im.clone()], &b[im.clone()]);
+            sum.im += dot(&a[re.clone()], &b[im.clone()]) - dot(&a[im], &b[re]);
+        }
+    }
+    sum
+}
+
+/// 2-norm of one sample.
+#[inline(always)]
+fn norm<T: Scalar>(shape: &StateShape, sample: usize, v: &[T]) -> f64 {
+    shape.sample(sample).map(|column| dot(&v[column.clone()], &v[column])).sum::<f64>().sqrt()
 }
 
 /// 2-norm of each sample.
-pub fn norms<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
-    inner(shape, v, v).into_iter().map(|z| z.re.sqrt()).collect()
-}
-
-/// out −= factor · v, sample by sample.
-pub fn subtract<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out: &mut [T]) {
+fn norms<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
     widest(
         #[inline(always)]
-        || {
-            for layer in 0..shape.layers() {
-                for (sample, f) in factor.iter().enumerate() {
-                    let (f_re, f_im) = (T::of(f.re), T::of(f.im));
-                    let re = shape.column(layer, 0, sample);
-                    if shape.rails == 1 {
-                        for (o, x) in out[re.clone()].iter_mut().zip(&v[re]) {
-                            *o -= f_re * *x;
-                        }
-                        continue;
-                    }
-                    let im = shape.column(layer, 1, sample);
-                    let (before, after) = out.split_at_mut(im.start);
-                    let (out_re, out_im) = (&mut before[re.clone()], &mut after[..im.len()]);
-                    for (((o_re, o_im), x), y) in out_re.iter_mut().zip(out_im).zip(&v[re]).zip(&v[im]) {
-                        *o_re -= f_re * *x - f_im * *y;
-                        *o_im -= f_re * *y + f_im * *x;
-                    }
-                }
-            }
-        },
-    );
+        || (0..shape.batch).map(|sample| norm(shape, sample, v)).collect(),
+    )
 }
 
-/// v / norm, sample by sample; zero where the norm is zero.
-fn divide<T: Scalar>(shape: &StateShape, v: &[T], norms: &[f64]) -> Vec<T> {
-    let mut out = vec![T::zero(); v.len()];
-    let factor: Vec<Complex<f64>> =
-        norms.iter().map(|&n| Complex::new(if n > 0.0 { -1.0 / n } else { 0.0 }, 0.0)).collect();
-    subtract(shape, &factor, v, &mut out);
-    out
+/// out −= factor · v, for one sample.
+#[inline(always)]
+fn subtract<T: Scalar>(shape: &StateShape, sample: usize, factor: Complex<f64>, v: &[T], out: &mut [T]) {
+    let (f_re, f_im) = (T::of(factor.re), T::of(factor.im));
+    for layer in 0..shape.layers() {
+        let re = shape.column(layer, 0, sample);
+        if shape.rails == 1 {
+            for (o, x) in out[re.clone()].iter_mut().zip(&v[re]) {
+                *o -= f_re * *x;
+            }
+            continue;
+        }
+        let im = shape.column(layer, 1, sample);
+        let (before, after) = out.split_at_mut(im.start);
+        let (out_re, out_im) = (&mut before[re.clone()], &mut after[..im.len()]);
+        for (((o_re, o_im), x), y) in out_re.iter_mut().zip(out_im).zip(&v[re]).zip(&v[im]) {
+            *o_re -= f_re * *x - f_im * *y;
+            *o_im -= f_re * *y + f_im * *x;
+        }
+    }
+}
+
+/// Divides one sample by its length; a sample of length zero becomes zero.
+fn normalise<T: Scalar>(shape: &StateShape, sample: usize, length: f64, v: &mut [T]) {
+    let factor = T::of(if length > 0.0 { 1.0 / length } else { 0.0 });
+    for column in shape.sample(sample) {
+        v[column].iter_mut().for_each(|x| *x = if length > 0.0 { factor * *x } else { T::zero() });
+    }
 }
 
 #[cfg(test)]

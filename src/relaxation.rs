@@ -78,4 +78,26 @@ mod tests {
             assert!((found - expected).abs() < 1e-10, "{found}, not {expected}");
         }
     }
+    #[test]
+    fn single_precision_finds_no_rates_that_are_none() {
+        let model: ModelSpec = serde_json::from_value(serde_json::json!({
+            "name": "wide", "input": 2, "activation": { "logistic": {} },
+            "layers": [{ "name": "h1", "size": 256 }, { "name": "h2", "size": 256 }],
+            "connections": [{ "from": "input", "to": "h1" }, { "from": "h1", "to": "h2", "feedback": "tied" }],
+            "readout": { "from": "h2", "classes": 10 } }))
+        .unwrap();
+        let network = Arc::new(Network::new(&model).unwrap());
+        let effective =
+            Effective::new(&network, Form::Rate, &Parameters::<f32>::initial(network.shapes(), 0));
+        let shape = StateShape::new(&network, 2, 1);
+        let potentials: Vec<f32> = (0..shape.len()).map(|i| 0.3 + 0.6 * (1.3 * i as f32).sin()).collect();
+        let linearised = Linearised::new(&effective, &shape, &potentials);
+        let slowest = |sample: usize| {
+            let eigenvalues = linearised.jacobian(sample).complex_eigenvalues();
+            eigenvalues.iter().map(|z| -z.re).fold(f64::INFINITY, f64::min)
+        };
+        let expected = slowest(0).min(slowest(1));
+        let found = slowest_rate(&linearised, &network);
+        assert!((found - expected).abs() < 0.01 * expected.abs(), "{found}, not {expected}");
+    }
 }

@@ -438,7 +438,7 @@ fn step(method: Method, h: f64, g: fn(f64) -> f64, s: &mut Vec<f64>, kick: &[f64
     let mut target = vec![0.0; s.len()];
     field.target(Time::at(0), s, &mut target);
     FixedStep::new(method, h, &field.leak.clone(), s.len())
-        .step(&mut field, 0, s, &target, Some(kick))
+        .step(&mut field, 0, s, &mut target, Some(kick))
         .unwrap();
 }
 

@@ -38,6 +38,7 @@ impl Origin {
     pub fn beside(&self, path: &str) -> Self {
         match self {
             Self::Disk(file) => Self::Disk(file.parent().unwrap_or(Path::new("")).join(path)),
+            Self::BuiltIn(_) if Path::new(path).is_absolute() => Self::Disk(path.into()),
             Self::BuiltIn(file) => {
                 let mut parts: Vec<&str> = file.split('/').collect();
                 parts.pop();

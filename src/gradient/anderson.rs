@@ -1,9 +1,10 @@
 //! Anderson acceleration of a fixed-point map, sample by sample over a whole batch (Anderson 1965; Walker & Ni 2011).
 
-use nalgebra::{DMatrix, DVector};
-use num_complex::Complex;
+use std::ops::Range;
 
-use crate::krylov::{inner, subtract};
+use nalgebra::{DMatrix, DVector};
+
+use crate::krylov::dot;
 use crate::scalar::Scalar;
 use crate::substrate::kernels::widest;
 use crate::substrate::state::StateShape;
@@ -32,65 +33,131 @@ pub(super) fn fixed_point<T: Scalar>(
     (mixing, tolerance): (f64, f64),
     most: u64,
 ) -> Accelerated {
-    let zeros = || vec![T::zero(); x.len()];
-    let (mut image, mut last_x, mut last_f) = (zeros(), zeros(), zeros());
-    // Δx_i + m Δf_i, and Δf_i.
-    let mut memory: Vec<(Vec<T>, Vec<T>)> = Vec::new();
-    let damping = T::of(mixing);
+    let len = x.len();
+    let zeros = || vec![T::zero(); len];
+    let (mut f, mut last_x, mut last_f) = (zeros(), zeros(), zeros());
+    let mut memory: Vec<Difference<T>> = Vec::with_capacity(MEMORY);
     let mut samples: Vec<History> = (0..shape.batch).map(|_| History::default()).collect();
+    let columns: Vec<Vec<Range<usize>>> = (0..shape.batch).map(|s| columns(shape, len, s)).collect();
     let mut evaluations = 0;
     loop {
-        map(x, &mut image);
+        map(x, &mut f);
         let iteration = evaluations as usize;
         evaluations += 1;
-        for (f, x) in image.iter_mut().zip(x.iter()) {
+        for (f, x) in f.iter_mut().zip(x.iter()) {
             *f -= *x;
         }
-        let f = &image;
-        let sizes = largest(shape, f);
+        let sizes: Vec<f64> = columns.iter().map(|columns| largest(columns, &f)).collect();
         let residual = sizes.iter().copied().fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) });
         if residual <= tolerance || evaluations >= most || !residual.is_finite() {
             return Accelerated { evaluations, residual };
         }
-        if iteration > 0 {
-            let slot = (iteration - 1) % MEMORY;
-            let difference = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| *a - *b).collect::<Vec<T>>();
-            let df = difference(f, &last_f);
-            let mut step = difference(x, &last_x);
-            step.iter_mut().zip(&df).for_each(|(s, d)| *s += damping * *d);
-            let step = (step, df);
-            if memory.len() == slot {
-                memory.push(step)
-            } else {
-                memory[slot] = step
-            }
-            for (i, (_, other)) in memory.iter().enumerate() {
-                let products = real_inner(shape, other, &memory[slot].1);
-                for (sample, product) in samples.iter_mut().zip(products) {
-                    sample.gram[(i, slot)] = product;
-                    sample.gram[(slot, i)] = product;
-                }
-            }
+        let slot = iteration.checked_sub(1).map(|last| last % MEMORY);
+        if slot == Some(memory.len()) {
+            memory.push(Difference { step: zeros(), f: zeros() });
         }
-        let overlaps: Vec<Vec<f64>> = memory.iter().map(|(_, df)| real_inner(shape, df, f)).collect();
-        let weights: Vec<Vec<f64>> = (samples.iter_mut().zip(&sizes).enumerate())
-            .map(|(s, (sample, size))| {
-                let overlaps: Vec<f64> = overlaps.iter().map(|o| o[s]).collect();
+        let moving = samples.iter_mut().zip(&columns).zip(&sizes).filter(|(_, size)| **size > tolerance);
+        for ((sample, columns), size) in moving {
+            let weights = slot.map_or_else(Vec::new, |slot| {
+                memory[slot].set(columns, mixing, (x, &last_x), (&f, &last_f));
+                let (products, overlaps) = products(&memory, slot, columns, &f);
+                sample.learn(slot, &products);
                 sample.weights(iteration, *size, &overlaps)
-            })
-            .collect();
-        last_x.copy_from_slice(x);
-        last_f.copy_from_slice(f);
-        // x + m f − Σ γ_i (Δx_i + m Δf_i), for the samples that are still on their way.
-        let moving = |s: usize, factor: f64| if sizes[s] > tolerance { factor } else { 0.0 };
-        let each = |factor: &dyn Fn(usize) -> f64| -> Vec<Complex<f64>> {
-            (0..shape.batch).map(|s| Complex::new(moving(s, factor(s)), 0.0)).collect()
-        };
-        subtract_all(shape, &each(&|_| -mixing), f, x);
-        for (i, (step, _)) in memory.iter().enumerate() {
-            subtract_all(shape, &each(&|s| weights[s][i]), step, x);
+            });
+            for column in columns {
+                last_x[column.clone()].copy_from_slice(&x[column.clone()]);
+                last_f[column.clone()].copy_from_slice(&f[column.clone()]);
+            }
+            advance(&memory, &weights, columns, mixing, &f, x);
         }
     }
+}
+
+/// What an iteration has changed, all samples together.
+struct Difference<T> {
+    /// Δx + m Δf, with m the mixing.
+    step: Vec<T>,
+    /// Δf.
+    f: Vec<T>,
+}
+
+impl<T: Scalar> Difference<T> {
+    /// Sets one sample to the difference between now and the last iteration.
+    fn set(
+        &mut self,
+        columns: &[Range<usize>],
+        mixing: f64,
+        (x, last_x): (&[T], &[T]),
+        (f, last_f): (&[T], &[T]),
+    ) {
+        let mixing = T::of(mixing);
+        for column in columns {
+            let (x, last_x) = (&x[column.clone()], &last_x[column.clone()]);
+            let (f, last_f) = (&f[column.clone()], &last_f[column.clone()]);
+            let (step, df) = (&mut self.step[column.clone()], &mut self.f[column.clone()]);
+            for ((df, f), last) in df.iter_mut().zip(f).zip(last_f) {
+                *df = *f - *last;
+            }
+            for (((step, df), x), last) in step.iter_mut().zip(df).zip(x).zip(last_x) {
+                *step = *x - *last + mixing * *df;
+            }
+        }
+    }
+}
+
+/// Where one sample lies in any number of states, one after the other.
+fn columns(shape: &StateShape, len: usize, sample: usize) -> Vec<Range<usize>> {
+    let states = (0..len).step_by(shape.len().max(1));
+    states.flat_map(|from| shape.sample(sample).map(move |c| from + c.start..from + c.end)).collect()
+}
+
+/// ⟨Δf_i, Δf_slot⟩ and ⟨Δf_i, f⟩ of one sample, for every i: each Δf is read once.
+fn products<T: Scalar>(
+    memory: &[Difference<T>],
+    slot: usize,
+    columns: &[Range<usize>],
+    f: &[T],
+) -> (Vec<f64>, Vec<f64>) {
+    let (mut products, mut overlaps) = (vec![0.0; memory.len()], vec![0.0; memory.len()]);
+    widest(
+        #[inline(always)]
+        || {
+            for column in columns {
+                let (new, f) = (&memory[slot].f[column.clone()], &f[column.clone()]);
+                for ((product, overlap), other) in products.iter_mut().zip(&mut overlaps).zip(memory) {
+                    let other = &other.f[column.clone()];
+                    *product += dot(other, new);
+                    *overlap += dot(other, f);
+                }
+            }
+        },
+    );
+    (products, overlaps)
+}
+
+/// x + m f − Σ γ_i (Δx_i + m Δf_i) of one sample.
+fn advance<T: Scalar>(
+    memory: &[Difference<T>],
+    weights: &[f64],
+    columns: &[Range<usize>],
+    mixing: f64,
+    f: &[T],
+    x: &mut [T],
+) {
+    let mixing = T::of(mixing);
+    widest(
+        #[inline(always)]
+        || {
+            for column in columns {
+                let x = &mut x[column.clone()];
+                x.iter_mut().zip(&f[column.clone()]).for_each(|(x, f)| *x += mixing * *f);
+                for (weight, difference) in weights.iter().zip(memory) {
+                    let weight = T::of(*weight);
+                    x.iter_mut().zip(&difference.step[column.clone()]).for_each(|(x, d)| *x -= weight * *d);
+                }
+            }
+        },
+    );
 }
 
 /// What one sample remembers.
@@ -109,6 +176,14 @@ impl Default for History {
 }
 
 impl History {
+    /// Takes note of ⟨Δf_i, Δf_slot⟩ for every i.
+    fn learn(&mut self, slot: usize, products: &[f64]) {
+        for (i, product) in products.iter().enumerate() {
+            self.gram[(i, slot)] = *product;
+            self.gram[(slot, i)] = *product;
+        }
+    }
+
     /// γ = argmin |f − ΔF γ|, zero for what has been forgotten.
     fn weights(&mut self, iteration: usize, size: f64, overlaps: &[f64]) -> Vec<f64> {
         const SETBACK: f64 = 100.0;
@@ -142,22 +217,6 @@ impl History {
     }
 }
 
-fn real_inner<T: Scalar>(shape: &StateShape, a: &[T], b: &[T]) -> Vec<f64> {
-    let mut sums = vec![0.0; shape.batch];
-    for (a, b) in a.chunks_exact(shape.len()).zip(b.chunks_exact(shape.len())) {
-        for (sum, product) in sums.iter_mut().zip(inner(shape, a, b)) {
-            *sum += product.re;
-        }
-    }
-    sums
-}
-
-fn subtract_all<T: Scalar>(shape: &StateShape, factor: &[Complex<f64>], v: &[T], out: &mut [T]) {
-    for (v, out) in v.chunks_exact(shape.len()).zip(out.chunks_exact_mut(shape.len())) {
-        subtract(shape, factor, v, out);
-    }
-}
-
 #[inline(always)]
 fn largest_magnitude<T: Scalar>(values: &[T]) -> f64 {
     let mut largest = [T::zero(); 16];
@@ -172,22 +231,13 @@ fn largest_magnitude<T: Scalar>(values: &[T]) -> f64 {
     if sane { largest.iter().map(|x| x.double()).fold(0.0, f64::max) } else { f64::NAN }
 }
 
-/// Largest magnitude of each sample; not a number if any element is.
-fn largest<T: Scalar>(shape: &StateShape, v: &[T]) -> Vec<f64> {
-    let mut sizes = vec![0.0_f64; shape.batch];
-    for state in v.chunks_exact(shape.len()) {
-        for layer in 0..shape.layers() {
-            for rail in 0..shape.rails {
-                for (sample, size) in sizes.iter_mut().enumerate() {
-                    let column = &state[shape.column(layer, rail, sample)];
-                    let found = widest(
-                        #[inline(always)]
-                        || largest_magnitude(column),
-                    );
-                    *size = if found.is_nan() || size.is_nan() { f64::NAN } else { size.max(found) };
-                }
-            }
-        }
-    }
-    sizes
+/// Largest magnitude of one sample; not a number if any element is.
+fn largest<T: Scalar>(columns: &[Range<usize>], v: &[T]) -> f64 {
+    widest(
+        #[inline(always)]
+        || {
+            let found = columns.iter().map(|column| largest_magnitude(&v[column.clone()]));
+            found.fold(0.0, |a: f64, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })
+        },
+    )
 }

@@ -72,7 +72,7 @@ impl<T: Scalar> Integrator<T> for Adaptive {
         field: &mut dyn VectorField<T>,
         tick: u64,
         state: &mut Vec<T>,
-        target: &[T],
+        target: &mut Vec<T>,
         _kick: Option<&[T]>,
     ) -> Result<()> {
         const MOST_STEPS: u32 = 100_000;

@@ -96,12 +96,12 @@ impl<T: Scalar> Integrator<T> for FixedStep<T> {
         field: &mut dyn VectorField<T>,
         tick: u64,
         state: &mut Vec<T>,
-        target: &[T],
+        target: &mut Vec<T>,
         kick: Option<&[T]>,
     ) -> Result<()> {
         match self.method {
             Method::Map => {
-                state.copy_from_slice(target);
+                std::mem::swap(state, target);
                 add(state, kick);
             }
             Method::Euler => {

@@ -55,7 +55,7 @@ impl<T: Scalar> Leak<T> {
 pub trait Integrator<T: Scalar> {
     /// Moves `state` from `tick` to `tick + 1`.
     ///
-    /// `target` holds G at the start of the step, which the caller has evaluated (and observed). `kick` is the step's
+    /// `target` holds G at the start of the step, which the caller has evaluated (and observed), and anything after it. `kick` is the step's
     /// additive random increment, where there is state noise.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ pub trait Integrator<T: Scalar> {
         field: &mut dyn VectorField<T>,
         tick: u64,
         state: &mut Vec<T>,
-        target: &[T],
+        target: &mut Vec<T>,
         kick: Option<&[T]>,
     ) -> Result<()>;
 }

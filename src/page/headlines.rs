@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::figures::relaxation;
 use crate::published::{Curve, Published};
 use crate::records::{
-    AmplitudePoint, Axis, Epoch, FrequencyPoint, RelaxationPhase, SweepPoint, SweepSummary, read_metrics,
-    value_label,
+    AmplitudePoint, Axis, ElapsedPoint, Epoch, FrequencyPoint, RelaxationPhase, SweepPoint, SweepSummary,
+    read_metrics, value_label,
 };
 
 /// A line of the table of a run.
@@ -39,6 +39,7 @@ pub fn of_run(kind: &str, folder: &Path, summary: &Value) -> Result<Vec<Row>> {
     match kind {
         "amplitude" => amplitude(folder, published),
         "relaxation" => relaxation_rows(folder, published.is_some()),
+        "elapsed" => elapsed(folder, published),
         "frequency" => frequency(folder),
         "gradient" => Ok(gradient(summary)),
         "train" => train(folder, published),
@@ -177,6 +178,30 @@ fn frequency(folder: &Path) -> Result<Vec<Row>> {
         Row::new(quantity, format!("{} ({})", number(p.relative_error), number(p.theory)), None)
     };
     Ok(points.iter().map(row).collect())
+}
+
+/// The cosine of each estimator at its end, and the published one after as many periods.
+fn elapsed(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {
+    let points: Vec<ElapsedPoint> = read_metrics(folder)?;
+    // Close to 1, the distance from 1 is what counts.
+    let shown = |cosine: f64| format!("{} (1 − {})", (cosine * 1e6).round() / 1e6, number(1.0 - cosine));
+    let row = |last: &ElapsedPoint| {
+        let curves = published.iter().flat_map(|p| p.beside(&last.estimator));
+        let mut theirs = curves.filter_map(|curve| curve.points("period", "total_cosine"));
+        let theirs = theirs.find_map(|points| points.into_iter().find(|p| p.0 == last.period as f64));
+        Row::new(
+            format!(
+                "{}: cosine to the adjoint (all parameters) after {} τ, {} evaluations",
+                last.estimator,
+                number(last.elapsed),
+                last.rhs_evaluations
+            ),
+            last.total_cosine.map_or_else(|| "–".into(), shown),
+            theirs.map(|(_, cosine)| shown(cosine)),
+        )
+    };
+    let ends = points.chunk_by(|a, b| a.estimator == b.estimator);
+    Ok(ends.filter_map(|own| own.last()).map(row).collect())
 }
 
 fn gradient(summary: &Value) -> Vec<Row> {

@@ -37,9 +37,18 @@ pub struct Effective<T: Scalar> {
     /// Of their transposes, once the adjoint or a corrected estimate has asked for them.
     transposed: OnceLock<Vec<Panels<T>>>,
     biases: Vec<Vec<T>>,
-    readout: Option<(Vec<T>, Vec<T>)>,
+    readout: Option<Readout<T>>,
     taus: Option<Vec<Vec<f64>>>,
     teaching_gain: Option<Vec<T>>,
+}
+
+/// The read-out of an effective network.
+#[derive(Debug, Clone)]
+struct Readout<T> {
+    weight: Vec<T>,
+    bias: Vec<T>,
+    /// R and Rᵀ.
+    panels: [Panels<T>; 2],
 }
 
 /// The programmed quantities of an effective network, to be changed in place.
@@ -94,7 +103,8 @@ impl<T: Scalar> Effective<T> {
         }
         if let Output::Readout { weight, bias, .. } = self.network.output {
             let copy = |index: usize| parameters.at(index).as_slice().to_vec();
-            self.readout = Some((copy(weight), copy(bias)));
+            let (weight, bias) = (copy(weight), copy(bias));
+            self.readout = Some(Readout { weight, bias, panels: Default::default() });
         }
         self.pack();
     }
@@ -107,16 +117,17 @@ impl<T: Scalar> Effective<T> {
         }
         self.panels = panels;
         self.transposed = OnceLock::new();
+        if let Some(Readout { weight, bias, panels: [forward, backward] }) = &mut self.readout {
+            let classes = bias.len();
+            forward.pack(classes, weight);
+            *backward = packed_transpose(classes, weight);
+        }
     }
 
     fn transposed(&self) -> &[Panels<T>] {
         self.transposed.get_or_init(|| {
-            let pack = |(from, edge, weights): (usize, &Edge, &[T])| {
-                let (rows, columns) = (self.network.layers[edge.to].size, self.network.layers[from].size);
-                let transpose = DMatrixView::from_slice(weights, rows, columns).transpose();
-                let mut panels = Panels::default();
-                panels.pack(columns, transpose.as_slice());
-                panels
+            let pack = |(_, edge, weights): (usize, &Edge, &[T])| {
+                packed_transpose(self.network.layers[edge.to].size, weights)
             };
             self.recurrent().map(pack).collect()
         })
@@ -187,7 +198,7 @@ impl<T: Scalar> Effective<T> {
 
     /// Lets a device change what has been written.
     pub(crate) fn alter(&mut self, change: impl FnOnce(Analog<'_, T>)) {
-        let readout = self.readout.as_mut().map(|(weight, _)| weight.as_mut_slice());
+        let readout = self.readout.as_mut().map(|readout| readout.weight.as_mut_slice());
         change(Analog { weights: &mut self.weights, biases: &mut self.biases, readout });
         self.pack();
     }
@@ -201,6 +212,26 @@ impl<T: Scalar> Effective<T> {
     /// R [classes × n], column-major, and r, where there is a read-out.
     #[must_use]
     pub fn readout(&self) -> Option<(&[T], &[T])> {
-        self.readout.as_ref().map(|(weight, bias)| (weight.as_slice(), bias.as_slice()))
+        self.readout.as_ref().map(|readout| (readout.weight.as_slice(), readout.bias.as_slice()))
     }
+
+    /// out += R v, or Rᵀ v where the layout says so, with v one column after the other.
+    ///
+    /// # Panics
+    /// If there is no read-out.
+    pub fn multiply_readout(&self, layout: Layout, v: &[T], out: &mut [T]) {
+        let [forward, backward] = &self.readout.as_ref().expect("a read-out has weights").panels;
+        match layout {
+            Layout::Plain => forward.multiply_add(v, out),
+            Layout::Transposed => backward.multiply_add(v, out),
+        }
+    }
+}
+
+/// The transpose of a matrix of so many rows, laid out.
+fn packed_transpose<T: Scalar>(rows: usize, matrix: &[T]) -> Panels<T> {
+    let columns = matrix.len() / rows;
+    let mut panels = Panels::default();
+    panels.pack(columns, DMatrixView::from_slice(matrix, rows, columns).transpose().as_slice());
+    panels
 }

@@ -238,14 +238,13 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let rates = &source[self.shape.layer(output.layer())];
         match output {
             Output::SquaredError { .. } => self.output_error.copy_from_slice(rates),
-            Output::Readout { layer, classes, .. } => {
-                let (weight, bias) = self.effective.readout().expect("a read-out has weights");
-                let dimensions = (classes, self.shape.size(layer), self.shape.columns());
-                gemm(dimensions, weight, Layout::Plain, rates, T::zero(), &mut self.output_error);
+            Output::Readout { classes, .. } => {
+                let (_, bias) = self.effective.readout().expect("a read-out has weights");
                 let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
-                for column in re.chunks_exact_mut(classes) {
-                    add(column, bias);
-                }
+                re.chunks_exact_mut(classes).for_each(|column| column.copy_from_slice(bias));
+                im.fill(T::zero());
+                self.effective.multiply_readout(Layout::Plain, rates, &mut self.output_error);
+                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
                 if im.is_empty() {
                     activation::softmax_real(classes, re);
                 } else {
@@ -296,10 +295,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         match output {
             Output::SquaredError { .. } if gain.is_none() => {}
             Output::SquaredError { .. } => self.nudge.copy_from_slice(&self.output_error),
-            Output::Readout { classes, layer, .. } => {
-                let (weight, _) = self.effective.readout().expect("a read-out has weights");
-                let dimensions = (self.shape.size(layer), classes, self.shape.columns());
-                gemm(dimensions, weight, Layout::Transposed, &self.output_error, T::zero(), &mut self.nudge);
+            Output::Readout { .. } => {
+                self.nudge.fill(T::zero());
+                self.effective.multiply_readout(Layout::Transposed, &self.output_error, &mut self.nudge);
             }
         }
         if let Some(gain) = gain {

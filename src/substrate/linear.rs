@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 use super::effective::Effective;
 use super::network::Output;
 use super::state::StateShape;
-use crate::scalar::{Layout, Scalar, gemm};
+use crate::scalar::{Layout, Scalar};
 
 /// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
 ///
@@ -53,8 +53,12 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         for layer in 0..shape.layers() {
             let slope = &self.slope[self.shape.layer(layer)];
             let range = shape.layer(layer);
-            for (o, (x, d)) in out[range.clone()].iter_mut().zip(v[range].iter().zip(slope.iter().cycle())) {
-                *o = *d * *x;
+            let rails =
+                out[range.clone()].chunks_exact_mut(slope.len()).zip(v[range].chunks_exact(slope.len()));
+            for (out, v) in rails {
+                for ((o, x), d) in out.iter_mut().zip(v).zip(slope) {
+                    *o = *d * *x;
+                }
             }
         }
     }
@@ -119,10 +123,8 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         let range = self.shape.layer(output.layer());
         match output {
             Output::SquaredError { .. } => slope[range].copy_from_slice(output_error),
-            Output::Readout { layer, classes, .. } => {
-                let (weight, _) = self.effective.readout().expect("a read-out has weights");
-                let dimensions = (self.shape.size(layer), classes, self.shape.columns());
-                gemm(dimensions, weight, Layout::Transposed, output_error, T::zero(), &mut slope[range]);
+            Output::Readout { .. } => {
+                self.effective.multiply_readout(Layout::Transposed, output_error, &mut slope[range]);
             }
         }
         slope

@@ -88,6 +88,12 @@ impl StateShape {
         start..start + size
     }
 
+    /// Where the columns of one sample lie: layer after layer, each rail.
+    pub fn sample(&self, sample: usize) -> impl Iterator<Item = Range<usize>> {
+        (0..self.layers())
+            .flat_map(move |layer| (0..self.rails).map(move |rail| self.column(layer, rail, sample)))
+    }
+
     /// The same network and batch with another number of rails.
     #[must_use]
     pub fn with_rails(&self, rails: usize) -> Self {
