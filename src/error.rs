@@ -90,7 +90,7 @@ impl Error {
                 file: by.to_owned(),
                 path: path.to_owned(),
                 found: format!("cannot {action} {}: {source}", file.display()),
-                legal: "paths are relative to the file that holds them".into(),
+                legal: "paths are relative to the file that holds them, with a shipped experiment to the current directory".into(),
             },
             other => other,
         }

@@ -309,6 +309,9 @@ impl Axis {
     }
 }
 
+/// The measure of what a run has cost: evaluations of the right-hand side.
+pub const COST: &str = "rhs_evaluations";
+
 /// How a sweep is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -318,6 +321,8 @@ pub enum Drawing {
     Curves,
     /// A map of the means.
     HeatMap,
+    /// Every other measure against `rhs_evaluations`; what a label says before its first comma makes a curve.
+    Cost,
 }
 
 /// A point of a sweep, summed up over its runs.

@@ -249,10 +249,7 @@ fn malformed_models_are_refused() {
                 "run experiments/gradient.json --set model=toy.safetensors",
                 &["toy.safetensors (from experiments/gradient.json, `model`)", "not JSON"],
             ),
-            (
-                "run gradient --set model=absent.json",
-                &["absent.json", "`model`", "no such file in the binary"],
-            ),
+            ("run gradient --set model=absent.json", &["absent.json", "`model`", "cannot read absent.json"]),
         ],
     );
 }

@@ -223,6 +223,25 @@ fn a_training_run_is_complete_and_repeats_from_its_own_experiment() {
 }
 
 #[test]
+fn a_shipped_experiment_takes_files_from_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = [&DIGITS[..], &["--set", "model.layers.0.size=16", "--out", "trained"]].concat();
+    succeed(folder.path(), &trained);
+    let weights = folder.path().join("trained/parameters.safetensors");
+    // As it is written where the command is given, and whole.
+    for (name, path) in
+        [("here", "trained/parameters.safetensors".to_owned()), ("whole", weights.display().to_string())]
+    {
+        let set = format!("parameters={path}");
+        let still =
+            ["--set", &set, "--set", "model.layers.0.size=16", "--set", "optimiser.adam_w.learning_rate=0"];
+        succeed(folder.path(), &[&DIGITS[..], &still, &["--out", name]].concat());
+        let kept = fs::read(folder.path().join(name).join("parameters.safetensors")).unwrap();
+        assert!(kept == fs::read(&weights).unwrap(), "{path}");
+    }
+}
+
+#[test]
 fn runs_without_a_folder_are_numbered() {
     let folder = tempfile::tempdir().unwrap();
     let quick = ["--set", "periods=2", "--set", "integrator.rk4.step=0.5"];

@@ -280,6 +280,7 @@ fn what_is_not_legal_is_refused_before_any_work() {
         ("/measure", json!(["test_acuracy"]), vec!["measure[0]", "test_accuracy, test_loss"]),
         ("/x", json!("epochs"), vec!["`x`", "epochs", "optimiser.sgd.learning_rate"]),
         ("/draw", json!("heat_map"), vec!["heat map needs"]),
+        ("/draw", json!("cost"), vec!["found cost over", "one is rhs_evaluations"]),
         ("/seeds", json!([1, 1]), vec!["seeds", "different"]),
         ("/experiment", json!("base/none.json"), vec!["none.json"]),
         ("/experiment", json!({ "kind": "trace" }), vec!["experiment", "train"]),

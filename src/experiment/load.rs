@@ -33,12 +33,12 @@ impl Origin {
         }
     }
 
-    /// The file that `path`, written in this one, means.
+    /// The file that `path`, written in this one, means: one beside it. What does not ship with an experiment in the binary is
+    /// looked for from the current directory.
     #[must_use]
     pub fn beside(&self, path: &str) -> Self {
         match self {
             Self::Disk(file) => Self::Disk(file.parent().unwrap_or(Path::new("")).join(path)),
-            Self::BuiltIn(_) if Path::new(path).is_absolute() => Self::Disk(path.into()),
             Self::BuiltIn(file) => {
                 let mut parts: Vec<&str> = file.split('/').collect();
                 parts.pop();
@@ -49,7 +49,8 @@ impl Origin {
                         part => parts.push(part),
                     }
                 }
-                Self::BuiltIn(parts.join("/"))
+                let beside = parts.join("/");
+                if library::file(&beside).is_some() { Self::BuiltIn(beside) } else { Self::Disk(path.into()) }
             }
         }
     }
@@ -387,9 +388,8 @@ mod tests {
     fn built_in_paths_are_relative_to_their_file() {
         let origin = Origin::BuiltIn("experiments/paper1/fig.json".into());
         assert_eq!(origin.beside("../../models/toy.json"), Origin::BuiltIn("models/toy.json".into()));
-        assert_eq!(
-            origin.beside("./a.safetensors"),
-            Origin::BuiltIn("experiments/paper1/a.safetensors".into())
-        );
+        let shipped = Origin::BuiltIn("experiments/paper1/published/fig2a.json".into());
+        assert_eq!(origin.beside("./published/fig2a.json"), shipped);
+        assert_eq!(origin.beside("own/a.safetensors"), Origin::Disk("own/a.safetensors".into()));
     }
 }

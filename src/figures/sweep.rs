@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::beside;
@@ -9,7 +10,7 @@ use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::published::Published;
-use crate::records::{Axis, Drawing, SweepPoint, SweepSummary, value_label};
+use crate::records::{Axis, COST, Drawing, SweepPoint, SweepSummary, value_label};
 use crate::report::{Figure, HeatMap, Mark, Panel, Series};
 
 /// Draws `sweep` from the summary of a run.
@@ -24,12 +25,15 @@ pub fn draw(folder: &Path) -> Result<()> {
     let mut figure = Figure::new();
     let Some(x) = summary.axes.iter().find(|axis| axis.path == summary.x) else { return Ok(()) };
     let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
-    let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
+    let mut measures: Vec<&String> =
+        summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
+    measures.retain(|measure| summary.draw != Drawing::Cost || *measure != COST);
     let published = Published::of_run(folder)?;
     for (title, points) in panels(&summary) {
         for measure in &measures {
             let panel = match (summary.draw, lines) {
                 (Drawing::HeatMap, Some(y)) => map(&summary, &points, measure, x, y),
+                (Drawing::Cost, _) => cost(&summary, &points, measure),
                 _ => {
                     // A sweep's cosine is that of the whole gradient.
                     let column = if *measure == "cosine" { "total_cosine" } else { measure };
@@ -113,6 +117,32 @@ fn curves(
         };
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel.series(Series::new(label, mark, means).error_bars(bars).colour(index));
+    }
+    panel
+}
+
+/// A measure against what it cost, both on logarithmic axes: one curve for all points whose labels begin alike. Of a cosine the
+/// distance from 1 is shown, no less than rounding leaves of it.
+fn cost(summary: &SweepSummary, points: &[&SweepPoint], measure: &str) -> Panel {
+    let is_cosine = measure.ends_with("cosine");
+    let shown = |x: f64| if is_cosine { (1.0 - x).max(1e-9) } else { factor(measure) * x };
+    // Cost, and mean and interval of the measure.
+    let mut families: IndexMap<String, Vec<(f64, [f64; 3])>> = IndexMap::new();
+    for point in points {
+        let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
+        let family = label.split(',').next().unwrap_or_default();
+        let of = |measure: &str| point.measures.get(measure).copied().flatten();
+        let (Some(cost), Some(value)) = (of(COST), of(measure)) else { continue };
+        let interval = [value.mean, value.low, value.high].map(shown);
+        families.entry(family.to_owned()).or_default().push((cost.mean, interval));
+    }
+    let label =
+        if is_cosine { format!("1 − {}", quantity(summary, measure)) } else { quantity(summary, measure) };
+    let mut panel = Panel::new(quantity(summary, COST), label).log_x().log_y();
+    for (index, (family, points)) in families.into_iter().enumerate() {
+        let means = points.iter().map(|(cost, [mean, ..])| (*cost, *mean)).collect();
+        let bars = points.iter().map(|(_, [_, low, high])| (low.min(*high), low.max(*high))).collect();
+        panel = panel.series(Series::new(family, Mark::LinePoints, means).error_bars(bars).colour(index));
     }
     panel
 }

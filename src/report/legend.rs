@@ -61,6 +61,8 @@ impl Legend {
 
     /// A corner or edge of the frame where the legend covers none of the `occupied` pixels.
     fn free_place(&self, frame: Rect, occupied: &[Point]) -> Option<Point> {
+        // The white ground, and half a marker beyond it.
+        const CLEAR: f64 = 8.0;
         let (width, height) = (self.width, self.height());
         if width > frame.width() - 2.0 * INSET || height > 0.6 * frame.height() {
             return None;
@@ -80,7 +82,7 @@ impl Legend {
         ];
         places.into_iter().find(|(left, top)| {
             let area = Rect { left: *left, top: *top, right: left + width, bottom: top + height };
-            !occupied.iter().any(|p| area.grown(4.0).contains(*p))
+            !occupied.iter().any(|p| area.grown(CLEAR).contains(*p))
         })
     }
 

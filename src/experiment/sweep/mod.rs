@@ -20,7 +20,7 @@ use super::load::{self, Loaded, Origin};
 use super::spec::{Experiment, Kind, ModelRef};
 use super::{Options, Train};
 use crate::error::{Error, Invalid, Result};
-use crate::records::{Axis, Drawing};
+use crate::records::{Axis, COST, Drawing};
 use crate::substrate::network::Network;
 
 /// The axis that `cases` makes.
@@ -43,7 +43,7 @@ const MEASURES: [&str; 16] = [
     "slowest_rate",
     "drive_rate",
     "signal_to_noise",
-    "rhs_evaluations",
+    COST,
 ];
 
 /// A grid of training runs.
@@ -91,7 +91,7 @@ pub struct Sweep {
     /// panel of each value.
     #[serde(default)]
     pub lines: Option<String>,
-    /// Curves, or a map over `x` and `lines`.
+    /// Curves, a map over `x` and `lines`, or measures against what they cost.
     #[serde(default)]
     pub draw: Drawing,
     /// How the figure calls axes and measures, by their name here.
@@ -181,6 +181,11 @@ impl Sweep {
         if let Some(lines) = lines.as_ref().filter(|lines| **lines == x || !numeric) {
             let legal = "another axis than `x`, which is then an axis of numbers";
             return Err(Invalid::new("lines", format!("found {lines:?} over `x` {x:?}"), legal));
+        }
+        let costs = self.measure.len() > 1 && self.measure.iter().any(|name| name == COST);
+        if self.draw == Drawing::Cost && !costs {
+            let legal = format!("measures of which one is {COST}");
+            return Err(Invalid::new("draw", format!("found cost over {}", self.measure.join(", ")), legal));
         }
         if self.draw == Drawing::HeatMap {
             let even = |path: &str| axes.iter().any(|a| a.path == path && a.spacing().is_some());

@@ -20,7 +20,10 @@
 
 use num_complex::Complex;
 use num_traits::Float;
-use pulp::{Arch, NullaryFnOnce};
+
+mod vectorised;
+
+pub(crate) use vectorised::{for_each, map, map_in_place, map_real, map_real_in_place, widest};
 
 /// What the kernels need to know about a precision: reduction constants, minimax polynomials and bit patterns.
 ///
@@ -504,103 +507,6 @@ pub(crate) fn normal_pair<T: Elementary>(radius: [u32; 2], direction: [u32; 2]) 
     let (turn, sign) = T::half_turn_and_sign(direction);
     let r = r * sign;
     (r * cos_half_turn(turn), r * sin_half_turn(turn))
-}
-
-/// A calculation, for [`pulp`] to compile once for every instruction set.
-struct Calculation<F>(F);
-
-impl<R, F: FnOnce() -> R> NullaryFnOnce for Calculation<F> {
-    type Output = R;
-
-    #[inline(always)]
-    fn call(self) -> R {
-        self.0()
-    }
-}
-
-/// Runs `f`; loops in it, and in what is marked `#[inline(always)]`, are compiled for the widest vectors there are.
-#[inline(always)]
-pub(crate) fn widest<R>(f: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(Calculation(f))
-}
-
-/// A loop, for [`pulp`] to compile once for every instruction set.
-struct ForEach<I, F>(I, F);
-
-impl<I: Iterator, F: Fn(I::Item)> NullaryFnOnce for ForEach<I, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self(items, f) = self;
-        for item in items {
-            f(item);
-        }
-    }
-}
-
-/// Runs `f` on every item; what is marked `#[inline(always)]` in it is vectorised.
-#[inline(always)]
-pub(crate) fn for_each<I: Iterator>(items: I, f: impl Fn(I::Item)) {
-    Arch::new().dispatch(ForEach(items, f));
-}
-
-/// `(out_re, out_im) = f(re, im)` element by element.
-///
-/// # Panics
-/// If the four lengths differ.
-#[inline(always)]
-pub(crate) fn map<T: Elementary>(
-    re: &[T],
-    im: &[T],
-    out_re: &mut [T],
-    out_im: &mut [T],
-    f: impl Fn(T, T) -> (T, T),
-) {
-    assert_eq!([im.len(), out_re.len(), out_im.len()], [re.len(); 3], "planar slices of one length");
-    for_each(
-        re.iter().zip(im).zip(out_re).zip(out_im),
-        #[inline(always)]
-        move |(((&x, &y), u), v)| (*u, *v) = f(x, y),
-    );
-}
-
-/// `out = f(x)` element by element.
-///
-/// # Panics
-/// If the two lengths differ.
-#[inline(always)]
-pub(crate) fn map_real<T: Elementary>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
-    assert_eq!(x.len(), out.len(), "slices of one length");
-    for_each(
-        x.iter().zip(out),
-        #[inline(always)]
-        move |(&x, u)| *u = f(x),
-    );
-}
-
-/// `(re, im) = f(re, im)` element by element.
-///
-/// # Panics
-/// If the two lengths differ.
-#[inline(always)]
-pub(crate) fn map_in_place<T: Elementary>(re: &mut [T], im: &mut [T], f: impl Fn(T, T) -> (T, T)) {
-    assert_eq!(re.len(), im.len(), "planar slices of one length");
-    for_each(
-        re.iter_mut().zip(im),
-        #[inline(always)]
-        move |(x, y)| (*x, *y) = f(*x, *y),
-    );
-}
-
-/// `x = f(x)` element by element.
-#[inline(always)]
-pub(crate) fn map_real_in_place<T: Elementary>(x: &mut [T], f: impl Fn(T) -> T) {
-    for_each(
-        x.iter_mut(),
-        #[inline(always)]
-        move |x| *x = f(*x),
-    );
 }
 
 #[cfg(test)]
