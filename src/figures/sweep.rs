@@ -18,10 +18,7 @@ use crate::report::{Figure, HeatMap, Mark, Panel, Series};
 /// # Errors
 /// If the summary is missing or damaged, or the figure cannot be written.
 pub fn draw(folder: &Path) -> Result<()> {
-    let path = folder.join("summary.json");
-    let summary: SweepSummary = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
-        Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
-    })?;
+    let summary = summary(folder)?;
     let mut figure = Figure::new();
     let Some(x) = summary.axes.iter().find(|axis| axis.path == summary.x) else { return Ok(()) };
     let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
@@ -49,6 +46,17 @@ pub fn draw(folder: &Path) -> Result<()> {
         }
     }
     figure.write(folder, "sweep").map(drop)
+}
+
+/// The summary of a run.
+///
+/// # Errors
+/// If it is missing or damaged.
+pub(super) fn summary(folder: &Path) -> Result<SweepSummary> {
+    let path = folder.join("summary.json");
+    serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+        Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
+    })
 }
 
 /// The points of each panel: one panel for each combination of the values that neither axis of the figure shows.
@@ -190,7 +198,8 @@ fn is_wide(numbers: &[f64]) -> bool {
     low > 0.0 && high / low >= 12.0
 }
 
-fn factor(measure: &str) -> f64 {
+/// What a measure is multiplied by to be shown.
+pub(super) fn factor(measure: &str) -> f64 {
     if measure.ends_with("accuracy") { 100.0 } else { 1.0 }
 }
 
@@ -205,7 +214,7 @@ fn unit(measure: &str) -> &'static str {
 }
 
 /// What a measure is called, with its unit.
-fn quantity(summary: &SweepSummary, measure: &str) -> String {
+pub(super) fn quantity(summary: &SweepSummary, measure: &str) -> String {
     let own = || format!("{}{}", measure.replace('_', " "), unit(measure));
     summary.labels.get(measure).cloned().unwrap_or_else(own)
 }

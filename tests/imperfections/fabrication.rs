@@ -1,0 +1,174 @@
+//! What fabrication leaves: mismatch, faults, feedback of its own.
+
+use super::*;
+
+#[test]
+fn without_imperfections_the_device_is_the_ideal_network_bit_for_bit() {
+    let problem = toy();
+    for table in
+        [json!({}), json!("ideal"), json!({ "preset": "ideal", "device_seed": 7, "fabrication": {} })]
+    {
+        let spec = imperfections(table);
+        assert_eq!(spec.instant(), None);
+        let device = Device::fabricate(&problem.network, &spec);
+        let made = device.effective(Form::Potential, &problem.parameters, 3);
+        let ideal = problem.effective(Form::Potential);
+        assert!(made.recurrent().zip(ideal.recurrent()).all(|(a, b)| a.2 == b.2));
+        let oscillation: EstimatorSpec =
+            serde_json::from_value(json!({ "oscillation": { "amplitude": 0.3, "period": 20.0 } })).unwrap();
+        let gradient = |effective: &Effective<f64>| {
+            let setting = Setting { effective, noise: None, update: 0, diagnose: true };
+            estimate_batch(&*oscillation.build(), &setting, &problem.samples, &mut Vec::new())
+                .unwrap()
+                .gradient
+        };
+        assert_eq!(gradient(&made), gradient(&ideal));
+        let (mut updated, mut plain) = (problem.parameters.clone(), problem.parameters.clone());
+        device.update(&mut updated, &problem.parameters, 0);
+        plain.add_scaled(1.0, &problem.parameters);
+        assert_eq!(updated, plain);
+    }
+}
+
+#[test]
+fn mismatch_follows_its_distribution() {
+    let weights = |mismatch: Value| {
+        forward(&flat(1.0, &imperfections(json!({ "fabrication": { "weight": mismatch } })), 0))
+    };
+    let z = |values: Vec<f64>, std: f64| values.into_iter().map(|w| (w - 1.0) / std).collect::<Vec<_>>();
+    assert!(follows(z(weights(json!({ "std": 0.2 })), 0.2), normal));
+    let area = json!({ "area": { "a": 0.03, "width": 0.5, "length": 0.18 } });
+    assert!(follows(z(weights(area), 0.03 / (0.5_f64 * 0.18).sqrt()), normal));
+    let log_normal = weights(json!({ "std": 0.3, "distribution": "log_normal" }));
+    assert!(follows(log_normal.iter().map(|w| w.ln() / 0.3).collect(), normal));
+    let heavy = weights(json!({ "std": 0.1, "distribution": { "student_t": { "dof": 4.0 } } }));
+    // Student's t of 4 degrees of freedom in closed form; its variance is 2.
+    let student = |z: f64| {
+        let t = z * 2.0_f64.sqrt();
+        let s = 1.0 + t * t / 4.0;
+        0.5 + 0.375 * t / s.sqrt() * (1.0 - t * t / (12.0 * s))
+    };
+    assert!(follows(z(heavy.clone(), 0.1), student));
+    assert!(!follows(z(heavy, 0.1), normal), "the test tells heavy tails apart");
+}
+
+#[test]
+fn neurons_mismatch_in_gain_offset_and_time_constant() {
+    let spec = imperfections(json!({ "fabrication": {
+        "gain": { "std": 0.1 }, "offset": { "std": 0.05 }, "tau": { "std": 0.2 } } }));
+    let effective = flat(1.0, &spec, 0);
+    // tanh layers: biases 1 become g + o.
+    let biases = [effective.bias(0), effective.bias(1)].concat();
+    let gains: Vec<f64> = forward(&effective)[..100].to_vec();
+    let (mean, std) = moments(&biases);
+    let expected = (0.1_f64.powi(2) + 0.05_f64.powi(2)).sqrt();
+    assert!((mean - 1.0).abs() < 4.0 * expected / 200_f64.sqrt());
+    assert!((std / expected - 1.0).abs() < 4.0 / 400_f64.sqrt());
+    assert!(follows(gains.iter().map(|g| (g - 1.0) / 0.1).collect(), normal));
+    let taus = [effective.tau(0), effective.tau(1)].concat();
+    assert!(follows(taus.iter().map(|t| (t - 1.0) / 0.2).collect(), normal));
+    assert_eq!(effective.teaching_gain().unwrap(), gains);
+    let samples = Samples { inputs: vec![0.0; 2], targets: vec![0.0; 100], count: 1, first: 0 };
+    let field = Dynamics::new(&effective, &samples, 1);
+    taus.iter().enumerate().for_each(|(i, tau)| assert_eq!(field.leak().at(i), 1.0 / tau));
+}
+
+#[test]
+fn folding_gain_and_offset_is_exact() {
+    // a = ρ(g u + o), u = W a + b + W_in x, iterated as it stands on one recurrent layer.
+    let model: ModelSpec = serde_json::from_value(json!({
+        "name": "loop", "input": 1, "activation": "tanh", "cost": "squared_error",
+        "layers": [{ "name": "a", "size": 3 }], "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "a" }] }))
+    .unwrap();
+    let network = Arc::new(Network::new(&model).unwrap());
+    let parameters = Parameters::<f64>::initial(network.shapes(), 4);
+    let table = |part: Value| {
+        let spec = imperfections(json!({ "device_seed": 2, "fabrication": part }));
+        Device::fabricate(&network, &spec).effective(Form::Potential, &parameters, 0)
+    };
+    let offset = table(json!({ "offset": { "std": 0.3 } })).bias(0).to_vec();
+    let gain = table(json!({ "gain": { "std": 0.3 } })).teaching_gain().unwrap().to_vec();
+    let both = table(json!({ "gain": { "std": 0.3 }, "offset": { "std": 0.3 } }));
+    let samples = Samples { inputs: vec![0.7], targets: vec![0.0; 3], count: 1, first: 0 };
+    let setting = Setting { effective: &both, noise: None, update: 0, diagnose: false };
+    let found = holograd::gradient::equilibrium::free(&setting, &samples, &Default::default()).unwrap().rates;
+    let (w, w_in) = (parameters.get("a-a.weight").unwrap(), parameters.get("input-a.weight").unwrap());
+    let mut a = nalgebra::DVector::zeros(3);
+    for _ in 0..2000 {
+        let u = w * &a + w_in * 0.7;
+        let next = nalgebra::DVector::from_fn(3, |i, _| (gain[i] * u[i] + offset[i]).tanh());
+        a = 0.5 * (a + next);
+    }
+    a.iter().zip(found).for_each(|(a, found)| assert_relative_eq!(*a, found, epsilon = 1e-11));
+}
+
+#[test]
+fn gain_and_offset_mismatch_is_harmless_to_learning() {
+    // Symmetric weights keep an energy whatever the gains, so the estimate stays the gradient in the nominal parameters.
+    let problem = toy();
+    let spec = imperfections(json!({ "device_seed": 5,
+        "fabrication": { "gain": { "std": 0.2 }, "offset": { "std": 0.2 } } }));
+    let device = Device::fabricate(&problem.network, &spec);
+    let estimate = |parameters: &Parameters<f64>| -> Estimate<f64> {
+        let effective = device.effective(Form::Potential, parameters, 0);
+        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let spec: EstimatorSpec =
+            serde_json::from_value(json!({ "cauchy": { "amplitude": 0.2, "points": 12 } })).unwrap();
+        estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
+    };
+    let cost = |parameters: &Parameters<f64>| {
+        let rates = estimate(parameters).free[1].clone();
+        let logits =
+            parameters.get("readout.weight").unwrap() * rates + parameters.get("readout.bias").unwrap();
+        let largest = logits.max();
+        let log_sum = largest + logits.map(|l| (l - largest).exp()).sum().ln();
+        let label = problem.samples.targets.iter().position(|t| *t == 1.0).unwrap();
+        log_sum - logits[label]
+    };
+    let gradient = estimate(&problem.parameters).gradient;
+    for index in 0..problem.parameters.len() {
+        for element in [0, 3] {
+            let moved = |h: f64| {
+                let mut parameters = problem.parameters.clone();
+                parameters.at_mut(index).as_mut_slice()[element] += h;
+                cost(&parameters)
+            };
+            let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert_relative_eq!(
+                gradient.at(index).as_slice()[element],
+                numeric,
+                epsilon = 1e-8,
+                max_relative = 1e-5
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tied_pair_is_one_device_until_its_feedback_differs() {
+    let backward = |effective: &Effective<f64>| -> Vec<f64> {
+        let weights = effective.recurrent().find(|(_, edge, _)| edge.transposed).unwrap().2;
+        (0..10_000).map(|k| weights[(k % 100) * 100 + k / 100]).collect()
+    };
+    let tied = flat(1.0, &imperfections(json!({ "fabrication": { "weight": { "std": 0.1 } } })), 0);
+    assert_eq!(forward(&tied), backward(&tied));
+    let both = json!({ "fabrication": { "weight": { "std": 0.1 }, "feedback": { "std": 0.05 } } });
+    let split = flat(1.0, &imperfections(both), 0);
+    assert_eq!(forward(&split), forward(&tied), "the forward device is the same");
+    let ratio = |(b, f): (f64, f64)| (b / f - 1.0) / 0.05;
+    assert!(follows(backward(&split).into_iter().zip(forward(&split)).map(ratio).collect(), normal));
+}
+
+#[test]
+fn stuck_and_dead_synapses_keep_their_value() {
+    let spec = imperfections(json!({ "fabrication": {
+        "stuck": { "fraction": 0.1, "value": 0.25 }, "dead": 0.05, "weight": { "std": 0.1 } },
+        "programming": { "noise": { "absolute": { "std": 0.01 } } } }));
+    let [first, later] = [0, 9].map(|write| forward(&flat(1.0, &spec, write)));
+    for (value, fraction) in [(0.25_f64, 0.1_f64), (0.0, 0.05)] {
+        let at = |w: &[f64]| (0..w.len()).filter(|&i| w[i] == value).collect::<Vec<_>>();
+        assert_eq!(at(&first), at(&later));
+        let error = (1e4 * fraction * (1.0 - fraction)).sqrt();
+        assert!((at(&first).len() as f64 - 1e4 * fraction).abs() < 4.0 * error);
+    }
+}
