@@ -115,10 +115,12 @@ fn provenance(manifest: &Value) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
         if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
     };
+    let resumed = arguments.contains(&"--resume");
+    let time = if resumed { " for the part after it was resumed" } else { "" };
     let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(
-        "Made by `holograd {}`; seed {}, commit `{}`, version {}, {} s on {} threads ({}).",
+        "Made by `holograd {}`; seed {}, commit `{}`, version {}, {} s on {} threads ({}){time}.",
         command.join(" "),
         manifest["seed"],
         manifest["commit"].as_str().unwrap_or("unknown"),
