@@ -2,6 +2,7 @@
 
 use nalgebra::{DMatrix, Schur};
 use num_complex::Complex;
+use num_traits::Zero;
 
 use crate::scalar::Scalar;
 use crate::substrate::kernels::widest;
@@ -16,6 +17,9 @@ pub struct Solved {
     pub residual: f64,
 }
 
+/// Directions of one cycle.
+const RESTART: usize = 60;
+
 /// Solves A x = b for every sample by restarted GMRES (Saad & Schultz 1986), real or complex by the layout's rails.
 ///
 /// `apply(v, out)` multiplies all samples at once. `x` holds the start and receives the solution. Stops when every
@@ -28,47 +32,28 @@ pub fn gmres<T: Scalar>(
     tolerance: f64,
     most: u64,
 ) -> Solved {
-    const RESTART: usize = 60;
-    // A tenth costs one digit of orthogonality, which the solution can spare.
-    const CANCELLED: f64 = 0.1;
     let scale: Vec<f64> = norms(shape, b).into_iter().map(|n| if n > 0.0 { n } else { 1.0 }).collect();
+    let enough: Vec<f64> = scale.iter().map(|s| tolerance * s).collect();
     let mut products = 0;
     let mut residual = vec![T::zero(); b.len()];
     loop {
-        apply(x, &mut residual);
-        products += 1;
-        for (r, b) in residual.iter_mut().zip(b) {
-            *r = *b - *r;
+        if products == 0 && x.iter().all(Zero::is_zero) {
+            residual.copy_from_slice(b);
+        } else {
+            apply(x, &mut residual);
+            products += 1;
+            for (r, b) in residual.iter_mut().zip(b) {
+                *r = *b - *r;
+            }
         }
-        let start = norms(shape, &residual);
-        let worst = start.iter().zip(&scale).map(|(r, s)| r / s).fold(0.0, f64::max);
-        if worst <= tolerance || products >= most || !worst.is_finite() {
+        let sizes = norms(shape, &residual);
+        let worst = sizes.iter().zip(&scale).map(|(r, s)| r / s).fold(0.0, f64::max);
+        if small(&sizes, &enough) || products >= most || !worst.is_finite() {
             return Solved { products, residual: worst };
         }
         let steps = RESTART.min((most - products) as usize).max(1);
-        let mut cycles: Vec<Cycle> = start.iter().map(|&norm| Cycle::new(norm, steps)).collect();
-        let mut basis = vec![residual.clone()];
-        (0..shape.batch).for_each(|sample| normalise(shape, sample, start[sample], &mut basis[0]));
-        for _ in 0..steps {
-            let mut next = vec![T::zero(); b.len()];
-            apply(&basis[basis.len() - 1], &mut next);
-            products += 1;
-            let mut done = true;
-            for (sample, cycle) in cycles.iter_mut().enumerate() {
-                let enough = tolerance * scale[sample];
-                if cycle.residual() <= enough {
-                    // Its own directions suffice: the others of its batch do not change its solution.
-                    normalise(shape, sample, 0.0, &mut next);
-                    continue;
-                }
-                cycle.push(orthonormalise(shape, sample, &basis, CANCELLED, &mut next));
-                done &= cycle.residual() <= enough;
-            }
-            basis.push(next);
-            if done {
-                break;
-            }
-        }
+        let (cycles, basis) = directions(shape, &mut apply, residual.clone(), &sizes, 0.0, &enough, steps);
+        products += basis.len() as u64 - 1;
         for (sample, cycle) in cycles.iter().enumerate() {
             widest(
                 #[inline(always)]
@@ -80,6 +65,82 @@ pub fn gmres<T: Scalar>(
             );
         }
     }
+}
+
+/// One cycle of GMRES for (A + i·shift) x = b from x = 0, with A and b real and x complex. Returns x and the number of products.
+///
+/// A + i·shift and A have the same Krylov space (Frommer & Glässner 1998), so directions and products stay real, at half the cost of
+/// complex ones. A shift changes the residual's direction, so there is no second cycle: [`gmres`] goes on from x.
+pub fn gmres_shifted<T: Scalar>(
+    shape: &StateShape,
+    mut apply: impl FnMut(&[T], &mut [T]),
+    shift: f64,
+    b: &[T],
+    tolerance: f64,
+) -> (Vec<T>, u64) {
+    let complex = shape.with_rails(2);
+    let sizes = norms(shape, b);
+    let enough: Vec<f64> = sizes.iter().map(|s| tolerance * s).collect();
+    let (cycles, basis) = directions(shape, &mut apply, b.to_vec(), &sizes, shift, &enough, RESTART);
+    let mut x = vec![T::zero(); complex.len()];
+    for (sample, cycle) in cycles.iter().enumerate() {
+        let solution = cycle.solution();
+        widest(
+            #[inline(always)]
+            || {
+                for (weight, vector) in solution.iter().zip(&basis) {
+                    for layer in 0..shape.layers() {
+                        let v = &vector[shape.column(layer, 0, sample)];
+                        for (rail, weight) in [weight.re, weight.im].into_iter().enumerate() {
+                            let weight = T::of(weight);
+                            let x = &mut x[complex.column(layer, rail, sample)];
+                            x.iter_mut().zip(v).for_each(|(x, v)| *x += weight * *v);
+                        }
+                    }
+                }
+            },
+        );
+    }
+    (x, basis.len() as u64 - 1)
+}
+
+/// Orthonormal directions of the Krylov spaces of `start`, whose samples have the given `sizes`, and each sample's least-squares
+/// problem for A + i·shift, until its residual is `enough` for every sample, or `steps` products.
+fn directions<T: Scalar>(
+    shape: &StateShape,
+    apply: &mut impl FnMut(&[T], &mut [T]),
+    mut start: Vec<T>,
+    sizes: &[f64],
+    shift: f64,
+    enough: &[f64],
+    steps: usize,
+) -> (Vec<Cycle>, Vec<Vec<T>>) {
+    // A tenth costs one digit of orthogonality, which the solution can spare.
+    const CANCELLED: f64 = 0.1;
+    let mut cycles: Vec<Cycle> = sizes.iter().map(|&norm| Cycle::new(norm, steps)).collect();
+    (0..shape.batch).for_each(|sample| normalise(shape, sample, sizes[sample], &mut start));
+    let mut basis = vec![start];
+    while basis.len() <= steps && !small(&cycles.iter().map(Cycle::residual).collect::<Vec<_>>(), enough) {
+        let mut next = vec![T::zero(); basis[0].len()];
+        apply(&basis[basis.len() - 1], &mut next);
+        for (sample, cycle) in cycles.iter_mut().enumerate() {
+            if cycle.residual() <= enough[sample] {
+                // Its own directions suffice: the others of its batch do not change its solution.
+                normalise(shape, sample, 0.0, &mut next);
+                continue;
+            }
+            let mut column = orthonormalise(shape, sample, &basis, CANCELLED, &mut next);
+            column[basis.len() - 1].im += shift;
+            cycle.push(column);
+        }
+        basis.push(next);
+    }
+    (cycles, basis)
+}
+
+/// Whether every sample's residual is as small as asked.
+fn small(residuals: &[f64], enough: &[f64]) -> bool {
+    residuals.iter().zip(enough).all(|(residual, enough)| residual <= enough)
 }
 
 /// Makes one sample of `next` orthogonal to that of every vector of the basis, and of length 1, by Gram–Schmidt; twice, unless
@@ -404,6 +465,28 @@ mod tests {
                     solved.residual <= 2e-6 && off < 1e-4,
                     "f32, {rails} rails, {sizes:?}: {solved:?}, {off:e}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn real_directions_solve_a_shifted_system() {
+        for (sizes, shift) in [([3, 2], 0.4), ([20, 17], 0.02), ([20, 17], 3.0)] {
+            let shape = shape(sizes, 3, 1);
+            let complex = shape.with_rails(2);
+            let matrices = matrices(&shape, 23);
+            let mut b = vec![0.0; shape.len()];
+            let mut random = stream(4, Purpose::Data, 1);
+            b.iter_mut().for_each(|x| *x = random.random::<f64>() - 0.5);
+            scatter(&shape, &DVector::zeros(shape.neurons()), 1, &mut b);
+            let apply = |v: &[f64], out: &mut [f64]| multiply(&shape, &matrices, v, out);
+            let (x, products) = gmres_shifted(&shape, apply, shift, &b, 1e-13);
+            assert!(products <= shape.neurons() as u64, "{products}");
+            for (sample, matrix) in matrices.iter().enumerate() {
+                let turn = DMatrix::identity(shape.neurons(), shape.neurons()) * Complex::new(0.0, shift);
+                let exact = (matrix + turn).lu().solve(&gather(&shape, &b, sample)).unwrap();
+                let off = (gather(&complex, &x, sample) - exact).norm();
+                assert!(off < 1e-11, "{sizes:?}, shift {shift}, sample {sample}: {off:e}");
             }
         }
     }

@@ -16,6 +16,7 @@ use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::network::{Network, Source};
 use holograd::substrate::parameters::Parameters;
+use holograd::substrate::state::StateShape;
 use holograd::teaching::{Teaching, Waveform};
 use serde_json::{Value, json};
 
@@ -321,6 +322,48 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
             accelerated.state.iter().zip(&relaxed.state).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(off < 1e-4, "{form:?}: another equilibrium, {off:e}");
         assert!(3 * accelerated.evaluations < relaxed.evaluations);
+    }
+}
+
+#[test]
+fn an_accelerated_equilibrium_does_not_depend_on_the_rest_of_its_batch() {
+    let model = json!({ "name": "two", "input": 20, "activation": { "logistic": { "slope": 4.0, "offset": -2.0 } },
+        "layers": [{ "name": "h1", "size": 40 }, { "name": "h2", "size": 30 }],
+        "connections": [{ "from": "input", "to": "h1" }, { "from": "h1", "to": "h2", "feedback": "tied" }],
+        "readout": { "from": "h2", "classes": 3, "cost": "cross_entropy" } });
+    let problem = random(model, 10, 3);
+    let effective = problem.effective(Form::Rate);
+    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let settle =
+        Settle { step: 1.0, tolerance: Some(1e-10), max_time: 5000.0, accelerate: true, average: 0.0 };
+    let alone = |settle: &Settle| -> Vec<_> {
+        let samples = (0..10).map(|sample| problem.samples.select(&[sample]));
+        samples.map(|sample| equilibrium::free(&setting, &sample, settle).unwrap()).collect()
+    };
+    let parts = alone(&settle);
+    let slowest = parts.iter().map(|part| part.evaluations).max().unwrap();
+    let fastest = parts.iter().map(|part| part.evaluations).min().unwrap();
+    assert!(fastest < slowest, "every sample takes {fastest} evaluations: there is nothing to leave out");
+    // All arrive; and with less time the slowest do not, and are relaxed.
+    for max_time in [5000.0, 0.5 * (slowest + fastest) as f64] {
+        let settle = Settle { max_time, ..settle };
+        let together = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
+        let parts = alone(&settle);
+        let in_time = parts.iter().all(|part| part.stop == Stop::Settled);
+        assert_eq!(in_time, max_time == 5000.0);
+        assert_eq!(together.stop, if in_time { Stop::Settled } else { Stop::TimeLimit });
+        let largest = parts.iter().map(|part| part.residual).fold(0.0, f64::max);
+        assert!((together.residual - largest).abs() < 1e-13, "{:e}, not {largest:e}", together.residual);
+        let shape = StateShape::new(effective.network(), 10, 1);
+        for (sample, part) in parts.iter().enumerate() {
+            // Products of another width round differently: a hundredth of what an iteration more would change.
+            let state = shape.sample(sample).flat_map(|column| &together.state[column]);
+            let off = state.zip(&part.state).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-12, "sample {sample}, {max_time}: {off:e}");
+        }
+        if in_time {
+            assert_eq!(together.evaluations, slowest, "one evaluation serves all that have not arrived");
+        }
     }
 }
 

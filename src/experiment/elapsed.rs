@@ -158,7 +158,7 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     let free = equilibrium::free(&setting, &samples, &Settle::default())?;
     let real = StateShape::new(network, samples.count, 1);
     let start = chunks(&real, &complexified(&real, &free.state));
-    let potentials = equilibrium::potentials(&effective, &samples, &free.rates);
+    let potentials = free.potentials(&effective);
     let linearised = Linearised::new(&effective, &real, &potentials);
     let slowest = slowest_rate(&linearised, network);
     let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);

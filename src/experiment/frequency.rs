@@ -202,7 +202,7 @@ impl<'a> Theory<'a> {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(setting, samples, &Settle::default())?;
-        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let potentials = free.potentials(setting.effective);
         let linearised = Linearised::new(setting.effective, &shape, &potentials);
         Ok(Self {
             samples,

@@ -429,7 +429,7 @@ fn measure(
 /// The linearised substrate at the free equilibrium of a sample.
 fn linearise(setting: &Setting<'_, f64>, one: &Samples<f64>, shape: &StateShape) -> Result<LinearSubstrate> {
     let free = equilibrium::free(setting, one, &Settle::default())?;
-    let potentials = equilibrium::potentials(setting.effective, one, &free.rates);
+    let potentials = free.potentials(setting.effective);
     let linearised = Linearised::new(setting.effective, shape, &potentials);
     let taus = setting.effective.network().layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
     Ok(LinearSubstrate {

@@ -58,7 +58,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(&quiet, samples, &self.settle)?;
-        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let potentials = free.potentials(setting.effective);
         let linearised = Linearised::new(setting.effective, &shape, &potentials);
         let cost_slope = linearised.cost_slope(&free.output_error);
         let mut right = vec![T::zero(); shape.len()];

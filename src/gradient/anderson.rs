@@ -13,67 +13,116 @@ use crate::substrate::state::StateShape;
 const MEMORY: usize = 8;
 
 /// How an accelerated iteration ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Accelerated {
     /// Evaluations of the map.
     pub evaluations: u64,
-    /// Largest |g(x) − x| over the samples.
-    pub residual: f64,
+    /// Largest |g(x) − x| of each sample.
+    pub residuals: Vec<f64>,
 }
 
-/// Iterates x ← g(x) until every sample has max |g(x) − x| ≤ `tolerance`, or `most` evaluations, or a value that is not
-/// finite. A sample that has arrived is frozen, so that its result does not depend on the others.
+impl Accelerated {
+    /// Largest |g(x) − x|, not a number if that of any sample is not.
+    pub fn residual(&self) -> f64 {
+        self.residuals
+            .iter()
+            .copied()
+            .fold(0.0, |a: f64, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })
+    }
+
+    /// The samples that have not arrived.
+    pub fn late(&self, tolerance: f64) -> Vec<usize> {
+        let arrived = |sample: &usize| self.residuals[*sample] <= tolerance;
+        (0..self.residuals.len()).filter(|sample| !arrived(sample)).collect()
+    }
+}
+
+/// How an iteration is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    /// Part of a step that is taken where nothing is remembered yet: the damping of the plain iteration.
+    pub mixing: f64,
+    /// Largest |g(x) − x| of a sample that has arrived.
+    pub tolerance: f64,
+    /// Most evaluations of the map.
+    pub most: u64,
+    /// Whether the map can be evaluated for some of the samples only.
+    pub narrows: bool,
+}
+
+/// Iterates x ← g(x) until every sample has arrived, or `most` evaluations, or a value that is not finite. A sample that has
+/// arrived is frozen, so that its result does not depend on the others.
 ///
-/// `x` holds any number of states laid out as `shape`, one after the other (harmonics, say). `mixing` is the part of a
-/// step that is taken where nothing is remembered yet: the damping of the plain iteration.
+/// `x` holds any number of states laid out as `shape`, one after the other (harmonics, say). The map is told which samples it
+/// is given: all of them, or, if it `narrows`, without those that have arrived once they are half.
 pub(super) fn fixed_point<T: Scalar>(
     shape: &StateShape,
-    mut map: impl FnMut(&[T], &mut [T]),
+    mut map: impl FnMut(&[usize], &[T], &mut [T]),
     x: &mut [T],
-    (mixing, tolerance): (f64, f64),
-    most: u64,
+    Options { mixing, tolerance, most, narrows }: Options,
 ) -> Accelerated {
-    let len = x.len();
-    let zeros = || vec![T::zero(); len];
-    let (mut f, mut last_x, mut last_f) = (zeros(), zeros(), zeros());
-    let mut memory: Vec<Difference<T>> = Vec::with_capacity(MEMORY);
-    let mut samples: Vec<History> = (0..shape.batch).map(|_| History::default()).collect();
-    let columns: Vec<Vec<Range<usize>>> = (0..shape.batch).map(|s| columns(shape, len, s)).collect();
-    let mut evaluations = 0;
+    let mut iterates = Iterates::new(shape.clone(), x.to_vec());
+    let all = iterates.columns.clone();
+    let mut active: Vec<usize> = (0..shape.batch).collect();
+    let mut samples: Vec<History> = active.iter().map(|_| History::default()).collect();
+    let mut end = Accelerated { evaluations: 0, residuals: vec![f64::INFINITY; shape.batch] };
     loop {
-        map(x, &mut f);
-        let iteration = evaluations as usize;
-        evaluations += 1;
-        for (f, x) in f.iter_mut().zip(x.iter()) {
+        map(&active, &iterates.x, &mut iterates.f);
+        let iteration = end.evaluations as usize;
+        end.evaluations += 1;
+        for (f, x) in iterates.f.iter_mut().zip(&iterates.x) {
             *f -= *x;
         }
-        let sizes: Vec<f64> = columns.iter().map(|columns| largest(columns, &f)).collect();
-        let residual = sizes.iter().copied().fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) });
-        if residual <= tolerance || evaluations >= most || !residual.is_finite() {
-            return Accelerated { evaluations, residual };
+        for (sample, columns) in active.iter().zip(&iterates.columns) {
+            end.residuals[*sample] = largest(columns, &iterates.f);
         }
-        let slot = iteration.checked_sub(1).map(|last| last % MEMORY);
-        if slot == Some(memory.len()) {
-            memory.push(Difference { step: zeros(), f: zeros() });
-        }
-        let moving = samples.iter_mut().zip(&columns).zip(&sizes).filter(|(_, size)| **size > tolerance);
-        for ((sample, columns), size) in moving {
-            let weights = slot.map_or_else(Vec::new, |slot| {
-                memory[slot].set(columns, mixing, (x, &last_x), (&f, &last_f));
-                let (products, overlaps) = products(&memory, slot, columns, &f);
-                sample.learn(slot, &products);
-                sample.weights(iteration, *size, &overlaps)
-            });
-            for column in columns {
-                last_x[column.clone()].copy_from_slice(&x[column.clone()]);
-                last_f[column.clone()].copy_from_slice(&f[column.clone()]);
+        let residual = end.residual();
+        let finished = residual <= tolerance || end.evaluations >= most || !residual.is_finite();
+        let late: Vec<usize> =
+            (0..active.len()).filter(|place| end.residuals[active[*place]] > tolerance).collect();
+        let narrower = narrows && 2 * late.len() <= active.len();
+        if finished || narrower {
+            for (sample, columns) in active.iter().zip(&iterates.columns) {
+                copy(columns, &iterates.x, &all[*sample], x);
             }
-            advance(&memory, &weights, columns, mixing, &f, x);
+        }
+        if finished {
+            return end;
+        }
+        if narrower {
+            iterates = iterates.select(&late);
+            samples = late.iter().map(|place| std::mem::take(&mut samples[*place])).collect();
+            active = late.iter().map(|place| active[*place]).collect();
+        }
+        let slot = iterates.make_room(iteration);
+        for (place, (sample, history)) in active.iter().zip(&mut samples).enumerate() {
+            let size = end.residuals[*sample];
+            if size > tolerance {
+                let weights = slot.map_or_else(Vec::new, |slot| {
+                    let (products, overlaps) = iterates.remember(slot, place, mixing);
+                    history.learn(slot, &products);
+                    history.weights(iteration, size, &overlaps)
+                });
+                iterates.advance(place, &weights, mixing);
+            }
         }
     }
 }
 
-/// What an iteration has changed, all samples together.
+/// Where an iteration stands: vectors of the samples that are still iterated.
+struct Iterates<T> {
+    shape: StateShape,
+    /// Where each sample lies.
+    columns: Vec<Vec<Range<usize>>>,
+    x: Vec<T>,
+    /// g(x) − x.
+    f: Vec<T>,
+    last_x: Vec<T>,
+    last_f: Vec<T>,
+    memory: Vec<Difference<T>>,
+}
+
+/// What an iteration has changed.
 struct Difference<T> {
     /// Δx + m Δf, with m the mixing.
     step: Vec<T>,
@@ -81,20 +130,58 @@ struct Difference<T> {
     f: Vec<T>,
 }
 
-impl<T: Scalar> Difference<T> {
-    /// Sets one sample to the difference between now and the last iteration.
-    fn set(
-        &mut self,
-        columns: &[Range<usize>],
-        mixing: f64,
-        (x, last_x): (&[T], &[T]),
-        (f, last_f): (&[T], &[T]),
-    ) {
+impl<T: Scalar> Iterates<T> {
+    fn new(shape: StateShape, x: Vec<T>) -> Self {
+        let columns = (0..shape.batch).map(|sample| columns(&shape, x.len(), sample)).collect();
+        let zeros = || vec![T::zero(); x.len()];
+        Self {
+            shape,
+            columns,
+            f: zeros(),
+            last_x: zeros(),
+            last_f: zeros(),
+            x,
+            memory: Vec::with_capacity(MEMORY),
+        }
+    }
+
+    /// The same with some of the samples only.
+    fn select(&self, places: &[usize]) -> Self {
+        let len = self.x.len() / self.shape.batch * places.len();
+        let mut narrow = Self::new(self.shape.with_batch(places.len()), vec![T::zero(); len]);
+        let gather = |from: &[T]| {
+            let mut to = vec![T::zero(); len];
+            for (place, columns) in places.iter().zip(&narrow.columns) {
+                copy(&self.columns[*place], from, columns, &mut to);
+            }
+            to
+        };
+        let vectors = [&self.x, &self.f, &self.last_x, &self.last_f].map(|v| gather(v));
+        let memory =
+            self.memory.iter().map(|d| Difference { step: gather(&d.step), f: gather(&d.f) }).collect();
+        [narrow.x, narrow.f, narrow.last_x, narrow.last_f] = vectors;
+        Self { memory, ..narrow }
+    }
+
+    /// Where the difference that an iteration makes is remembered; none for the first.
+    fn make_room(&mut self, iteration: usize) -> Option<usize> {
+        let slot = iteration.checked_sub(1)? % MEMORY;
+        if slot == self.memory.len() {
+            let zeros = || vec![T::zero(); self.x.len()];
+            self.memory.push(Difference { step: zeros(), f: zeros() });
+        }
+        Some(slot)
+    }
+
+    /// Remembers what has changed in one sample since the last iteration. Returns ⟨Δf_i, Δf_slot⟩ and ⟨Δf_i, f⟩ for every i.
+    fn remember(&mut self, slot: usize, place: usize, mixing: f64) -> (Vec<f64>, Vec<f64>) {
         let mixing = T::of(mixing);
-        for column in columns {
+        let Self { columns, x, f, last_x, last_f, memory, .. } = self;
+        let difference = &mut memory[slot];
+        for column in &columns[place] {
             let (x, last_x) = (&x[column.clone()], &last_x[column.clone()]);
             let (f, last_f) = (&f[column.clone()], &last_f[column.clone()]);
-            let (step, df) = (&mut self.step[column.clone()], &mut self.f[column.clone()]);
+            let (step, df) = (&mut difference.step[column.clone()], &mut difference.f[column.clone()]);
             for ((df, f), last) in df.iter_mut().zip(f).zip(last_f) {
                 *df = *f - *last;
             }
@@ -102,6 +189,37 @@ impl<T: Scalar> Difference<T> {
                 *step = *x - *last + mixing * *df;
             }
         }
+        products(memory, slot, &columns[place], f)
+    }
+
+    /// x ← x + m f − Σ γ_i (Δx_i + m Δf_i) for one sample.
+    fn advance(&mut self, place: usize, weights: &[f64], mixing: f64) {
+        let Self { columns, x, f, last_x, last_f, memory, .. } = self;
+        let mixing = T::of(mixing);
+        widest(
+            #[inline(always)]
+            || {
+                for column in &columns[place] {
+                    let (x, f) = (&mut x[column.clone()], &f[column.clone()]);
+                    last_x[column.clone()].copy_from_slice(x);
+                    last_f[column.clone()].copy_from_slice(f);
+                    x.iter_mut().zip(f).for_each(|(x, f)| *x += mixing * *f);
+                    for (weight, difference) in weights.iter().zip(memory.iter()) {
+                        let weight = T::of(*weight);
+                        x.iter_mut()
+                            .zip(&difference.step[column.clone()])
+                            .for_each(|(x, d)| *x -= weight * *d);
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Copies one sample from where it lies to where it shall lie.
+fn copy<T: Copy>(columns: &[Range<usize>], from: &[T], to_columns: &[Range<usize>], to: &mut [T]) {
+    for (from_column, to_column) in columns.iter().zip(to_columns) {
+        to[to_column.clone()].copy_from_slice(&from[from_column.clone()]);
     }
 }
 
@@ -133,31 +251,6 @@ fn products<T: Scalar>(
         },
     );
     (products, overlaps)
-}
-
-/// x + m f − Σ γ_i (Δx_i + m Δf_i) of one sample.
-fn advance<T: Scalar>(
-    memory: &[Difference<T>],
-    weights: &[f64],
-    columns: &[Range<usize>],
-    mixing: f64,
-    f: &[T],
-    x: &mut [T],
-) {
-    let mixing = T::of(mixing);
-    widest(
-        #[inline(always)]
-        || {
-            for column in columns {
-                let x = &mut x[column.clone()];
-                x.iter_mut().zip(&f[column.clone()]).for_each(|(x, f)| *x += mixing * *f);
-                for (weight, difference) in weights.iter().zip(memory) {
-                    let weight = T::of(*weight);
-                    x.iter_mut().zip(&difference.step[column.clone()]).for_each(|(x, d)| *x -= weight * *d);
-                }
-            }
-        },
-    );
 }
 
 /// What one sample remembers.

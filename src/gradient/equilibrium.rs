@@ -3,17 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anderson::fixed_point;
+use super::anderson::{Options, fixed_point};
 use super::{Setting, Stop};
 use crate::error::Result;
 use crate::error::{Invalid, non_negative, positive};
 use crate::integrators::{FixedStep, Leak, Method, VectorField};
 use crate::lockin::{Observer, View};
-use crate::scalar::Scalar;
+use crate::scalar::{Layout, Scalar};
 use crate::simulate::Simulation;
-use crate::substrate::effective::{Effective, Form};
+use crate::substrate::effective::Effective;
 use crate::substrate::field::Dynamics;
 use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Time};
 
 /// How an equilibrium is waited for.
@@ -80,6 +81,8 @@ pub struct Equilibrium<T: Scalar> {
     pub rates: Vec<T>,
     /// p − y (or a − y), [outputs × rails·batch].
     pub output_error: Vec<T>,
+    /// W_in x + b, laid out as the state.
+    drive: Vec<T>,
     /// Largest |G − s|.
     pub residual: f64,
     /// Evaluations of the right-hand side.
@@ -88,6 +91,14 @@ pub struct Equilibrium<T: Scalar> {
     pub tick: u64,
     /// [`Stop::Settled`] or [`Stop::TimeLimit`].
     pub stop: Stop,
+}
+
+impl<T: Scalar> Equilibrium<T> {
+    /// The potentials W a + W_in x + b of a free equilibrium, in either form.
+    #[must_use]
+    pub fn potentials(&self, effective: &Effective<T>) -> Vec<T> {
+        couple(effective, self.drive.clone(), &self.rates)
+    }
 }
 
 /// What acts on the substrate while an equilibrium is waited for.
@@ -192,14 +203,15 @@ pub fn equilibrium<'a, T: Scalar>(
         tick: simulation.tick,
         stop: if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit },
         state: simulation.state,
+        drive: simulation.field.into_drive(),
     })
 }
 
 /// The free equilibrium: a real state without teaching.
 ///
 /// Where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a
-/// short relaxation from rest; `settle.max_time` bounds the evaluations to those of the relaxation. Should that fail, the
-/// substrate is relaxed.
+/// short relaxation from rest; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that
+/// fails are relaxed from rest.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`].
@@ -210,53 +222,77 @@ pub fn free<T: Scalar>(
 ) -> Result<Equilibrium<T>> {
     // Beyond this many evaluations something is wrong, and relaxation is the safer way.
     const MOST: u64 = 200;
+    let relax = |samples: &Samples<T>| equilibrium(setting, samples, Phase::free(), settle, None);
     let tolerance = settle.tolerance::<T>();
     let steps = (settle.max_time / settle.step).ceil() as u64;
-    let mut spent = 0;
-    if settle.accelerate && setting.noise.is_none() && tolerance > 0.0 && steps > LOOK {
-        let mut field = Dynamics::new(setting.effective, samples, 1);
-        let shape = field.shape().clone();
-        let mut state = vec![T::zero(); shape.len()];
-        let mut target = state.clone();
-        let mixing = T::of(settle.step.min(1.0));
-        for tick in 0..LOOK {
-            field.target(Time::at(tick), &state, &mut target);
-            state.iter_mut().zip(&target).for_each(|(s, g)| *s += mixing * (*g - *s));
-        }
-        let map = |s: &[T], g: &mut [T]| field.target(Time::at(0), s, g);
-        let options = (mixing.double(), tolerance);
-        let end = fixed_point(&shape, map, &mut state, options, MOST.min(steps - LOOK));
-        if end.residual <= tolerance {
-            field.observe(&state);
-            return Ok(Equilibrium {
-                tick: LOOK,
-                rates: field.rates().to_vec(),
-                output_error: field.output_error().to_vec(),
-                residual: end.residual,
-                evaluations: field.evaluations(),
-                stop: Stop::Settled,
-                state,
-            });
-        }
-        spent = field.evaluations();
+    if !settle.accelerate || setting.noise.is_some() || tolerance == 0.0 || steps <= LOOK {
+        return relax(samples);
     }
-    let mut relaxed = equilibrium(setting, samples, Phase::free(), settle, None)?;
-    relaxed.evaluations += spent;
-    Ok(relaxed)
+    let mut field = Dynamics::new(setting.effective, samples, 1);
+    let shape = field.shape().clone();
+    let mut state = vec![T::zero(); shape.len()];
+    let mut target = state.clone();
+    let mixing = T::of(settle.step.min(1.0));
+    for tick in 0..LOOK {
+        field.target(Time::at(tick), &state, &mut target);
+        state.iter_mut().zip(&target).for_each(|(s, g)| *s += mixing * (*g - *s));
+    }
+    let options = Options { mixing: mixing.double(), tolerance, most: MOST.min(steps - LOOK), narrows: true };
+    let mut narrow: Option<Dynamics<'_, T>> = None;
+    let map = |active: &[usize], s: &[T], g: &mut [T]| {
+        let width = narrow.as_ref().map_or(samples.count, |field| field.shape().batch);
+        if active.len() < width {
+            narrow = Some(field.select(active));
+        }
+        narrow.as_mut().unwrap_or(&mut field).target(Time::at(0), s, g);
+    };
+    let end = fixed_point(&shape, map, &mut state, options);
+    let late = end.late(tolerance);
+    let mut evaluations = LOOK + end.evaluations;
+    let (mut residual, mut stop) = (end.residual(), Stop::Settled);
+    if !late.is_empty() {
+        let relaxed = relax(&samples.select(&late))?;
+        let part = StateShape::new(setting.effective.network(), late.len(), 1);
+        for (from, to) in late.iter().enumerate() {
+            for (from, to) in part.sample(from).zip(shape.sample(*to)) {
+                state[to].copy_from_slice(&relaxed.state[from]);
+            }
+        }
+        evaluations += relaxed.evaluations;
+        let arrived = end.residuals.iter().copied().filter(|residual| *residual <= tolerance);
+        residual = arrived.fold(relaxed.residual, f64::max);
+        stop = relaxed.stop;
+    }
+    field.observe(&state);
+    Ok(Equilibrium {
+        tick: LOOK,
+        rates: field.rates().to_vec(),
+        output_error: field.output_error().to_vec(),
+        residual,
+        evaluations,
+        stop,
+        state,
+        drive: field.into_drive(),
+    })
 }
 
-/// The potentials W a + b at given rates (real): u* of either form.
+/// The potentials W a + W_in x + b at given rates (real): u* of either form.
 #[must_use]
 pub fn potentials<T: Scalar>(effective: &Effective<T>, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
-    let mut field = Dynamics::with_form(effective, samples, 1, Form::Rate);
-    let mut activated = vec![T::zero(); rates.len()];
-    field.target(Time::at(0), rates, &mut activated);
-    field.into_potentials()
+    couple(effective, Dynamics::new(effective, samples, 1).into_drive(), rates)
+}
+
+/// Drive plus W a.
+fn couple<T: Scalar>(effective: &Effective<T>, mut drive: Vec<T>, rates: &[T]) -> Vec<T> {
+    let network = effective.network();
+    let columns = rates.len() / network.layers.iter().map(|layer| layer.size).sum::<usize>();
+    effective.multiply(&StateShape::new(network, columns, 1), Layout::Plain, rates, &mut drive);
+    drive
 }
 
 /// A real state as a complex one with zero imaginary part.
 #[must_use]
-pub fn complexified<T: Scalar>(shape: &crate::substrate::state::StateShape, real: &[T]) -> Vec<T> {
+pub fn complexified<T: Scalar>(shape: &StateShape, real: &[T]) -> Vec<T> {
     let (one, two) = (shape.with_rails(1), shape.with_rails(2));
     let mut complex = vec![T::zero(); two.len()];
     for layer in 0..shape.layers() {
@@ -267,14 +303,14 @@ pub fn complexified<T: Scalar>(shape: &crate::substrate::state::StateShape, real
 
 /// The real rail of a complex state.
 #[must_use]
-pub fn real_part<T: Scalar>(shape: &crate::substrate::state::StateShape, complex: &[T]) -> Vec<T> {
+pub fn real_part<T: Scalar>(shape: &StateShape, complex: &[T]) -> Vec<T> {
     let two = shape.with_rails(2);
     (0..shape.layers()).flat_map(|layer| complex[two.real(layer)].iter().copied()).collect()
 }
 
 /// The imaginary rail of a complex state.
 #[must_use]
-pub fn imaginary_part<T: Scalar>(shape: &crate::substrate::state::StateShape, complex: &[T]) -> Vec<T> {
+pub fn imaginary_part<T: Scalar>(shape: &StateShape, complex: &[T]) -> Vec<T> {
     let two = shape.with_rails(2);
     let rail = |layer: usize| two.real(layer).end..two.layer(layer).end;
     (0..shape.layers()).flat_map(|layer| complex[rail(layer)].iter().copied()).collect()

@@ -9,7 +9,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anderson::{Accelerated, fixed_point};
+use super::anderson::{Accelerated, Options, fixed_point};
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
@@ -17,7 +17,7 @@ use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::integrators::VectorField;
-use crate::krylov::{Solved, gmres};
+use crate::krylov::{Solved, gmres, gmres_shifted};
 use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -155,15 +155,15 @@ impl HarmonicBalance {
             balance.points *= 2;
         }
         loop {
-            let end = balance.solve();
-            if end.residual.is_nan() || end.residual > balance.tolerance {
-                return Err(self.unbalanced(end.residual));
+            let residual = balance.solve().residual();
+            if residual.is_nan() || residual > balance.tolerance {
+                return Err(self.unbalanced(residual));
             }
             // What the points cannot tell apart has to have decayed.
             let tail = balance.tail();
             if tail <= 10.0 * balance.tolerance {
                 let (lockin, evaluations) = balance.observe(self.harmonics + 1, setting.effective.network());
-                return Ok(SteadyState { lockin, evaluations, residual: end.residual });
+                return Ok(SteadyState { lockin, evaluations, residual });
             }
             if balance.points >= POINTS[1] {
                 return Err(self.unbalanced(tail));
@@ -236,7 +236,7 @@ impl<'a, T: Scalar> Linear<'a, T> {
     fn new(setting: &Setting<'a, T>, samples: &Samples<T>, free: &Equilibrium<T>, drive_rate: f64) -> Self {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
-        let potentials = equilibrium::potentials(setting.effective, samples, &free.rates);
+        let potentials = free.potentials(setting.effective);
         let column = |l: usize| setting.effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
         let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
         let at_rest = Linearised::new(setting.effective, &shape, &potentials);
@@ -260,28 +260,51 @@ impl<'a, T: Scalar> Linear<'a, T> {
         }
     }
 
-    /// Solves (ikωτ − J) x = right, complex, or real without a frequency.
-    fn solve(&self, form: Form, harmonic: usize, right: &[T], tolerance: f64) -> (Vec<T>, Solved) {
+    /// out = −J v, for a real or complex v; `scratch` is as long as v.
+    fn decay(&self, form: Form, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match (form, self.corrected) {
+            (Form::Potential, false) => self.at_rest.couple(v, out, scratch),
+            (Form::Rate, false) => self.at_rest.couple_rates(v, out, scratch),
+            (Form::Potential, true) => self.at_rest.couple_corrected(v, out, scratch),
+            (Form::Rate, true) => self.at_rest.couple_transposed(v, out, scratch),
+        }
+        out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
+    }
+
+    /// Solves (ikωτ − J) x = right from a start, complex, or real without a frequency.
+    fn solve(
+        &self,
+        form: Form,
+        harmonic: usize,
+        right: &[T],
+        mut x: Vec<T>,
+        tolerance: f64,
+    ) -> (Vec<T>, Solved) {
         let shape = self.shape.with_rails(right.len() / self.shape.len());
         let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
         let (mut scratch, mut turned) = (right.to_vec(), vec![T::zero(); right.len()]);
         let apply = |v: &[T], out: &mut [T]| {
-            match (form, self.corrected) {
-                (Form::Potential, false) => self.at_rest.couple(v, out, &mut scratch),
-                (Form::Rate, false) => self.at_rest.couple_rates(v, out, &mut scratch),
-                (Form::Potential, true) => self.at_rest.couple_corrected(v, out, &mut scratch),
-                (Form::Rate, true) => self.at_rest.couple_transposed(v, out, &mut scratch),
-            }
+            self.decay(form, v, out, &mut scratch);
             if turns {
                 self.turn(harmonic, v, &mut turned);
-            }
-            for ((o, v), t) in out.iter_mut().zip(v).zip(&turned) {
-                *o = *v + *t - *o;
+                out.iter_mut().zip(&turned).for_each(|(o, t)| *o += *t);
             }
         };
-        let mut x = vec![T::zero(); right.len()];
         let solved = gmres(&shape, apply, right, &mut x, tolerance, MOST_PRODUCTS);
         (x, solved)
+    }
+
+    /// Solves (iω − J/τ) x = right/τ, right real and x complex, as far as real directions go.
+    fn solve_with_real_directions(&self, right: &[T], tolerance: f64) -> (Vec<T>, u64) {
+        let per_tau = |v: &mut [T]| v.iter_mut().zip(&self.tau).for_each(|(v, tau)| *v /= *tau);
+        let mut scratch = right.to_vec();
+        let mut right_per_tau = right.to_vec();
+        per_tau(&mut right_per_tau);
+        let apply = |v: &[T], out: &mut [T]| {
+            self.decay(Form::Potential, v, out, &mut scratch);
+            per_tau(out);
+        };
+        gmres_shifted(&self.shape, apply, self.drive_rate, &right_per_tau, tolerance)
     }
 
     /// c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β, complex: the same in both forms.
@@ -294,12 +317,17 @@ impl<'a, T: Scalar> Linear<'a, T> {
             drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
         }
         // The response to a frozen drive is real.
-        let frozen = self.drive_rate == 0.0;
-        let right = if frozen { drive } else { complexified(&self.shape, &drive) };
-        let (potentials, solved) = self.solve(Form::Potential, 1, &right, tolerance);
-        let mut rates = right;
+        if self.drive_rate == 0.0 {
+            let start = vec![T::zero(); drive.len()];
+            let (potentials, solved) = self.solve(Form::Potential, 1, &drive, start, tolerance);
+            self.at_rest.scale_by_slope(&potentials, &mut drive);
+            return (complexified(&self.shape, &drive), solved);
+        }
+        let (start, products) = self.solve_with_real_directions(&drive, tolerance);
+        let mut rates = complexified(&self.shape, &drive);
+        let (potentials, solved) = self.solve(Form::Potential, 1, &rates, start, tolerance);
         self.at_rest.scale_by_slope(&potentials, &mut rates);
-        (if frozen { complexified(&self.shape, &rates) } else { rates }, solved)
+        (rates, Solved { products: products + solved.products, ..solved })
     }
 }
 
@@ -321,8 +349,14 @@ impl<T: Scalar> Balance<'_, '_, T> {
         let complex = self.linear.shape.with_rails(2);
         let mut x = std::mem::take(&mut self.coefficients);
         x.resize(self.course.blocks(self.points) * complex.len(), T::zero());
-        let options = (1.0, self.tolerance);
-        let end = fixed_point(&complex, |c, image| self.correct(c, image), &mut x, options, MOST_ITERATIONS);
+        let options = Options {
+            mixing: 1.0,
+            tolerance: self.tolerance,
+            most: MOST_ITERATIONS,
+            // A point of the period has all samples in it.
+            narrows: false,
+        };
+        let end = fixed_point(&complex, |_, c, image| self.correct(c, image), &mut x, options);
         self.coefficients = x;
         end
     }
@@ -356,7 +390,8 @@ impl<T: Scalar> Balance<'_, '_, T> {
                 *o -= *c + *t;
             }
             if largest(out) > 0.01 * self.tolerance {
-                let (step, solved) = self.linear.solve(self.linear.form, k, out, INNER);
+                let start = vec![T::zero(); out.len()];
+                let (step, solved) = self.linear.solve(self.linear.form, k, out, start, INNER);
                 self.products += solved.products;
                 out.copy_from_slice(&step);
             }

@@ -265,8 +265,7 @@ pub fn estimate_batch<T: Scalar>(
     samples: &Samples<T>,
     states: &mut Vec<Vec<T>>,
 ) -> Result<Estimate<T>> {
-    let network = setting.effective.network();
-    let chunks = cut(samples, network.inputs, network.output.size());
+    let chunks = cut(samples);
     states.resize_with(chunks.len(), Vec::new);
     let noisy = setting.diagnose && setting.is_noisy();
     let begun = noisy.then(|| states.clone());
@@ -321,19 +320,9 @@ fn signal_to_noise<T: Scalar>(quiet: &[DMatrix<T>], noisy: &[DMatrix<T>]) -> Opt
 }
 
 /// Cuts a batch into chunks of [`CHUNK`] samples.
-fn cut<T: Scalar>(samples: &Samples<T>, inputs: usize, outputs: usize) -> Vec<Samples<T>> {
-    (0..samples.count)
-        .step_by(CHUNK)
-        .map(|start| {
-            let end = (start + CHUNK).min(samples.count);
-            Samples {
-                inputs: samples.inputs[start * inputs..end * inputs].to_vec(),
-                targets: samples.targets[start * outputs..end * outputs].to_vec(),
-                count: end - start,
-                first: samples.first + start,
-            }
-        })
-        .collect()
+fn cut<T: Scalar>(samples: &Samples<T>) -> Vec<Samples<T>> {
+    let all: Vec<usize> = (0..samples.count).collect();
+    all.chunks(CHUNK).map(|chunk| samples.select(chunk)).collect()
 }
 
 impl<T: Scalar> Estimate<T> {
@@ -439,12 +428,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     fn slowest_rate(&self, samples: &Samples<T>, free: &[T]) -> f64 {
         let network = self.effective.network();
         let count = samples.count.min(PROBED);
-        let few = Samples {
-            inputs: samples.inputs[..count * network.inputs].to_vec(),
-            targets: samples.targets[..count * network.output.size()].to_vec(),
-            count,
-            first: samples.first,
-        };
+        let few = samples.select(&(0..count).collect::<Vec<_>>());
         let (all, shape) = (StateShape::new(network, samples.count, 1), StateShape::new(network, count, 1));
         let rates: Vec<T> = (0..all.layers())
             .flat_map(|layer| {

@@ -267,7 +267,7 @@ impl<T: Scalar> Trainer<T> {
             .map(|chunk| {
                 let samples = self.samples(&data.select(chunk));
                 let free = equilibrium::free(&setting, &samples, &self.plan.inference)?;
-                let potentials = equilibrium::potentials(&self.effective, &samples, &free.rates);
+                let potentials = free.potentials(&self.effective);
                 let shape = StateShape::new(&self.network, samples.count, 1);
                 let linearised = Linearised::new(&self.effective, &shape, &potentials);
                 Ok(slowest_rate_by(&linearised, &self.network, products))

@@ -45,37 +45,19 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// Binds the network to a batch. `rails` is 1 for a real state, 2 for a complex one.
     #[must_use]
     pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
-        Self::with_form(effective, samples, rails, effective.form())
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        let drive = drive(effective, &shape, &samples.inputs);
+        Self::with_drive(effective, shape, drive, samples.targets.clone())
     }
 
-    /// As [`Self::new`], in a form of the caller's choice.
-    #[must_use]
-    pub fn with_form(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize, form: Form) -> Self {
-        let network = effective.network();
-        let shape = StateShape::new(network, samples.count, rails);
-        let mut drive = vec![T::zero(); shape.len()];
-        for layer in 0..shape.layers() {
-            for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
-                column.copy_from_slice(effective.bias(layer));
-            }
-        }
-        for (edge, weights) in effective.from_input() {
-            let dimensions = (shape.size(edge.to), network.inputs, samples.count);
-            gemm(
-                dimensions,
-                weights,
-                Layout::Plain,
-                &samples.inputs,
-                T::one(),
-                &mut drive[shape.real(edge.to)],
-            );
-        }
+    fn with_drive(effective: &'a Effective<T>, shape: StateShape, drive: Vec<T>, targets: Vec<T>) -> Self {
+        let (network, form) = (effective.network(), effective.form());
         let outputs = network.output.size() * shape.columns();
         let output_layer = shape.layer(network.output.layer()).len();
         Self {
             leak: leak(effective, &shape),
             drive,
-            targets: samples.targets.clone(),
+            targets,
             teaching: Teaching::none(),
             teaching_is_on: false,
             own_betas: Vec::new(),
@@ -93,6 +75,22 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             form,
             shape,
         }
+    }
+
+    /// The field of some of the samples, without teaching and noise.
+    #[must_use]
+    pub fn select(&self, which: &[usize]) -> Self {
+        let shape = self.shape.with_batch(which.len());
+        let mut drive = vec![T::zero(); shape.len()];
+        for (place, sample) in which.iter().enumerate() {
+            for (to, from) in shape.sample(place).zip(self.shape.sample(*sample)) {
+                drive[to].copy_from_slice(&self.drive[from]);
+            }
+        }
+        let outputs = self.effective.network().output.size();
+        let targets = which.iter().flat_map(|sample| &self.targets[sample * outputs..(sample + 1) * outputs]);
+        let targets = targets.copied().collect();
+        Self::with_drive(self.effective, shape, drive, targets)
     }
 
     /// Sets the teaching signal.
@@ -220,10 +218,10 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         }
     }
 
-    /// The pre-activations of the last evaluation, in the rate form.
+    /// W_in x + b on the real rail, laid out as the state.
     #[must_use]
-    pub fn into_potentials(self) -> Vec<T> {
-        self.potentials
+    pub fn into_drive(self) -> Vec<T> {
+        self.drive
     }
 
     /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
@@ -372,6 +370,21 @@ pub fn activate<T: Scalar>(effective: &Effective<T>, shape: &StateShape, potenti
             layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
         }
     }
+}
+
+/// W_in x + b on the real rail.
+fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) -> Vec<T> {
+    let mut drive = vec![T::zero(); shape.len()];
+    for layer in 0..shape.layers() {
+        for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
+            column.copy_from_slice(effective.bias(layer));
+        }
+    }
+    for (edge, weights) in effective.from_input() {
+        let dimensions = (shape.size(edge.to), effective.network().inputs, shape.batch);
+        gemm(dimensions, weights, Layout::Plain, inputs, T::one(), &mut drive[shape.real(edge.to)]);
+    }
+    drive
 }
 
 fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {

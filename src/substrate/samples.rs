@@ -51,4 +51,20 @@ impl<T: Scalar> Samples<T> {
             first: 0,
         }
     }
+
+    /// Some of the samples, in the order given. Noise is keyed by the place of the first: it is that of the whole batch only for
+    /// samples that follow each other.
+    #[must_use]
+    pub fn select(&self, which: &[usize]) -> Self {
+        let columns = |values: &[T]| {
+            let size = values.len() / self.count;
+            which.iter().flat_map(|i| &values[i * size..(i + 1) * size]).copied().collect()
+        };
+        Self {
+            inputs: columns(&self.inputs),
+            targets: columns(&self.targets),
+            count: which.len(),
+            first: self.first + which.first().copied().unwrap_or(0),
+        }
+    }
 }

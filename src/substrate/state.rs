@@ -94,6 +94,12 @@ impl StateShape {
             .flat_map(move |layer| (0..self.rails).map(move |rail| self.column(layer, rail, sample)))
     }
 
+    /// The same network and rails with another number of samples.
+    #[must_use]
+    pub fn with_batch(&self, batch: usize) -> Self {
+        Self { batch, ..self.clone() }
+    }
+
     /// The same network and batch with another number of rails.
     #[must_use]
     pub fn with_rails(&self, rails: usize) -> Self {
