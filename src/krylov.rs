@@ -94,7 +94,9 @@ pub fn gmres_shifted<T: Scalar>(
                         for (rail, weight) in [weight.re, weight.im].into_iter().enumerate() {
                             let weight = T::of(weight);
                             let x = &mut x[complex.column(layer, rail, sample)];
-                            x.iter_mut().zip(v).for_each(|(x, v)| *x += weight * *v);
+                            for (x, v) in x.iter_mut().zip(v) {
+                                *x += weight * *v;
+                            }
                         }
                     }
                 }

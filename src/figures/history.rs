@@ -1,5 +1,8 @@
-//! Figure of a `sweep` whose runs keep their history: accuracy, and what else is measured, after each epoch, one line a run.
+//! Figure of a `sweep` whose runs keep their history: accuracy, and what else is measured, after each epoch, one line a run or,
+//! where there are many points, one line a point.
 
+use std::collections::BTreeMap;
+use std::iter::{once, repeat};
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,6 +12,9 @@ use crate::error::Result;
 use crate::published::Published;
 use crate::records::{COST, HISTORY, SweepRun, read_metrics, value_label};
 use crate::report::{Figure, Mark, Panel, Series};
+
+/// Most points with a line for each run; beyond, a point has one line, the mean of its runs with their range.
+const CROWD: usize = 7;
 
 /// Draws `epochs` from the metrics of each run.
 ///
@@ -22,23 +28,31 @@ pub fn draw(folder: &Path) -> Result<()> {
     measures.extend(more.filter(|name| !["test_accuracy", "train_accuracy", COST].contains(name)));
     let mut panels: Vec<Panel> =
         measures.iter().map(|name| Panel::new("epoch", sweep::quantity(&summary, name))).collect();
-    let mut drawn: Vec<usize> = Vec::new();
+    let mut points: BTreeMap<usize, (String, Vec<Vec<Value>>)> = BTreeMap::new();
     for run in &runs {
         let own = folder.join(HISTORY).join(&run.key);
         // A run that diverged in its first epoch has none.
-        if !own.join("metrics.jsonl").exists() {
-            continue;
+        if own.join("metrics.jsonl").exists() {
+            let values: Vec<String> = run.values.values().map(value_label).collect();
+            let histories = &mut points.entry(run.point).or_insert((values.join(", "), Vec::new())).1;
+            histories.push(read_metrics(&own)?);
         }
-        let epochs: Vec<Value> = read_metrics(&own)?;
-        let values: Vec<String> = run.values.values().map(value_label).collect();
-        let label = if drawn.contains(&run.point) { String::new() } else { values.join(", ") };
-        drawn.push(run.point);
+    }
+    let crowded = points.len() > CROWD;
+    for (point, (label, histories)) in points {
         for (panel, name) in panels.iter_mut().zip(&measures) {
-            let point = |epoch: &Value| {
+            let value = |epoch: &Value| {
                 Some((epoch["epoch"].as_f64()?, sweep::factor(name) * epoch[*name].as_f64()?))
             };
-            let line = epochs.iter().filter_map(point).collect();
-            panel.series.push(Series::new(label.clone(), Mark::LinePoints, line).colour(run.point));
+            let lines: Vec<Vec<(f64, f64)>> =
+                histories.iter().map(|epochs| epochs.iter().filter_map(value).collect()).collect();
+            if crowded {
+                panel.series.push(mean(&label, &lines).colour(point));
+                continue;
+            }
+            for (line, label) in lines.into_iter().zip(once(label.as_str()).chain(repeat(""))) {
+                panel.series.push(Series::new(label, Mark::LinePoints, line).colour(point));
+            }
         }
     }
     if let Some(mut published) = Published::of_run(folder)? {
@@ -63,4 +77,13 @@ pub fn draw(folder: &Path) -> Result<()> {
     // What is measured once, at the end, has no history.
     panels.retain(|panel| panel.series.iter().any(|series| !series.points.is_empty()));
     panels.into_iter().fold(Figure::new(), Figure::panel).write(folder, "epochs").map(drop)
+}
+
+/// The mean of lines that begin alike, as far as all of them go, with their range.
+fn mean(label: &str, lines: &[Vec<(f64, f64)>]) -> Series {
+    let common = lines.iter().map(Vec::len).min().unwrap_or(0);
+    let at = |i: usize| lines.iter().map(move |line| line[i].1);
+    let points = (0..common).map(|i| (lines[0][i].0, at(i).sum::<f64>() / lines.len() as f64)).collect();
+    let range = |i| (at(i).fold(f64::INFINITY, f64::min), at(i).fold(f64::NEG_INFINITY, f64::max));
+    Series::new(label, Mark::LinePoints, points).error_bars((0..common).map(range).collect())
 }

@@ -203,12 +203,14 @@ impl<T: Scalar> Iterates<T> {
                     let (x, f) = (&mut x[column.clone()], &f[column.clone()]);
                     last_x[column.clone()].copy_from_slice(x);
                     last_f[column.clone()].copy_from_slice(f);
-                    x.iter_mut().zip(f).for_each(|(x, f)| *x += mixing * *f);
+                    for (x, f) in x.iter_mut().zip(f) {
+                        *x += mixing * *f;
+                    }
                     for (weight, difference) in weights.iter().zip(memory.iter()) {
                         let weight = T::of(*weight);
-                        x.iter_mut()
-                            .zip(&difference.step[column.clone()])
-                            .for_each(|(x, d)| *x -= weight * *d);
+                        for (x, step) in x.iter_mut().zip(&difference.step[column.clone()]) {
+                            *x -= weight * *step;
+                        }
                     }
                 }
             },

@@ -77,7 +77,8 @@ pub(super) fn look(panel: &Panel, index: usize) -> Look {
     let crowded = series.points.len() >= CROWD && series.mark != Mark::Line;
     Look {
         colour: style::palette(shape),
-        shape,
+        // The second time round the colours come with other shapes.
+        shape: shape + shape / style::COLOURS,
         radius: if crowded { 0.6 * RADIUS } else { RADIUS },
         mark: series.mark,
         marked: lines > 1 && series.mark == Mark::Line && !series.label.is_empty(),

@@ -25,12 +25,15 @@ pub(super) const GRID: RGBColor = RGBColor(0xE9, 0xE9, 0xE9);
 pub(super) const NO_VALUE: RGBColor = RGBColor(0xC8, 0xC8, 0xC8);
 pub(super) const WHITE: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 
+/// Colours of the palette.
+pub(super) const COLOURS: usize = 7;
+
 /// Index of black in the palette.
 pub(super) const BLACK: usize = 6;
 
 /// Okabe and Ito's colours, which stay apart under every common colour blindness; without their yellow, which is too
 /// faint for a line on white.
-const PALETTE: [RGBColor; 7] = [
+const PALETTE: [RGBColor; COLOURS] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
@@ -41,7 +44,7 @@ const PALETTE: [RGBColor; 7] = [
 ];
 
 pub(super) fn palette(index: usize) -> RGBColor {
-    PALETTE[index % PALETTE.len()]
+    PALETTE[index % COLOURS]
 }
 
 /// Viridis at equal distances, darkest first.

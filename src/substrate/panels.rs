@@ -117,14 +117,28 @@ impl<T: Scalar> Tile<'_, T> {
         let terms = self.panel.len() / T::ROWS;
         let column = |j: usize| &self.b[(self.column + j) * self.inner + self.block..][..terms];
         let columns: [&[T]; C] = std::array::from_fn(column);
+        let fours: [&[[T; 4]]; C] = columns.map(|column| column.as_chunks().0);
         // Narrower vectors take a panel in several passes.
         let vectors = size_of::<T>() * T::ROWS / size_of::<T::Vector<S>>();
         let panel = T::vectors::<S>(self.panel);
+        let (whole, rest) = panel.split_at(terms / 4 * 4 * vectors);
         for pass in (0..vectors).step_by(2) {
             let mut sums = [[T::splat(simd, T::zero()); 2]; C];
-            for (k, weights) in panel.chunks_exact(vectors).enumerate() {
+            // Four terms at a time share their addresses.
+            for (k, weights) in whole.chunks_exact(4 * vectors).enumerate() {
+                let four: [&[T; 4]; C] = std::array::from_fn(|j| &fours[j][k]);
+                for term in 0..4 {
+                    for j in 0..C {
+                        let x = T::splat(simd, four[j][term]);
+                        let weights = &weights[term * vectors + pass..][..2];
+                        sums[j][0] = T::fused(simd, weights[0], x, sums[j][0]);
+                        sums[j][1] = T::fused(simd, weights[1], x, sums[j][1]);
+                    }
+                }
+            }
+            for (k, weights) in rest.chunks_exact(vectors).enumerate() {
                 for j in 0..C {
-                    let x = T::splat(simd, columns[j][k]);
+                    let x = T::splat(simd, columns[j][terms / 4 * 4 + k]);
                     sums[j][0] = T::fused(simd, weights[pass], x, sums[j][0]);
                     sums[j][1] = T::fused(simd, weights[pass + 1], x, sums[j][1]);
                 }

@@ -26,8 +26,13 @@ pub(crate) fn widest<R>(f: impl FnOnce() -> R) -> R {
 #[inline(always)]
 pub(crate) fn for_each<I: Iterator>(items: I, f: impl Fn(I::Item)) {
     widest(
+        // A loop, because `Iterator::for_each` is not always inlined, and then knows nothing of the vectors.
         #[inline(always)]
-        || items.for_each(f),
+        || {
+            for item in items {
+                f(item);
+            }
+        },
     );
 }
 
