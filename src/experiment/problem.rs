@@ -86,9 +86,6 @@ pub fn only<T: Scalar>(loaded: &Loaded, samples: &Samples<T>, sample: usize) -> 
         let legal = format!("the batch has {} samples, counted from 0", samples.count);
         return Err(Error::input(loaded.origin.display(), "sample", format!("found {sample}"), legal));
     }
-    let cut = |values: &[T]| {
-        let size = values.len() / samples.count;
-        values[sample * size..(sample + 1) * size].to_vec()
-    };
-    Ok(Samples { inputs: cut(&samples.inputs), targets: cut(&samples.targets), count: 1, first: 0 })
+    // Its noise is that of a batch of its own.
+    Ok(Samples { first: 0, ..samples.select(&[sample]) })
 }

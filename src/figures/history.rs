@@ -87,3 +87,16 @@ fn mean(label: &str, lines: &[Vec<(f64, f64)>]) -> Series {
     let range = |i| (at(i).fold(f64::INFINITY, f64::min), at(i).fold(f64::NEG_INFINITY, f64::max));
     Series::new(label, Mark::LinePoints, points).error_bars((0..common).map(range).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_runs_become_their_mean_and_range_as_far_as_all_of_them_go() {
+        let lines = [vec![(1.0, 80.0), (2.0, 90.0), (3.0, 95.0)], vec![(1.0, 70.0), (2.0, 86.0)]];
+        let series = mean("two", &lines);
+        assert_eq!(series.points, [(1.0, 75.0), (2.0, 88.0)]);
+        assert_eq!(series.error_bars, Some(vec![(70.0, 80.0), (86.0, 90.0)]));
+    }
+}
