@@ -44,6 +44,25 @@ fn off(problem: &Problem, form: Form, estimator: &Value) -> (f64, f64) {
 }
 
 #[test]
+fn a_response_at_any_frequency_takes_as_many_products_as_at_none() {
+    for problem in problems() {
+        for form in [Form::Potential, Form::Rate] {
+            let evaluations = |period: Value| {
+                let estimator = json!({ "harmonic_balance": { "period": period } });
+                problem.estimate(form, estimator).diagnostics.rhs_evaluations
+            };
+            // Real directions do for a complex response, whatever the time constants; each chunk checks the result once.
+            let (frozen, driven) = (evaluations(Value::Null), evaluations(json!(40.0)));
+            assert!(
+                driven.abs_diff(frozen) <= 4,
+                "{}, {form:?}: {driven} and {frozen}",
+                problem.network.name
+            );
+        }
+    }
+}
+
+#[test]
 fn corrected_equilibria_respond_as_the_adjoint() {
     for problem in problems() {
         for form in [Form::Potential, Form::Rate] {
