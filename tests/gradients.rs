@@ -305,6 +305,45 @@ fn nudged_equilibria_may_be_waited_for_otherwise() {
     assert_eq!(alike.gradient, estimate(settle(60.0), Value::Null).gradient);
 }
 
+/// Nudged phases too: of all rails, with the correction of an asymmetric coupling, and where a sample has to be relaxed.
+#[test]
+fn accelerated_phases_give_the_gradient_of_relaxed_ones() {
+    let logistic = json!({ "logistic": { "slope": 4.0, "offset": -2.0 } });
+    for (model, corrected) in
+        [(tied(&logistic), false), (untied(&logistic), true), (looped(&json!("tanh")), true)]
+    {
+        let problem = random(model, 3, 41);
+        for form in [Form::Potential, Form::Rate] {
+            let settle =
+                |accelerate: bool| json!({ "step": 0.5, "tolerance": 1e-12, "accelerate": accelerate });
+            let few = json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 8.0, "accelerate": true });
+            for (name, points) in [("classic", 0), ("cauchy", 7)] {
+                let estimate = |settle: &Value, nudged: &Value| {
+                    let mut fields = json!({ "amplitude": 0.1, "settle": settle, "nudged": nudged });
+                    fields["correct_asymmetry"] = corrected.into();
+                    if points > 0 {
+                        fields["points"] = points.into();
+                    }
+                    problem.estimate(form, json!({ name: fields }))
+                };
+                let relaxed = estimate(&settle(false), &Value::Null);
+                let accelerated = estimate(&settle(true), &Value::Null);
+                let off = compare(&accelerated.gradient, &relaxed.gradient).total.relative_error.unwrap();
+                assert!(off < 1e-9, "{name}, {form:?}: {off:e}");
+                let counts = [&accelerated, &relaxed].map(|e| e.diagnostics.rhs_evaluations);
+                assert!(2 * counts[0] < counts[1], "{name}, {form:?}: {counts:?} evaluations");
+                // Too little time for acceleration: every sample is relaxed, as long as that takes.
+                let late = estimate(&settle(true), &few);
+                let also_late =
+                    estimate(&settle(true), &json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 8.0 }));
+                let off = compare(&late.gradient, &also_late.gradient).total.relative_error.unwrap();
+                assert!(off < 1e-9, "{name}, {form:?}, relaxed in the end: {off:e}");
+                assert_eq!(late.diagnostics.stop, Stop::TimeLimit);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_staircase_may_begin_at_the_free_equilibrium() {
     let problem = random(looped(&json!("tanh")), 2, 38);

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Problem, order, random, toy};
+use holograd::gradient::equilibrium::{self, Equilibrium, Phase, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::imperfections::fluctuation::Fluctuation;
 use holograd::imperfections::instant::Instant;
@@ -15,7 +16,8 @@ use holograd::substrate::field::Dynamics;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use holograd::substrate::state::StateShape;
-use holograd::teaching::Time;
+use holograd::teaching::{Teaching, Time};
+use nalgebra::DMatrix;
 use num_complex::Complex;
 use serde_json::json;
 
@@ -248,8 +250,14 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
 
     let classic = |t: u64| if t < 30 { none(t) } else { Complex::new(beta, 0.0) };
     let difference = [(30, Complex::new(-1.0 / beta, 0.0)), (60, Complex::new(1.0 / beta, 0.0))];
-    let phase = |end: u64, weight: f64| (end - 9..=end).map(move |t| (t, Complex::new(weight / 10.0, 0.0)));
-    let averages: Vec<_> = phase(30, -1.0 / beta).chain(phase(60, 1.0 / beta)).collect();
+    let phase = |end: u64, ticks: u64, weight: f64| {
+        (end + 1 - ticks..=end).map(move |t| (t, Complex::new(weight / ticks as f64, 0.0)))
+    };
+    let averages: Vec<_> = phase(30, 10, -1.0 / beta).chain(phase(60, 10, 1.0 / beta)).collect();
+    // The free phase relaxes without noise; noise acts in its five last ticks.
+    let quiet = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 30.0, "noise": false, "average": 5.0 });
+    let later = |t: u64| if t < 35 { none(t) } else { Complex::new(beta, 0.0) };
+    let listened: Vec<_> = phase(35, 5, -1.0 / beta).chain(phase(65, 10, 1.0 / beta)).collect();
     let stairs = |t: u64| beta * root(t / 12 % 10, 10);
     let held: Vec<_> = (0..20).map(|k| (12 * (k + 1), root(k % 10, 10).conj() / (20.0 * beta))).collect();
     let circle = |t: u64| beta * root(t % 60, 60);
@@ -266,6 +274,11 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
             json!({ "classic": { "amplitude": beta, "settle": integrating } }),
             squared_target / (1.0 + beta).powi(2),
             [added_variance(none, &averages), added_variance(classic, &averages)],
+        ),
+        (
+            json!({ "classic": { "amplitude": beta, "settle": quiet, "nudged": integrating } }),
+            squared_target / (1.0 + beta).powi(2),
+            [added_variance(none, &listened), added_variance(later, &listened)],
         ),
         (
             json!({ "staircase": { "amplitude": beta, "points": 10, "hold": 12.0, "periods": 2 } }),
@@ -548,4 +561,67 @@ fn noise_averages_out_of_the_gradient_with_the_record() {
     let ratio = spread(4) / spread(16);
     println!("four times the record: {ratio:.2} times closer");
     assert!((ratio - 2.0).abs() < 0.3, "{ratio}");
+}
+
+/// The average of products is not the product of averages: what noise does to both neurons of a synapse remains.
+#[test]
+fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
+    let model = json!({ "name": "tied", "input": 3, "activation": "tanh",
+        "layers": [{ "name": "a", "size": 4 }, { "name": "b", "size": 3 }],
+        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }],
+        "readout": { "from": "b", "classes": 3 } });
+    let problem = random(model, 2, 5);
+    let effective = problem.effective(Form::Rate);
+    let noise = Some((Instant::on_state(Noise::Held { std: 0.2, shared: false, rails: Rails::Real }), 4));
+    let setting = Setting { effective: &effective, noise, update: 0, diagnose: false };
+    let quiet = json!({ "step": 1.0, "tolerance": 1e-13, "noise": false, "average": 3.0 });
+    let noisy = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 20.0, "average": 4.0 });
+    let read = |settle: &serde_json::Value| serde_json::from_value::<Settle>(settle.clone()).unwrap();
+    let beta = 0.3;
+    let free = equilibrium::free(&setting, &problem.samples, &read(&quiet)).unwrap();
+    let nudged = |beta: f64, tick: u64| {
+        let teaching = Teaching::constant(Complex::new(beta, 0.0));
+        let phase = Phase { teaching, rails: 1, correction: None };
+        equilibrium::equilibrium(&setting, &problem.samples, phase, &read(&noisy), Some((&free.state, tick)))
+            .unwrap()
+    };
+    let plus = nudged(beta, free.tick);
+    let minus = nudged(-beta, plus.tick);
+    assert_eq!([free.instants.len(), plus.instants.len()], [3, 4]);
+    // Layer a is [4 × 2], layer b [3 × 2] behind it.
+    let layers = |rates: &[f64]| {
+        (DMatrix::from_column_slice(4, 2, &rates[..8]), DMatrix::from_column_slice(3, 2, &rates[8..]))
+    };
+    let products = |phase: &Equilibrium<f64>| {
+        let each = phase.instants.iter().map(|instant| layers(&instant.rates));
+        each.map(|(a, b)| b * a.transpose()).sum::<DMatrix<f64>>() / phase.instants.len() as f64
+    };
+    let readout = |phase: &Equilibrium<f64>| {
+        let errors = phase.instants.iter().map(|i| DMatrix::from_column_slice(3, 2, &i.output_error));
+        let rates = phase.instants.iter().map(|i| layers(&i.rates).1);
+        errors.zip(rates).map(|(e, b)| e * b.transpose()).sum::<DMatrix<f64>>() / phase.instants.len() as f64
+    };
+    let settings = |points: u64| json!({ "amplitude": beta, "per_synapse": true, "settle": quiet, "nudged": noisy, "points": points });
+    let classic = |centred: bool| json!({ "classic": { "amplitude": beta, "per_synapse": true, "settle": quiet, "nudged": noisy, "centred": centred } });
+    let one_sided = (products(&free) - products(&plus)) / beta;
+    let centred = (products(&minus) - products(&plus)) / (2.0 * beta);
+    let both = (readout(&plus) + readout(&minus)) / 2.0;
+    for (estimator, coupling, output) in [
+        (classic(false), &one_sided, readout(&plus)),
+        (classic(true), &centred, both.clone()),
+        (json!({ "cauchy": settings(1) }), &one_sided, readout(&plus)),
+        (json!({ "cauchy": settings(2) }), &centred, both),
+    ] {
+        let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
+        let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
+        let mean = |name: &str| {
+            let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
+            estimate.gradient.at(index) * problem.samples.count as f64
+        };
+        let off = (mean("a-b.weight") - coupling).amax().max((mean("readout.weight") - output).amax());
+        assert!(off < 1e-13, "{off:e}: {estimator}");
+    }
+    let (a, b) = layers(&plus.rates);
+    let apart = (products(&plus) - b * a.transpose()).amax();
+    assert!(apart > 1e-3, "the two averages differ by {apart:e} only: this test sees nothing");
 }

@@ -307,8 +307,13 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
     for form in [Form::Potential, Form::Rate] {
         let effective = problem.effective(form);
         let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-        let settle =
-            Settle { step: 1.0, tolerance: Some(1e-8), max_time: 5000.0, accelerate: true, average: 0.0 };
+        let settle = Settle {
+            step: 1.0,
+            tolerance: Some(1e-8),
+            max_time: 5000.0,
+            accelerate: true,
+            ..Settle::default()
+        };
         let accelerated = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
         let relaxed =
             equilibrium::equilibrium(&setting, &problem.samples, Phase::free(), &settle, None).unwrap();
@@ -335,7 +340,7 @@ fn an_accelerated_equilibrium_does_not_depend_on_the_rest_of_its_batch() {
     let effective = problem.effective(Form::Rate);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
     let settle =
-        Settle { step: 1.0, tolerance: Some(1e-10), max_time: 5000.0, accelerate: true, average: 0.0 };
+        Settle { step: 1.0, tolerance: Some(1e-10), max_time: 5000.0, accelerate: true, ..Settle::default() };
     let alone = |settle: &Settle| -> Vec<_> {
         let samples = (0..10).map(|sample| problem.samples.select(&[sample]));
         samples.map(|sample| equilibrium::free(&setting, &sample, settle).unwrap()).collect()

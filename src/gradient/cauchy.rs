@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convergence::{largest, radius};
-use super::equilibrium::{self, Phase, Settle, complexified, imaginary_part, real_part};
+use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -22,7 +22,8 @@ pub struct Cauchy {
     pub amplitude: f64,
     /// N, the number of points; 1 is the one-sided difference, 2 the centred one.
     pub points: u64,
-    /// Whether each synapse multiplies its two signals at every point, as in the papers; for tied networks.
+    /// Whether each synapse multiplies its two signals at every point, as in the papers; for tied networks. What a phase
+    /// averages are the products, or the rates.
     #[serde(default)]
     pub per_synapse: bool,
     /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*).
@@ -65,15 +66,17 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let mut unsettled = free.stop == Stop::TimeLimit;
         // The phases follow each other in time: noise does not cancel between them.
         let mut tick = free.tick;
-        let mut phases: Vec<Vec<T>> = Vec::with_capacity(points as usize);
+        let mut phases: Vec<Vec<Instant<T>>> = Vec::with_capacity(points as usize);
         let outputs = StateShape::block(network.output.size(), samples.count, 2);
-        let mut output_errors: Vec<Vec<T>> = Vec::with_capacity(points as usize);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
             if !setting.is_noisy() && 2 * k > points {
-                let mirror = (points - k) as usize;
-                phases.push(conjugate(&complex, &phases[mirror]));
-                output_errors.push(conjugate(&outputs, &output_errors[mirror]));
+                let mirror = &phases[(points - k) as usize];
+                let conjugate = |instant: &Instant<T>| Instant {
+                    rates: conjugate(&complex, &instant.rates),
+                    output_error: conjugate(&outputs, &instant.output_error),
+                };
+                phases.push(mirror.iter().map(conjugate).collect());
                 continue;
             }
             let teaching = Teaching::constant(root_of_unity(k, points) * amplitude);
@@ -88,17 +91,18 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             evaluations += point.evaluations;
             residual = residual.max(point.residual);
             unsettled |= point.stop == Stop::TimeLimit;
-            let complexify = |shape: &StateShape, values: Vec<T>| {
-                if stays_real { complexified(shape, &values) } else { values }
+            let complexify = |instant: &Instant<T>| Instant {
+                rates: complexified(&real, &instant.rates),
+                output_error: complexified(&outputs, &instant.output_error),
             };
-            phases.push(complexify(&complex, point.rates));
-            output_errors.push(complexify(&outputs, point.output_error));
+            let instants = point.instants;
+            phases.push(if stays_real { instants.iter().map(complexify).collect() } else { instants });
         }
         let coefficient = |harmonic: u64| {
             let mut sum = vec![T::zero(); complex.len()];
             for (k, phase) in (0..).zip(&phases) {
-                let w = root_of_unity(k * harmonic, points).conj() / points as f64;
-                add_product(w, phase, &complex, &mut sum);
+                let w = root_of_unity(k * harmonic, points).conj() / (points as f64 * phase.len() as f64);
+                phase.iter().for_each(|instant| add_product(w, &instant.rates, &complex, &mut sum));
             }
             sum
         };
@@ -114,15 +118,19 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let mut gradient = readout::gradient(network, &real, samples, &local);
         if self.per_synapse {
             readout::clear_products(network, &mut gradient);
-            for ((k, phase), output_error) in (0..).zip(&phases).zip(&output_errors) {
-                let weight = root_of_unity(k, points).conj() / (points as f64 * amplitude);
-                readout::add_products(network, &complex, phase, weight, &mut gradient);
-                let (local, share) = ((&phase[..], &output_error[..]), 1.0 / points as f64);
-                readout::add_readout(network, &complex, local, share, &mut gradient);
+            for (k, phase) in (0..).zip(&phases) {
+                let share = 1.0 / (points as f64 * phase.len() as f64);
+                let weight = root_of_unity(k, points).conj() * (share / amplitude);
+                for Instant { rates, output_error } in phase {
+                    readout::add_products(network, &complex, rates, weight, &mut gradient);
+                    readout::add_readout(network, &complex, (rates, output_error), share, &mut gradient);
+                }
             }
             if points == 1 {
-                let weight = Complex::new(-1.0 / amplitude, 0.0);
-                readout::add_products(network, &real, &free.rates, weight, &mut gradient);
+                let weight = Complex::new(-1.0 / (amplitude * free.instants.len() as f64), 0.0);
+                for instant in &free.instants {
+                    readout::add_products(network, &real, &instant.rates, weight, &mut gradient);
+                }
             }
         }
         let stop = if unsettled { Stop::TimeLimit } else { Stop::Settled };
@@ -148,7 +156,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             free: matrices(&real, &free.rates),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &free.output_error),
-            nudged: phases.iter().map(|phase| matrices(&complex, phase)).collect(),
+            nudged: phases.iter().filter_map(|p| p.last()).map(|i| matrices(&complex, &i.rates)).collect(),
             diagnostics,
         })
     }

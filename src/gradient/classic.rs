@@ -4,7 +4,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::equilibrium::{self, Phase, Settle};
+use super::equilibrium::{self, Instant, Phase, Settle};
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -23,7 +23,7 @@ pub struct Classic {
     #[serde(default)]
     pub centred: bool,
     /// Whether the products a_i a_j of each phase are subtracted, synapse by synapse, as in the papers; for tied networks.
-    /// Otherwise the difference of the rates meets the free rates.
+    /// Otherwise the difference of the rates meets the free rates. What a phase averages are the products, or the rates.
     #[serde(default)]
     pub per_synapse: bool,
     /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*)
@@ -33,12 +33,16 @@ pub struct Classic {
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
+    /// How the nudged ones are; as `settle` by default.
+    #[serde(default)]
+    pub nudged: Option<Settle>,
 }
 
 impl Classic {
     pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
-        self.settle.validate().map_err(|e| e.under("settle"))
+        self.settle.validate().map_err(|e| e.under("settle"))?;
+        self.nudged.map_or(Ok(()), |nudged| nudged.validate().map_err(|e| e.under("nudged")))
     }
 }
 
@@ -52,13 +56,14 @@ impl<T: Scalar> Estimator<T> for Classic {
         let network = setting.effective.network();
         let shape = StateShape::new(network, samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
+        let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
         // The phases follow each other in time: noise does not cancel between them.
         let nudge = |beta: f64, tick: u64| {
             let teaching = Teaching::constant(Complex::new(beta, 0.0));
             let start = Some((&free.state[..], tick));
             let correction = self.correct_asymmetry.then_some(&free.rates[..]);
             let phase = Phase { teaching, rails: 1, correction };
-            equilibrium::equilibrium(setting, samples, phase, &self.settle, start)
+            equilibrium::equilibrium(setting, samples, phase, nudged, start)
         };
         let plus = nudge(self.amplitude, free.tick)?;
         let minus = if self.centred { Some(nudge(-self.amplitude, plus.tick)?) } else { None };
@@ -75,14 +80,18 @@ impl<T: Scalar> Estimator<T> for Classic {
         if self.per_synapse {
             readout::clear_products(network, &mut gradient);
             for (phase, weight) in [(&plus, 1.0 / span), (reference, -1.0 / span)] {
-                let weight = Complex::new(weight, 0.0);
-                readout::add_products(network, &shape, &phase.rates, weight, &mut gradient);
+                let weight = Complex::new(weight / phase.instants.len() as f64, 0.0);
+                for instant in &phase.instants {
+                    readout::add_products(network, &shape, &instant.rates, weight, &mut gradient);
+                }
             }
             let nudged = [Some(&plus), minus.as_ref()];
             let share = if minus.is_some() { 0.5 } else { 1.0 };
             for phase in nudged.into_iter().flatten() {
-                let local = (&phase.rates[..], &phase.output_error[..]);
-                readout::add_readout(network, &shape, local, share, &mut gradient);
+                let share = share / phase.instants.len() as f64;
+                for Instant { rates, output_error } in &phase.instants {
+                    readout::add_readout(network, &shape, (rates, output_error), share, &mut gradient);
+                }
             }
         }
         let stages = [Some(&free), Some(&plus), minus.as_ref()];

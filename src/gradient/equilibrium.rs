@@ -27,17 +27,20 @@ pub struct Settle {
     pub tolerance: Option<f64>,
     /// Longest time to wait, in τ.
     pub max_time: f64,
-    /// Whether a free equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, but
-    /// where there are several equilibria not always the one that relaxation from rest reaches.
+    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, but
+    /// where there are several equilibria not always the one that relaxation reaches.
     pub accelerate: bool,
-    /// Time at the end of the phase, in τ, over which rates are averaged: what an integrating read-out sees of a noisy
-    /// substrate. 0 takes the last instant; more needs `tolerance` 0, so that each phase lasts `max_time`.
+    /// Whether noise acts from the beginning of the phase. Without it the phase relaxes undisturbed, and noise begins with
+    /// the averaging; with `average` 0 there is none.
+    pub noise: bool,
+    /// Time, in τ, over which a read-out integrates what it sees of a noisy substrate: the end of the phase or, where the
+    /// phase relaxes without noise, as long after it. 0 takes the last instant.
     pub average: f64,
 }
 
 impl Default for Settle {
     fn default() -> Self {
-        Self { step: 0.5, tolerance: None, max_time: 5000.0, accelerate: false, average: 0.0 }
+        Self { step: 0.5, tolerance: None, max_time: 5000.0, accelerate: false, noise: true, average: 0.0 }
     }
 }
 
@@ -58,10 +61,12 @@ impl Settle {
         positive("max_time", self.max_time)?;
         self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))?;
         non_negative("average", self.average)?;
-        let legal = if self.average > self.max_time {
+        let legal = if !self.noise {
+            return Ok(());
+        } else if self.average > self.max_time {
             "at most `max_time`"
         } else if self.average > 0.0 && self.tolerance != Some(0.0) {
-            "0, or `tolerance` 0: a phase that ends when it has settled has nothing to average"
+            "0, or `tolerance` 0, or `noise` false: a phase that ends when it has settled has nothing to average"
         } else {
             return Ok(());
         };
@@ -73,14 +78,25 @@ impl Settle {
     }
 }
 
-/// An equilibrium, or the state that was reached in its place.
-pub struct Equilibrium<T: Scalar> {
-    /// The integrated variable, laid out as [`crate::substrate::state::StateShape`] with the rails asked for.
-    pub state: Vec<T>,
+/// What a read-out sees of a substrate at one tick.
+#[derive(Debug, Clone)]
+pub struct Instant<T> {
     /// Rates, laid out as the state.
     pub rates: Vec<T>,
     /// p − y (or a − y), [outputs × rails·batch].
     pub output_error: Vec<T>,
+}
+
+/// An equilibrium, or the state that was reached in its place.
+pub struct Equilibrium<T: Scalar> {
+    /// The integrated variable, laid out as [`crate::substrate::state::StateShape`] with the rails asked for.
+    pub state: Vec<T>,
+    /// Rates, laid out as the state: the mean of `instants`.
+    pub rates: Vec<T>,
+    /// p − y (or a − y), [outputs × rails·batch]: the mean of `instants`.
+    pub output_error: Vec<T>,
+    /// What the read-out sees: the last tick, or those that [`Settle::average`] asks for.
+    pub instants: Vec<Instant<T>>,
     /// W_in x + b, laid out as the state.
     drive: Vec<T>,
     /// Largest |G − s|.
@@ -113,62 +129,114 @@ pub struct Phase<'a, T> {
     pub correction: Option<&'a [T]>,
 }
 
-impl<T> Phase<'_, T> {
+impl<T: Scalar> Phase<'_, T> {
     /// A real state without teaching.
     #[must_use]
     pub fn free() -> Self {
         Self { teaching: Teaching::none(), rails: 1, correction: None }
+    }
+
+    /// The field of this phase.
+    fn bind<'a>(&self, effective: &'a Effective<T>, samples: &Samples<T>) -> Dynamics<'a, T> {
+        let mut field = Dynamics::new(effective, samples, self.rails);
+        field.teach(self.teaching);
+        if let Some(free) = self.correction {
+            field.correct_asymmetry(free);
+        }
+        field
     }
 }
 
 /// Steps between two looks at the residual.
 const LOOK: u64 = 8;
 
-/// The mean of rates and output errors over some ticks.
-struct Mean<T> {
+/// Every tick from a first one.
+struct Recent<T> {
     first: u64,
-    weight: f64,
-    rates: Vec<T>,
-    output_error: Vec<T>,
+    instants: Vec<Instant<T>>,
 }
 
-impl<T: Scalar> Mean<T> {
-    /// Over `count` ticks from `first`.
-    fn new(first: u64, count: u64) -> Self {
-        Self { first, weight: 1.0 / count as f64, rates: Vec::new(), output_error: Vec::new() }
-    }
-}
-
-impl<T: Scalar> Observer<T> for Mean<T> {
+impl<T: Scalar> Observer<T> for Recent<T> {
     fn wants(&self, tick: u64) -> bool {
         tick >= self.first
     }
 
     fn observe(&mut self, _tick: u64, view: &View<'_, T>) {
-        let weight = T::of(self.weight);
-        for (mean, now) in [(&mut self.rates, view.rates), (&mut self.output_error, view.output_error)] {
-            mean.resize(now.len(), T::zero());
-            mean.iter_mut().zip(now).for_each(|(m, v)| *m += weight * *v);
-        }
+        let (rates, output_error) = (view.rates.to_vec(), view.output_error.to_vec());
+        self.instants.push(Instant { rates, output_error });
     }
 }
 
-/// Relaxes to the equilibrium of frozen teaching from a state at a tick, or from rest at tick 0.
+/// Waits for the equilibrium of frozen teaching, from a state at a tick or from rest at tick 0.
+///
+/// Where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a short
+/// relaxation; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that fails are relaxed
+/// from the beginning.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`].
-pub fn equilibrium<'a, T: Scalar>(
-    setting: &Setting<'a, T>,
+pub fn equilibrium<T: Scalar>(
+    setting: &Setting<'_, T>,
     samples: &Samples<T>,
     phase: Phase<'_, T>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
-    let mut field = Dynamics::new(setting.effective, samples, phase.rails);
-    field.teach(phase.teaching);
-    if let Some(free) = phase.correction {
-        field.correct_asymmetry(free);
+    if settle.noise || setting.noise.is_none() {
+        return wait(setting, samples, phase, settle, start);
     }
+    let quiet = Setting { noise: None, ..*setting };
+    let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start)?;
+    if settle.average == 0.0 {
+        return Ok(arrived);
+    }
+    let listen =
+        Settle { tolerance: Some(0.0), max_time: settle.average, accelerate: false, noise: true, ..*settle };
+    let seen = wait(setting, samples, phase, &listen, Some((&arrived.state, arrived.tick)))?;
+    Ok(Equilibrium {
+        evaluations: arrived.evaluations + seen.evaluations,
+        residual: arrived.residual,
+        stop: arrived.stop,
+        ..seen
+    })
+}
+
+/// The free equilibrium: a real state without teaching, from rest.
+///
+/// # Errors
+/// [`crate::Error::Diverged`].
+pub fn free<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    settle: &Settle,
+) -> Result<Equilibrium<T>> {
+    equilibrium(setting, samples, Phase::free(), settle, None)
+}
+
+fn wait<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    phase: Phase<'_, T>,
+    settle: &Settle,
+    start: Option<(&[T], u64)>,
+) -> Result<Equilibrium<T>> {
+    let fixed_time = settle.tolerance::<T>() == 0.0 || settle.max_time / settle.step <= LOOK as f64;
+    if settle.accelerate && setting.noise.is_none() && !fixed_time {
+        accelerate(setting, samples, phase, settle, start)
+    } else {
+        relax(setting, samples, phase, settle, start)
+    }
+}
+
+/// Relaxation as the substrate does it.
+fn relax<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    phase: Phase<'_, T>,
+    settle: &Settle,
+    start: Option<(&[T], u64)>,
+) -> Result<Equilibrium<T>> {
+    let mut field = phase.bind(setting.effective, samples);
     setting.hold_noise(&mut field, samples);
     let len = field.shape().len();
     let state = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
@@ -179,65 +247,72 @@ pub fn equilibrium<'a, T: Scalar>(
     let most = simulation.tick + (settle.max_time / settle.step).ceil() as u64;
     let tolerance = settle.tolerance::<T>();
     let averaged = ((settle.average / settle.step).round() as u64).max(1);
-    let mut mean = Mean::new(most + 1 - averaged, averaged);
+    let mut recent = Recent { first: most + 1 - averaged, instants: Vec::new() };
     let mut residual = f64::INFINITY;
     while simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
-        simulation.run(LOOK.min(most - simulation.tick), &mut [&mut mean])?;
+        simulation.run(LOOK.min(most - simulation.tick), &mut [&mut recent])?;
         if tolerance > 0.0 {
             residual = simulation.residual();
         }
     }
     let residual = simulation.residual();
-    let (rates, output_error) = if averaged > 1 {
-        simulation.observe(&mut [&mut mean])?;
-        (mean.rates, mean.output_error)
-    } else {
-        simulation.field.observe(&simulation.state);
-        (simulation.field.rates().to_vec(), simulation.field.output_error().to_vec())
-    };
-    Ok(Equilibrium {
-        rates,
-        output_error,
-        residual,
-        evaluations: simulation.field.evaluations(),
-        tick: simulation.tick,
-        stop: if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit },
-        state: simulation.state,
-        drive: simulation.field.into_drive(),
-    })
+    if averaged > 1 {
+        simulation.observe(&mut [&mut recent])?;
+    }
+    let stop = if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit };
+    let Simulation { mut field, state, tick, .. } = simulation;
+    field.observe(&state);
+    Ok(Equilibrium { residual, tick, stop, ..conclude(field, state, recent.instants) })
 }
 
-/// The free equilibrium: a real state without teaching.
-///
-/// Where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a
-/// short relaxation from rest; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that
-/// fails are relaxed from rest.
-///
-/// # Errors
-/// [`crate::Error::Diverged`].
-pub fn free<T: Scalar>(
+/// The state that a field has last observed, at rest at tick 0; or the mean of some instants.
+fn conclude<T: Scalar>(field: Dynamics<'_, T>, state: Vec<T>, instants: Vec<Instant<T>>) -> Equilibrium<T> {
+    let (rates, output_error) = (field.rates().to_vec(), field.output_error().to_vec());
+    let last = Instant { rates, output_error };
+    let instants = if instants.is_empty() { vec![last] } else { instants };
+    let mean = |part: fn(&Instant<T>) -> &[T]| {
+        let weight = T::of(1.0 / instants.len() as f64);
+        let mut sum = vec![T::zero(); part(&instants[0]).len()];
+        for instant in &instants {
+            sum.iter_mut().zip(part(instant)).for_each(|(sum, now)| *sum += weight * *now);
+        }
+        sum
+    };
+    Equilibrium {
+        rates: mean(|instant| &instant.rates),
+        output_error: mean(|instant| &instant.output_error),
+        instants,
+        residual: 0.0,
+        evaluations: field.evaluations(),
+        tick: 0,
+        stop: Stop::Settled,
+        state,
+        drive: field.into_drive(),
+    }
+}
+
+/// Anderson acceleration; what does not arrive is relaxed.
+fn accelerate<T: Scalar>(
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
+    phase: Phase<'_, T>,
     settle: &Settle,
+    start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
     // Beyond this many evaluations something is wrong, and relaxation is the safer way.
     const MOST: u64 = 200;
-    let relax = |samples: &Samples<T>| equilibrium(setting, samples, Phase::free(), settle, None);
-    let tolerance = settle.tolerance::<T>();
-    let steps = (settle.max_time / settle.step).ceil() as u64;
-    if !settle.accelerate || setting.noise.is_some() || tolerance == 0.0 || steps <= LOOK {
-        return relax(samples);
-    }
-    let mut field = Dynamics::new(setting.effective, samples, 1);
+    let mut field = phase.bind(setting.effective, samples);
     let shape = field.shape().clone();
-    let mut state = vec![T::zero(); shape.len()];
+    let mut state = start.map_or_else(|| vec![T::zero(); shape.len()], |(state, _)| state.to_vec());
     let mut target = state.clone();
     let mixing = T::of(settle.step.min(1.0));
     for tick in 0..LOOK {
         field.target(Time::at(tick), &state, &mut target);
         state.iter_mut().zip(&target).for_each(|(s, g)| *s += mixing * (*g - *s));
     }
-    let options = Options { mixing: mixing.double(), tolerance, most: MOST.min(steps - LOOK), narrows: true };
+    let tolerance = settle.tolerance::<T>();
+    let most = MOST.min((settle.max_time / settle.step).ceil() as u64 - LOOK);
+    let options = Options { mixing: mixing.double(), tolerance, most, narrows: true };
     let mut narrow: Option<Dynamics<'_, T>> = None;
     let map = |active: &[usize], s: &[T], g: &mut [T]| {
         let width = narrow.as_ref().map_or(samples.count, |field| field.shape().batch);
@@ -251,8 +326,12 @@ pub fn free<T: Scalar>(
     let mut evaluations = LOOK + end.evaluations;
     let (mut residual, mut stop) = (end.residual(), Stop::Settled);
     if !late.is_empty() {
-        let relaxed = relax(&samples.select(&late))?;
-        let part = StateShape::new(setting.effective.network(), late.len(), 1);
+        let from = start.map(|(start, tick)| (shape.select(&late, start), tick));
+        let from = from.as_ref().map(|(state, tick)| (&state[..], *tick));
+        let free = phase.correction.map(|free| shape.with_rails(1).select(&late, free));
+        let phase = Phase { correction: free.as_deref(), ..phase };
+        let relaxed = relax(setting, &samples.select(&late), phase, settle, from)?;
+        let part = shape.with_batch(late.len());
         for (from, to) in late.iter().enumerate() {
             for (from, to) in part.sample(from).zip(shape.sample(*to)) {
                 state[to].copy_from_slice(&relaxed.state[from]);
@@ -264,16 +343,8 @@ pub fn free<T: Scalar>(
         stop = relaxed.stop;
     }
     field.observe(&state);
-    Ok(Equilibrium {
-        tick: LOOK,
-        rates: field.rates().to_vec(),
-        output_error: field.output_error().to_vec(),
-        residual,
-        evaluations,
-        stop,
-        state,
-        drive: field.into_drive(),
-    })
+    let tick = start.map_or(0, |(_, tick)| tick) + LOOK;
+    Ok(Equilibrium { evaluations, residual, stop, tick, ..conclude(field, state, Vec::new()) })
 }
 
 /// The potentials W a + W_in x + b at given rates (real): u* of either form.

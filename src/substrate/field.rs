@@ -77,20 +77,22 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         }
     }
 
-    /// The field of some of the samples, without teaching and noise.
+    /// The field of some of the samples, taught alike, without noise.
     #[must_use]
     pub fn select(&self, which: &[usize]) -> Self {
         let shape = self.shape.with_batch(which.len());
-        let mut drive = vec![T::zero(); shape.len()];
-        for (place, sample) in which.iter().enumerate() {
-            for (to, from) in shape.sample(place).zip(self.shape.sample(*sample)) {
-                drive[to].copy_from_slice(&self.drive[from]);
-            }
+        let network = self.effective.network();
+        let targets = StateShape::block(network.output.size(), self.shape.batch, 1);
+        let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
+        let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
+        let drive = self.shape.select(which, &self.drive);
+        Self {
+            teaching: self.teaching,
+            teaching_is_on: self.teaching_is_on,
+            own_betas: own,
+            correction: self.correction.as_ref().map(|correction| self.shape.select(which, correction)),
+            ..Self::with_drive(self.effective, shape, drive, targets.select(which, &self.targets))
         }
-        let outputs = self.effective.network().output.size();
-        let targets = which.iter().flat_map(|sample| &self.targets[sample * outputs..(sample + 1) * outputs]);
-        let targets = targets.copied().collect();
-        Self::with_drive(self.effective, shape, drive, targets)
     }
 
     /// Sets the teaching signal.

@@ -94,6 +94,14 @@ impl StateShape {
             .flat_map(move |layer| (0..self.rails).map(move |rail| self.column(layer, rail, sample)))
     }
 
+    /// Some of the samples of a state, laid out as [`Self::with_batch`] of their number.
+    #[must_use]
+    pub fn select<T: Copy>(&self, which: &[usize], state: &[T]) -> Vec<T> {
+        let columns = |layer, rail| which.iter().map(move |sample| self.column(layer, rail, *sample));
+        let rails = |layer| (0..self.rails).flat_map(move |rail| columns(layer, rail));
+        (0..self.layers()).flat_map(rails).flat_map(|column| &state[column]).copied().collect()
+    }
+
     /// The same network and rails with another number of samples.
     #[must_use]
     pub fn with_batch(&self, batch: usize) -> Self {

@@ -62,19 +62,19 @@ write("fig2a.json", "Fig. 2a", equilibria)
 write("fig2c.json", "Fig. 2c", relaxation)
 
 
-def beta_sweep(name, figure, runs):
-    curves = []
-    for run in runs:
-        for n in run["cosine"]["total"]:
-            # Rounding has carried some cosines above 1.
-            cosine = [min(x, 1.0) for x in run["cosine"]["total"][n]]
-            curves.append(curve(f"published, N = {n}", f"N = {n}", amplitude=run["beta"], total_cosine=cosine,
-                distance=run["distance"]["total"][n]))
-    write(name, figure, curves)
+def beta_sweep(run, label, beside):
+    for n in run["cosine"]["total"]:
+        # Rounding has carried some cosines above 1.
+        cosine = [min(x, 1.0) for x in run["cosine"]["total"][n]]
+        yield curve(f"{label}, N = {n}", beside.get(n, f"N = {n}"), amplitude=run["beta"], total_cosine=cosine,
+            distance=run["distance"]["total"][n])
 
 
-beta_sweep("fig2d.json", "Fig. 2d", read("fig2d_beta_sweep.json"))
-beta_sweep("fig3c.json", "Fig. 3c", read("fig3c_beta_sweep.json"))
+write("fig2d.json", "Fig. 2d", [c for run in read("fig2d_beta_sweep.json") for c in beta_sweep(run, "published", {})])
+# Of July 2022, by the published code, up to |β| = 4; and of May 2022, up to 10, with less noise in N = 1.
+may, july = sorted(read("fig3c_beta_sweep.json"), key=lambda run: -run["hyperparameters"]["beta"])
+write("fig3c.json", "Fig. 3c", [c for run, label in [(july, "published"), (may, "published in May")]
+                                for c in beta_sweep(run, label, {"1": "classic", "15": "cauchy"})])
 
 runs = sorted(read("fig3ab_continuous.json"), key=lambda run: run["hyperparameters"]["T2"])
 write("fig3ab.json", "Fig. 3a, 3b", [
