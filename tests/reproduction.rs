@@ -146,6 +146,9 @@ fn a_page_tells_the_toy_figures_beside_the_published_ones() {
         let cells: Vec<&str> = row.trim_matches('|').rsplit('|').map(str::trim).collect();
         assert_eq!(cells[0], cells[1], "ours and theirs turn over together: {row}");
     }
+    let overview = rows(&page, "Beside the published results", "first lies below");
+    let linked = |row: &&str| row.starts_with("| [fig2d](#fig2d) | N = ");
+    assert_eq!(overview.iter().filter(|row| linked(row)).count(), 2, "{page}");
     for part in ["fig2a-equilibria.png", "fig2c-relaxation.png", "fig2d-published.png"] {
         assert!(page.contains(&format!("](page/{part})")), "{part}");
         assert!(fs::read(folder.path().join("docs/page").join(part)).unwrap().starts_with(b"\x89PNG"));
@@ -154,6 +157,45 @@ fn a_page_tells_the_toy_figures_beside_the_published_ones() {
     {
         assert!(page.contains(part), "{part}\n{page}");
     }
+}
+
+#[test]
+fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = serde_json::json!({ "name": "tiny", "input": 4, "layers": [{ "name": "h", "size": 5 }],
+        "activation": "tanh", "connections": [{ "from": "input", "to": "h" }],
+        "readout": { "from": "h", "classes": 3 } });
+    let sweep = serde_json::json!({ "kind": "sweep", "published": "published.json", "seeds": 2, "history": true,
+        "cases": { "slow": { "optimiser": { "sgd": { "learning_rate": 0.01 } } },
+            "fast": { "optimiser": { "sgd": { "learning_rate": 0.2 } } } },
+        "experiment": { "kind": "train", "model": model, "estimator": "adjoint", "epochs": 3, "batch_size": 20,
+            "data": { "toy_gaussian": { "inputs": 4, "classes": 3, "samples": 60 } },
+            "optimiser": { "sgd": { "learning_rate": 0.1 } } } });
+    // Nobody is below 0, everybody below 2; of the third epoch nothing is published.
+    let curve = |accuracies: [f64; 2]| {
+        serde_json::json!({ "label": "theirs", "beside": "fast",
+            "columns": { "epoch": [1, 2], "test_accuracy": accuracies } })
+    };
+    let published =
+        serde_json::json!({ "source": "a paper", "curves": [curve([0.0, 2.0]), curve([0.5, 3.0])] });
+    fs::write(folder.path().join("sweep.json"), sweep.to_string()).unwrap();
+    fs::write(folder.path().join("published.json"), published.to_string()).unwrap();
+    succeed(folder.path(), &["run", "sweep.json", "--out", "out"]);
+    succeed(folder.path(), &["report", "out", "--out", "page.md"]);
+    let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
+    let told =
+        rows(&page, "out", "epochs after which the mean test accuracy is not below all published runs");
+    let out = folder.path().join("out");
+    let fast = metrics(&out).into_iter().filter(|run| run["values"]["case"] == "fast");
+    let second = fast.map(|run| metrics(&out.join("runs").join(run["key"].as_str().unwrap()))[1].clone());
+    let accuracies: Vec<f64> = second.map(|epoch| epoch["test_accuracy"].as_f64().unwrap()).collect();
+    let below = 100.0 * (2.0 - (accuracies[0] + accuracies[1]) / 2.0);
+    let [row] = &told[..] else { panic!("{told:?}") };
+    let found = row.split("1 of 2; ").nth(1).unwrap().split(" points below after epoch 2").next().unwrap();
+    assert!((found.parse::<f64>().unwrap() - below).abs() < 0.06, "{row}: not {below}");
+    assert!(row.starts_with("| fast: "), "{row}");
+    let theirs = rows(&page, "Beside the published results", "fast: test accuracy (%) after epoch 3");
+    assert!(theirs.len() == 1 && theirs[0].contains("250 (200 to 300, 2 runs)"), "{page}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::figures::relaxation;
 use crate::published::{Curve, Published};
 use crate::records::{
-    AmplitudePoint, Axis, ElapsedPoint, Epoch, FrequencyPoint, RelaxationPhase, SweepPoint, SweepSummary,
-    read_metrics, value_label,
+    AmplitudePoint, Axis, ElapsedPoint, Epoch, FrequencyPoint, HISTORY, RelaxationPhase, SweepPoint,
+    SweepRun, SweepSummary, read_metrics, value_label,
 };
 
 /// A line of the table of a run.
@@ -247,7 +247,9 @@ fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -
     {
         return best_points(summary, lines, published);
     }
-    let epochs = last_epoch(folder);
+    let histories = histories(folder);
+    let epochs =
+        histories.iter().filter_map(|(_, epochs)| Some(epochs.last()?.epoch as f64)).reduce(f64::max);
     let mut rows = Vec::new();
     for point in &summary.points {
         let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
@@ -285,8 +287,39 @@ fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -
             );
             rows.push(Row::new(quantity, ours, spread(&theirs, scale)));
         }
+        let own = histories.iter().filter(|(run, _)| run.values == point.values);
+        let accuracy = |epoch: &Epoch| (epoch.epoch as f64, epoch.test_accuracy);
+        let own: Vec<Vec<(f64, f64)>> =
+            own.map(|(_, epochs)| epochs.iter().map(accuracy).collect()).collect();
+        let theirs: Vec<&Curve> = published.iter().flat_map(|p| p.beside(&label)).collect();
+        rows.extend(by_epoch(&own, &theirs).map(|text| {
+            let quantity =
+                format!("{label}: epochs after which the mean test accuracy is not below all published runs");
+            Row::new(quantity, text, None)
+        }));
     }
     rows
+}
+
+/// After how many epochs the mean accuracy of our runs, (epoch, accuracy) each, is not below all of theirs, and by how much it is
+/// after the others.
+fn by_epoch(ours: &[Vec<(f64, f64)>], theirs: &[&Curve]) -> Option<String> {
+    let common = ours.iter().map(Vec::len).min()?;
+    let (mut reached, mut compared, mut short) = (0, 0, Vec::new());
+    for i in 0..common {
+        let epoch = ours[0][i].0;
+        let published = at_epoch(theirs.iter().copied(), epoch, "test_accuracy");
+        let Some(lowest) = published.into_iter().reduce(f64::min) else { continue };
+        let mean = ours.iter().map(|run| run[i].1).sum::<f64>() / ours.len() as f64;
+        compared += 1;
+        if mean >= lowest {
+            reached += 1;
+        } else {
+            short.push(format!("{} points below after epoch {epoch}", number(100.0 * (lowest - mean))));
+        }
+    }
+    let rest = if short.is_empty() { String::new() } else { format!("; {}", short.join(", ")) };
+    (compared > 0).then(|| format!("{reached} of {compared}{rest}"))
 }
 
 /// What a measure is multiplied by, and how that is said.
@@ -294,13 +327,11 @@ fn unit(measure: &str) -> (f64, &'static str) {
     if measure.ends_with("accuracy") { (100.0, " (%)") } else { (1.0, "") }
 }
 
-/// The last epoch of the runs whose history was kept.
-fn last_epoch(folder: &Path) -> Option<f64> {
-    let runs = std::fs::read_dir(folder.join("runs")).ok()?;
-    let last = |run: std::io::Result<std::fs::DirEntry>| -> Option<f64> {
-        Some(read_metrics::<Epoch>(&run.ok()?.path()).ok()?.last()?.epoch as f64)
-    };
-    runs.filter_map(last).reduce(f64::max)
+/// The runs of a sweep that kept their history, with it.
+fn histories(folder: &Path) -> Vec<(SweepRun, Vec<Epoch>)> {
+    let runs: Vec<SweepRun> = read_metrics(folder).unwrap_or_default();
+    let history = |run: &SweepRun| read_metrics(&folder.join(HISTORY).join(&run.key)).ok();
+    runs.into_iter().filter_map(|run| history(&run).map(|epochs| (run, epochs))).collect()
 }
 
 /// The largest value of each measure on each line, and where it lies.
@@ -346,6 +377,23 @@ fn all(summary: &Value) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_that_fall_short_of_every_published_run_are_told() {
+        let curve = |accuracies: [f64; 2]| Curve {
+            label: "published".into(),
+            beside: None,
+            columns: [("epoch", vec![1.0, 2.0]), ("test_accuracy", accuracies.to_vec())]
+                .map(|(name, values)| (name.to_owned(), values.into_iter().map(Some).collect()))
+                .into(),
+        };
+        let ours = [vec![(1.0, 0.8), (2.0, 0.9), (3.0, 0.1)], vec![(1.0, 0.7), (2.0, 0.92)]];
+        let theirs = [curve([0.75, 0.93]), curve([0.9, 0.94])];
+        let theirs: Vec<&Curve> = theirs.iter().collect();
+        assert_eq!(by_epoch(&ours, &theirs).unwrap(), "1 of 2; 2 points below after epoch 2");
+        assert_eq!(by_epoch(&ours, &[]), None);
+        assert_eq!(by_epoch(&[], &theirs), None);
+    }
 
     #[test]
     fn numbers_are_short_and_true() {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::published::Published;
+use headlines::Row;
 
 /// Writes the page `out` about finished runs, in their order, and copies their figures into the folder of its name beside it.
 ///
@@ -18,7 +19,7 @@ use crate::published::Published;
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
     let stem = out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let images = out.with_file_name(&stem);
-    let mut page = String::from("# Results\n\nWritten by `holograd report` from run folders.\n");
+    let (mut overview, mut sections) = (String::new(), String::new());
     let mut names: Vec<String> = Vec::new();
     let mut copies: Vec<(PathBuf, PathBuf)> = Vec::new();
     for folder in folders {
@@ -37,7 +38,16 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
         let named = |figure: &str| format!("{name}-{figure}");
         let links: Vec<(String, String)> =
             figures.iter().map(|f| (f.clone(), format!("{stem}/{}", named(f)))).collect();
-        page += &section(folder, &name, &links)?;
+        let (kind, summary) = (kind(folder)?, json(folder, "summary.json")?);
+        let rows = headlines::of_run(&kind, folder, &summary)?;
+        for row in &rows {
+            if let Some(published) = &row.published {
+                let [quantity, ours, published] =
+                    [&row.quantity, &row.ours, published].map(|text| cell(text));
+                let _ = writeln!(overview, "| [{name}](#{name}) | {quantity} | {ours} | {published} |");
+            }
+        }
+        sections += &section(folder, &name, &links, rows)?;
         copies.extend(figures.iter().map(|f| (folder.join(f), images.join(named(f)))));
         names.push(name);
     }
@@ -45,6 +55,12 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
     for (from, to) in copies {
         files::write_atomically(to, &files::read_bytes(from)?)?;
     }
+    let mut page = String::from("# Results\n\nWritten by `holograd report` from run folders.\n");
+    if !overview.is_empty() {
+        page += "\n## Beside the published results\n\n| run | | ours | published |\n|---|---|---|---|\n";
+        page += &overview;
+    }
+    page += &sections;
     files::write_atomically(out, page.as_bytes())
 }
 
@@ -70,8 +86,13 @@ fn json(folder: &Path, name: &str) -> Result<Value> {
     })
 }
 
+/// The kind of the experiment of a run.
+fn kind(folder: &Path) -> Result<String> {
+    Ok(json(folder, "experiment.json")?["kind"].as_str().unwrap_or_default().to_owned())
+}
+
 /// What one run has to say.
-fn section(folder: &Path, name: &str, figures: &[(String, String)]) -> Result<String> {
+fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Row>) -> Result<String> {
     let (experiment, manifest) = (json(folder, "experiment.json")?, json(folder, "manifest.json")?);
     let published = Published::of_run(folder)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -83,7 +104,6 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)]) -> Result<St
     for (figure, link) in figures {
         let _ = write!(out, "\n![{name}, {}]({link})\n", figure.trim_end_matches(".png"));
     }
-    let rows = headlines::of_run(&text(&experiment["kind"]), folder, &json(folder, "summary.json")?)?;
     let theirs = rows.iter().any(|row| row.published.is_some());
     let (head, rule) = if theirs { (" published |", "---|") } else { ("", "") };
     let _ = write!(out, "\n| | ours |{head}\n|---|---|{rule}\n");
