@@ -145,7 +145,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     fn diverged(&self, moment: String, index: usize, what: &str) -> Error {
         let shape = self.field.shape();
         let (layer, neuron, _, sample) = shape.locate(index);
-        let name = &self.field.effective().network().layers[layer].name;
+        let (name, sample) = (&self.field.effective().network().layers[layer].name, self.field.place(sample));
         Error::Diverged {
             moment,
             place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),

@@ -221,23 +221,20 @@ fn wait<T: Scalar>(
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
     let fixed_time = settle.tolerance::<T>() == 0.0 || settle.max_time / settle.step <= LOOK as f64;
+    let mut field = phase.bind(setting.effective, samples);
     if settle.accelerate && setting.noise.is_none() && !fixed_time {
-        accelerate(setting, samples, phase, settle, start)
-    } else {
-        relax(setting, samples, phase, settle, start)
+        return accelerate(field, settle, start);
     }
+    setting.hold_noise(&mut field, samples);
+    relax(field, settle, start)
 }
 
 /// Relaxation as the substrate does it.
 fn relax<T: Scalar>(
-    setting: &Setting<'_, T>,
-    samples: &Samples<T>,
-    phase: Phase<'_, T>,
+    field: Dynamics<'_, T>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
-    let mut field = phase.bind(setting.effective, samples);
-    setting.hold_noise(&mut field, samples);
     let len = field.shape().len();
     let state = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
     let method = if settle.step == 1.0 { Method::Map } else { Method::Euler };
@@ -293,15 +290,12 @@ fn conclude<T: Scalar>(field: Dynamics<'_, T>, state: Vec<T>, instants: Vec<Inst
 
 /// Anderson acceleration; what does not arrive is relaxed.
 fn accelerate<T: Scalar>(
-    setting: &Setting<'_, T>,
-    samples: &Samples<T>,
-    phase: Phase<'_, T>,
+    mut field: Dynamics<'_, T>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
     // Beyond this many evaluations something is wrong, and relaxation is the safer way.
     const MOST: u64 = 200;
-    let mut field = phase.bind(setting.effective, samples);
     let shape = field.shape().clone();
     let mut state = start.map_or_else(|| vec![T::zero(); shape.len()], |(state, _)| state.to_vec());
     let mut target = state.clone();
@@ -315,7 +309,7 @@ fn accelerate<T: Scalar>(
     let options = Options { mixing: mixing.double(), tolerance, most, narrows: true };
     let mut narrow: Option<Dynamics<'_, T>> = None;
     let map = |active: &[usize], s: &[T], g: &mut [T]| {
-        let width = narrow.as_ref().map_or(samples.count, |field| field.shape().batch);
+        let width = narrow.as_ref().map_or(shape.batch, |field| field.shape().batch);
         if active.len() < width {
             narrow = Some(field.select(active));
         }
@@ -328,9 +322,7 @@ fn accelerate<T: Scalar>(
     if !late.is_empty() {
         let from = start.map(|(start, tick)| (shape.select(&late, start), tick));
         let from = from.as_ref().map(|(state, tick)| (&state[..], *tick));
-        let free = phase.correction.map(|free| shape.with_rails(1).select(&late, free));
-        let phase = Phase { correction: free.as_deref(), ..phase };
-        let relaxed = relax(setting, &samples.select(&late), phase, settle, from)?;
+        let relaxed = relax(field.select(&late), settle, from)?;
         let part = shape.with_batch(late.len());
         for (from, to) in late.iter().enumerate() {
             for (from, to) in part.sample(from).zip(shape.sample(*to)) {

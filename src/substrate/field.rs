@@ -22,6 +22,8 @@ pub struct Dynamics<'a, T: Scalar> {
     /// W_in x + b on the real rail, zero on the imaginary rail: computed once per batch.
     drive: Vec<T>,
     targets: Vec<T>,
+    /// Place of each sample in its batch.
+    places: Vec<usize>,
     teaching: Teaching,
     teaching_is_on: bool,
     /// A frozen β of each sample, real rail before imaginary rail; empty where all samples are taught alike.
@@ -47,10 +49,16 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
         let shape = StateShape::new(effective.network(), samples.count, rails);
         let drive = drive(effective, &shape, &samples.inputs);
-        Self::with_drive(effective, shape, drive, samples.targets.clone())
+        let places = (samples.first..).take(samples.count).collect();
+        Self::bound(effective, shape, (drive, samples.targets.clone(), places))
     }
 
-    fn with_drive(effective: &'a Effective<T>, shape: StateShape, drive: Vec<T>, targets: Vec<T>) -> Self {
+    /// The field of samples with drives, targets and places.
+    fn bound(
+        effective: &'a Effective<T>,
+        shape: StateShape,
+        (drive, targets, places): (Vec<T>, Vec<T>, Vec<usize>),
+    ) -> Self {
         let (network, form) = (effective.network(), effective.form());
         let outputs = network.output.size() * shape.columns();
         let output_layer = shape.layer(network.output.layer()).len();
@@ -58,6 +66,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             leak: leak(effective, &shape),
             drive,
             targets,
+            places,
             teaching: Teaching::none(),
             teaching_is_on: false,
             own_betas: Vec::new(),
@@ -86,12 +95,13 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
         let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
         let drive = self.shape.select(which, &self.drive);
+        let places = which.iter().map(|sample| self.places[*sample]).collect();
         Self {
             teaching: self.teaching,
             teaching_is_on: self.teaching_is_on,
             own_betas: own,
             correction: self.correction.as_ref().map(|correction| self.shape.select(which, correction)),
-            ..Self::with_drive(self.effective, shape, drive, targets.select(which, &self.targets))
+            ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
         }
     }
 
@@ -169,6 +179,12 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     #[must_use]
     pub fn shape(&self) -> &StateShape {
         &self.shape
+    }
+
+    /// Place of a sample in its batch, for messages.
+    #[must_use]
+    pub fn place(&self, sample: usize) -> usize {
+        self.places[sample]
     }
 
     /// The network that is bound.
