@@ -5,7 +5,7 @@ mod common;
 use common::{Problem, random, toy};
 use holograd::error::Error;
 use holograd::gradient::compare::compare;
-use holograd::gradient::equilibrium::{self, Phase, Settle};
+use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
@@ -315,8 +315,8 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
             ..Settle::default()
         };
         let accelerated = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
-        let relaxed =
-            equilibrium::equilibrium(&setting, &problem.samples, Phase::free(), &settle, None).unwrap();
+        let patient = Settle { accelerate: false, ..settle };
+        let relaxed = equilibrium::free(&setting, &problem.samples, &patient).unwrap();
         let damped = Settle { step: 0.5, ..settle };
         let half = equilibrium::free(&setting, &problem.samples, &damped).unwrap();
         println!(
