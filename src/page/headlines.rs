@@ -327,6 +327,19 @@ fn unit(measure: &str) -> (f64, &'static str) {
     if measure.ends_with("accuracy") { (100.0, " (%)") } else { (1.0, "") }
 }
 
+/// Seconds that the runs of a sweep took together, with the parts before they were resumed if they kept their history; none of
+/// another kind of run.
+#[must_use]
+pub fn seconds_of_runs(folder: &Path) -> Option<f64> {
+    let runs: Vec<SweepRun> = read_metrics(folder).ok()?;
+    let histories = histories(folder);
+    let epochs = |run: &SweepRun| {
+        let (_, epochs) = histories.iter().find(|(with, _)| with.key == run.key)?;
+        Some(epochs.iter().map(|epoch| epoch.seconds).sum())
+    };
+    Some(runs.iter().map(|run| epochs(run).unwrap_or(run.seconds)).sum())
+}
+
 /// The runs of a sweep that kept their history, with it.
 fn histories(folder: &Path) -> Vec<(SweepRun, Vec<Epoch>)> {
     let runs: Vec<SweepRun> = read_metrics(folder).unwrap_or_default();

@@ -119,12 +119,12 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     if let Some(published) = published {
         let _ = write!(out, "\nPublished: {}.\n", published.source);
     }
-    let _ = write!(out, "\n{}\n", provenance(&manifest));
+    let _ = write!(out, "\n{}\n", provenance(&manifest, headlines::seconds_of_runs(folder)));
     Ok(out)
 }
 
-/// How the numbers came about.
-fn provenance(manifest: &Value) -> String {
+/// How the numbers came about; `runs` are the seconds that the runs of a sweep took together.
+fn provenance(manifest: &Value, runs: Option<f64>) -> String {
     let mut arguments: Vec<&str> =
         manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str).collect();
     // Where the folder lay is nobody's concern.
@@ -136,7 +136,9 @@ fn provenance(manifest: &Value) -> String {
         if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
     };
     let resumed = arguments.contains(&"--resume");
-    let time = if resumed { " for the part after it was resumed" } else { "" };
+    let runs =
+        runs.map_or_else(String::new, |s| format!("; its runs took {} s together", headlines::number(s)));
+    let time = if resumed { format!(" for the part after it was resumed{runs}") } else { String::new() };
     let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(
