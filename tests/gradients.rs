@@ -536,29 +536,3 @@ proptest! {
         prop_assert!(estimate.error_vector.iter().any(|d| d.amax() > 1e-6));
     }
 }
-
-/// Twelve samples are simulated in two chunks; only one of them grows without bound.
-#[test]
-fn a_divergence_names_the_sample_by_its_place_in_the_batch() {
-    let model = json!({ "name": "softplus", "input": 1, "activation": "softplus",
-        "layers": [{ "name": "a", "size": 1 }, { "name": "b", "size": 1 }],
-        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }],
-        "readout": { "from": "b", "classes": 2 } });
-    let mut problem = random(model, 12, 1);
-    for name in ["input-a.weight", "a-b.weight"] {
-        let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
-        problem.parameters.at_mut(index).fill(2.0);
-    }
-    problem.samples.inputs.fill(-10.0);
-    problem.samples.inputs[11] = 10.0;
-    let effective = problem.effective(Form::Rate);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-    for accelerate in [false, true] {
-        let settle = json!({ "step": 1.0, "accelerate": accelerate });
-        let estimator = json!({ "classic": { "amplitude": 0.1, "settle": settle } });
-        let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
-        let end = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new());
-        let told = end.err().unwrap().to_string();
-        assert!(told.contains("sample 11"), "accelerate {accelerate}: {told}");
-    }
-}

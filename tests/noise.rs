@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Problem, order, random, toy};
-use holograd::gradient::equilibrium::{self, Equilibrium, Phase, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::imperfections::fluctuation::Fluctuation;
 use holograd::imperfections::instant::Instant;
@@ -16,8 +15,7 @@ use holograd::substrate::field::Dynamics;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use holograd::substrate::state::StateShape;
-use holograd::teaching::{Teaching, Time};
-use nalgebra::DMatrix;
+use holograd::teaching::Time;
 use num_complex::Complex;
 use serde_json::json;
 
@@ -561,67 +559,4 @@ fn noise_averages_out_of_the_gradient_with_the_record() {
     let ratio = spread(4) / spread(16);
     println!("four times the record: {ratio:.2} times closer");
     assert!((ratio - 2.0).abs() < 0.3, "{ratio}");
-}
-
-/// The average of products is not the product of averages: what noise does to both neurons of a synapse remains.
-#[test]
-fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
-    let model = json!({ "name": "tied", "input": 3, "activation": "tanh",
-        "layers": [{ "name": "a", "size": 4 }, { "name": "b", "size": 3 }],
-        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied" }],
-        "readout": { "from": "b", "classes": 3 } });
-    let problem = random(model, 2, 5);
-    let effective = problem.effective(Form::Rate);
-    let noise = Some((Instant::on_state(Noise::Held { std: 0.2, shared: false, rails: Rails::Real }), 4));
-    let setting = Setting { effective: &effective, noise, update: 0, diagnose: false };
-    let quiet = json!({ "step": 1.0, "tolerance": 1e-13, "noise": false, "average": 3.0 });
-    let noisy = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 20.0, "average": 4.0 });
-    let read = |settle: &serde_json::Value| serde_json::from_value::<Settle>(settle.clone()).unwrap();
-    let beta = 0.3;
-    let free = equilibrium::free(&setting, &problem.samples, &read(&quiet)).unwrap();
-    let nudged = |beta: f64, tick: u64| {
-        let teaching = Teaching::constant(Complex::new(beta, 0.0));
-        let phase = Phase { teaching, rails: 1, correction: None };
-        equilibrium::equilibrium(&setting, &problem.samples, phase, &read(&noisy), Some((&free.state, tick)))
-            .unwrap()
-    };
-    let plus = nudged(beta, free.tick);
-    let minus = nudged(-beta, plus.tick);
-    assert_eq!([free.instants.len(), plus.instants.len()], [3, 4]);
-    // Layer a is [4 × 2], layer b [3 × 2] behind it.
-    let layers = |rates: &[f64]| {
-        (DMatrix::from_column_slice(4, 2, &rates[..8]), DMatrix::from_column_slice(3, 2, &rates[8..]))
-    };
-    let products = |phase: &Equilibrium<f64>| {
-        let each = phase.instants.iter().map(|instant| layers(&instant.rates));
-        each.map(|(a, b)| b * a.transpose()).sum::<DMatrix<f64>>() / phase.instants.len() as f64
-    };
-    let readout = |phase: &Equilibrium<f64>| {
-        let errors = phase.instants.iter().map(|i| DMatrix::from_column_slice(3, 2, &i.output_error));
-        let rates = phase.instants.iter().map(|i| layers(&i.rates).1);
-        errors.zip(rates).map(|(e, b)| e * b.transpose()).sum::<DMatrix<f64>>() / phase.instants.len() as f64
-    };
-    let settings = |points: u64| json!({ "amplitude": beta, "per_synapse": true, "settle": quiet, "nudged": noisy, "points": points });
-    let classic = |centred: bool| json!({ "classic": { "amplitude": beta, "per_synapse": true, "settle": quiet, "nudged": noisy, "centred": centred } });
-    let one_sided = (products(&free) - products(&plus)) / beta;
-    let centred = (products(&minus) - products(&plus)) / (2.0 * beta);
-    let both = (readout(&plus) + readout(&minus)) / 2.0;
-    for (estimator, coupling, output) in [
-        (classic(false), &one_sided, readout(&plus)),
-        (classic(true), &centred, both.clone()),
-        (json!({ "cauchy": settings(1) }), &one_sided, readout(&plus)),
-        (json!({ "cauchy": settings(2) }), &centred, both),
-    ] {
-        let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
-        let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
-        let mean = |name: &str| {
-            let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
-            estimate.gradient.at(index) * problem.samples.count as f64
-        };
-        let off = (mean("a-b.weight") - coupling).amax().max((mean("readout.weight") - output).amax());
-        assert!(off < 1e-13, "{off:e}: {estimator}");
-    }
-    let (a, b) = layers(&plus.rates);
-    let apart = (products(&plus) - b * a.transpose()).amax();
-    assert!(apart > 1e-3, "the two averages differ by {apart:e} only: this test sees nothing");
 }
