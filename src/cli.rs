@@ -64,7 +64,7 @@ struct Run {
     /// Overrides a field, as --set estimator.oscillation.period=60.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Continues an interrupted training run or sweep.
+    /// Continues a training run or sweep; --set epochs=50 for longer.
     #[arg(long)]
     resume: bool,
     /// Where data sets are looked for first.
@@ -136,12 +136,9 @@ fn run_experiment(run: &Run) -> Result<()> {
         let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
         let path = run.out.clone().unwrap_or_else(|| RunFolder::latest(&name.unwrap_or_default()));
         let folder = RunFolder::reopen(&path, command)?;
-        // The run continues with the experiment that it began with.
-        let loaded = experiment::load(&path.join("experiment.json").display().to_string(), &run.set)?;
-        if !loaded.experiment.kind().is_resumable() {
-            let found = format!("found an experiment of kind `{}`", loaded.experiment.kind().name());
-            return Err(Error::input("--resume", "", found, "only `train` and `sweep` are resumed"));
-        }
+        let file = path.join("experiment.json").display().to_string();
+        let loaded = experiment::load(&file, &run.set)?;
+        experiment::resume::check(&experiment::load(&file, &[])?.experiment, &loaded.experiment, &file)?;
         (loaded, folder)
     } else {
         let loaded = experiment::load(&run.experiment, &run.set)?;

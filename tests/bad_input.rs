@@ -328,6 +328,8 @@ fn bad_flags_and_folders_are_refused() {
     for name in ["damaged", "foreign", "ahead"] {
         program::copy_folder(&folder.join("finished"), &folder.join(name));
     }
+    program::copy_folder(&folder.join("experiments"), &folder.join("gradient"));
+    fs::rename(folder.join("gradient/gradient.json"), folder.join("gradient/experiment.json")).unwrap();
     let checkpoint = fs::read(folder.join("finished/checkpoint.safetensors")).unwrap();
     fs::write(folder.join("damaged/checkpoint.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
     fs::copy(folder.join("experiments/toy.safetensors"), folder.join("foreign/checkpoint.safetensors"))
@@ -352,6 +354,12 @@ fn bad_flags_and_folders_are_refused() {
             ("run digits --out /proc/x", &["/proc/x: cannot create"]),
             ("run digits --resume --out absent", &["absent: found no run to continue"]),
             ("run digits --resume --out experiments", &["experiments: found no run to continue"]),
+            (
+                "run digits --resume --out finished --set batch_size=3",
+                &["finished/experiment.json: at `batch_size`", "only `epochs`"],
+            ),
+            ("run digits --resume --out finished --set epochs=9", &["at `epochs`", "begun for 1", "falls"]),
+            ("run digits --resume --out gradient", &["kind `gradient`", "`continuous`"]),
             ("run digits --resume --out damaged", &["damaged/checkpoint.safetensors"]),
             ("run digits --resume --out foreign", &["foreign/checkpoint.safetensors"]),
             ("run digits --resume --out ahead", &["ahead/metrics.jsonl: found 0 complete lines", "1 epochs"]),

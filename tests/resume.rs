@@ -124,6 +124,23 @@ fn a_finished_run_continues_for_more_epochs() {
     succeed(folder.path(), &arguments("short", &["--set", "schedule=constant", "--set", "epochs=3"]));
     succeed(folder.path(), &["run", "digits", "--resume", "--set", "epochs=5", "--out", "short"]);
     assert_same_run(&folder.path().join("long"), &folder.path().join("short"));
+    let experiment = |name: &str| fs::read(folder.path().join(name).join("experiment.json")).unwrap();
+    assert!(experiment("long") == experiment("short"), "the folder says how long it learnt");
+}
+
+/// What one run learnt is where another begins; the second folder keeps both.
+#[test]
+fn a_run_that_begins_with_learnt_parameters_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    succeed(path, &arguments("first", &["--set", "epochs=1"]));
+    let learnt = "parameters=first/parameters.safetensors";
+    succeed(path, &arguments("second", &["--set", "epochs=1", "--set", learnt]));
+    let bytes = |name: &str| fs::read(path.join(name)).unwrap();
+    assert!(bytes("first/parameters.safetensors") == bytes("second/given-parameters.safetensors"));
+    assert!(bytes("first/parameters.safetensors") != bytes("second/parameters.safetensors"));
+    succeed(path, &["run", "second/experiment.json", "--out", "again"]);
+    assert!(bytes("second/parameters.safetensors") == bytes("again/parameters.safetensors"));
 }
 
 #[test]

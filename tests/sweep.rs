@@ -230,6 +230,43 @@ fn a_run_with_history_resumes_within() {
     assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
 }
 
+/// More epochs go on from the checkpoints; fewer are refused.
+#[test]
+fn a_finished_sweep_with_history_continues_for_more_epochs() {
+    let mut sweep = sweep();
+    sweep.as_object_mut().unwrap().remove("vary");
+    sweep["set"] = json!({ "epochs": 2 });
+    sweep["seeds"] = json!(2);
+    sweep["history"] = json!(true);
+    let place = Place::new(&sweep);
+    let short = place.run("a");
+    let kept = |run: &Value| lines(&place.out("a").join("runs").join(run["key"].as_str().unwrap()));
+    let before: Vec<Vec<Value>> = short.iter().map(kept).collect();
+    let resume = |epochs: &str| {
+        let set = format!("set.epochs={epochs}");
+        let mut command = place.command("a");
+        command.args(["--resume", "--set", &set]).stderr(Stdio::piped()).output().unwrap()
+    };
+    assert!(resume("4").status.success());
+    let long = lines(&place.out("a"));
+    for (run, before) in long.iter().zip(&before) {
+        let epochs = kept(run);
+        assert_eq!((epochs.len(), &epochs[..2]), (4, &before[..]), "no epoch was done again");
+        assert_eq!(epochs[3]["test_accuracy"], run["measures"]["test_accuracy"]);
+    }
+    // As if they had been meant to be so long from the start.
+    sweep["set"] = json!({ "epochs": 4 });
+    let straight = Place::new(&sweep).run("a");
+    for (run, straight) in long.iter().zip(&straight) {
+        assert_eq!(run["measures"], straight["measures"]);
+    }
+    let refused = resume("3");
+    assert_eq!(refused.status.code(), Some(2));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(message.contains("experiment.epochs") && message.contains("learnt for 4"), "{message}");
+    assert_eq!(lines(&place.out("a")), long, "nothing is lost");
+}
+
 #[test]
 fn a_run_that_diverges_is_a_result() {
     let mut sweep = sweep();

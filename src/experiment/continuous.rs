@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::folder::RunFolder;
+use super::folder::{LEARNT, RunFolder};
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, single, validate_holomorphic};
 use super::train::{compared, inference, progress_bar};
@@ -133,10 +133,6 @@ impl Kind for Continuous {
         self.seed
     }
 
-    fn is_resumable(&self) -> bool {
-        true
-    }
-
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         validate_holomorphic(network)?;
@@ -257,6 +253,7 @@ fn run<T: Scalar>(
     if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
         plasticity.restore(folder.path())?;
         folder.keep_metrics(plasticity.epoch as usize)?;
+        folder.write_experiment(loaded)?;
     } else {
         folder.write_experiment(loaded)?;
         plasticity.save(folder.path())?;
@@ -316,7 +313,7 @@ fn finish<T: Scalar>(
 ) -> Result<Vec<String>> {
     let mut tensors = Tensors::new();
     plasticity.parameters.insert_into(&mut tensors, "");
-    files::write_tensors(folder.path().join("parameters.safetensors"), &tensors)?;
+    files::write_tensors(folder.path().join(LEARNT), &tensors)?;
     let (train, test) = (plasticity.score(train, &spec.inference)?, plasticity.score(test, &spec.inference)?);
     let lines: Vec<ContinuousEpoch> = read_metrics(folder.path())?;
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;

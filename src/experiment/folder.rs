@@ -14,6 +14,9 @@ use crate::files;
 use crate::learning::checkpoint;
 use crate::published;
 
+/// The file of the parameters that a run has learnt.
+pub const LEARNT: &str = "parameters.safetensors";
+
 /// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
 pub struct RunFolder {
     path: PathBuf,
@@ -118,10 +121,16 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
         let mut experiment = loaded.experiment.clone();
+        // A run may begin with what another has learnt.
+        let mut taken = vec![LEARNT.to_owned()];
         for reference in experiment.kind_mut().files_mut() {
             let source = loaded.origin.beside(reference);
-            let name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
+            let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
+            while taken.contains(&name) {
+                name.insert_str(0, "given-");
+            }
             files::write_atomically(self.path.join(&name), &source.read()?)?;
+            taken.push(name.clone());
             *reference = name;
         }
         if let Some(reference) = experiment.kind_mut().published_mut() {

@@ -12,6 +12,7 @@ pub mod load;
 mod lockin_theory;
 mod problem;
 mod relaxation;
+pub mod resume;
 pub mod spec;
 mod stability;
 mod sweep;

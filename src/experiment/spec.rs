@@ -79,11 +79,6 @@ pub trait Kind {
         Ok(())
     }
 
-    /// Whether `--resume` continues it.
-    fn is_resumable(&self) -> bool {
-        false
-    }
-
     /// The model, by path or written out.
     fn model_mut(&mut self) -> &mut ModelRef;
 

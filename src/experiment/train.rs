@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::folder::RunFolder;
+use super::folder::{LEARNT, RunFolder};
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, single};
 use super::{Options, problem};
@@ -140,10 +140,6 @@ impl Kind for Train {
 
     fn seed(&self) -> u64 {
         self.seed
-    }
-
-    fn is_resumable(&self) -> bool {
-        true
     }
 
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
@@ -304,6 +300,7 @@ fn run<T: Scalar>(
     if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
         checkpoint::load(&mut trainer, folder.path())?;
         folder.keep_metrics(trainer.epoch as usize)?;
+        folder.write_experiment(loaded)?;
     } else {
         folder.write_experiment(loaded)?;
         checkpoint::save(&trainer, folder.path())?;
@@ -353,7 +350,7 @@ fn finish<T: Scalar>(
 ) -> Result<Vec<String>> {
     let mut tensors = Tensors::new();
     trainer.parameters.insert_into(&mut tensors, "");
-    files::write_tensors(folder.path().join("parameters.safetensors"), &tensors)?;
+    files::write_tensors(folder.path().join(LEARNT), &tensors)?;
     let (train, test) = (trainer.score(&data.train)?, trainer.score(&data.test)?);
     let lines: Vec<Epoch> = read_metrics(folder.path())?;
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::runs::{Run, finished, prepare};
+use self::runs::{Run, prepare};
 use super::folder::RunFolder;
 use super::load::{self, Loaded, Origin};
 use super::spec::{Experiment, Kind, ModelRef};
@@ -245,10 +245,6 @@ impl Kind for Sweep {
         self.jobs(origin).map(drop)
     }
 
-    fn is_resumable(&self) -> bool {
-        true
-    }
-
     fn model_mut(&mut self) -> &mut ModelRef {
         match &mut self.experiment {
             Base::Whole(train) => &mut train.model,
@@ -277,11 +273,10 @@ impl Kind for Sweep {
         prepare(&runs, options)?;
         let mut lines = BTreeMap::new();
         if options.resume {
-            lines = finished(folder, &runs)?;
+            lines = self.finished(folder, &runs)?;
             folder.rewrite_metrics(lines.values().map(String::as_str))?;
-        } else {
-            folder.write_experiment(loaded)?;
         }
+        folder.write_experiment(loaded)?;
         let open: Vec<&Run> = runs.iter().filter(|run| !lines.contains_key(&run.index)).collect();
         lines.extend(self.work(&open, folder, options)?);
         folder.rewrite_metrics(lines.values().map(String::as_str))?;

@@ -19,7 +19,8 @@ use super::grid::Job;
 use crate::bootstrap;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
+use crate::learning::Schedule;
+use crate::records::{Epoch, HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
 use crate::scalar::Scalar;
 
 /// A run of the sweep, ready to go.
@@ -37,6 +38,18 @@ impl Run {
             Experiment::Train(train) => Ok(train),
             _ => Err(Error::Internal("a point is no training run".into())),
         }
+    }
+
+    /// How many epochs its history in the folder of the sweep lacks.
+    fn epochs_left(&self, folder: &RunFolder) -> Result<u64> {
+        let history = folder.path().join(HISTORY).join(&self.key);
+        let begun = history.join("metrics.jsonl").exists();
+        let done = if begun { read_metrics::<Epoch>(&history)?.len() as u64 } else { 0 };
+        let epochs = self.train()?.epochs;
+        epochs.checked_sub(done).ok_or_else(|| {
+            let found = format!("found {epochs} for a run that has learnt for {done}");
+            Error::input(folder.path().display().to_string(), "experiment.epochs", found, "as many or more")
+        })
     }
 }
 
@@ -58,34 +71,45 @@ pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The complete lines of an earlier attempt, by place in the grid.
-pub(super) fn finished(folder: &RunFolder, runs: &[Run]) -> Result<BTreeMap<usize, String>> {
-    let path = folder.path().join("metrics.jsonl");
-    let text = if path.exists() { files::read_text(&path)? } else { String::new() };
-    let mut lines = BTreeMap::new();
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let known = serde_json::from_str::<SweepRun>(line).ok();
-        let Some(run) = known.and_then(|known| runs.iter().find(|run| run.key == known.key)) else {
-            let found = format!("found a run that this sweep does not have: {}", line.trim_end());
-            let legal = "--resume takes the sweep as it was begun: start another in a new folder";
-            return Err(Error::input(path.display().to_string(), "", found, legal));
-        };
-        lines.insert(run.index, line.to_owned());
-    }
-    Ok(lines)
-}
-
 impl Sweep {
     pub(super) fn runs(&self, loaded: &Loaded) -> Result<Vec<Run>> {
         let ready = |(index, job): (usize, Job)| {
             let loaded = self.load(&job, &loaded.origin)?;
-            let identity = (&job.values, &loaded.experiment, &self.measure);
+            let mut course = loaded.experiment.clone();
+            // What keeps a checkpoint may go on for more epochs, unless its learning rate knows the last one.
+            if let Experiment::Train(train) = &mut course
+                && self.history
+                && train.schedule == Schedule::Constant
+            {
+                train.epochs = 0;
+            }
+            let identity = (&job.values, &course, &self.measure);
             let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;
             let hash = Sha256::digest(identity);
             let key = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
             Ok(Run { index, key, job, loaded })
         };
         self.jobs(&loaded.origin)?.into_iter().enumerate().map(ready).collect()
+    }
+
+    /// The complete lines of an earlier attempt, by place in the grid. A run that was to learn for fewer epochs is not finished.
+    pub(super) fn finished(&self, folder: &RunFolder, runs: &[Run]) -> Result<BTreeMap<usize, String>> {
+        let path = folder.path().join("metrics.jsonl");
+        let text = if path.exists() { files::read_text(&path)? } else { String::new() };
+        let mut lines = BTreeMap::new();
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let known = serde_json::from_str::<SweepRun>(line).ok();
+            let known = known.and_then(|known| Some((runs.iter().find(|run| run.key == known.key)?, known)));
+            let Some((run, known)) = known else {
+                let found = format!("found a run that this sweep does not have: {}", line.trim_end());
+                let legal = "--resume takes the sweep as it was begun: start another in a new folder";
+                return Err(Error::input(path.display().to_string(), "", found, legal));
+            };
+            if known.failure.is_some() || !self.history || run.epochs_left(folder)? == 0 {
+                lines.insert(run.index, line.to_owned());
+            }
+        }
+        Ok(lines)
     }
 
     /// Does the runs on all threads of the current pool, one run a thread; each line is on disk as soon as its run is done.
