@@ -200,7 +200,7 @@ fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
     succeed(folder.path(), &["run", "sweep.json", "--resume", "--out", "out"]);
     succeed(folder.path(), &["report", "out", "--out", "page.md"]);
     let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
-    assert!(page.contains(" for the part after it was resumed; its runs took "), "{page}");
+    assert!(page.contains(" for the last of its parts; its runs took "), "{page}");
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub fn draw(folder: &Path) -> Result<()> {
     let all: Vec<AmplitudePoint> = read_metrics(folder)?;
     let mut labels: Vec<&str> = all.iter().map(|p| p.estimator.as_str()).collect();
     labels.dedup();
-    let mut error = Panel::new("amplitude |β|", "relative gradient error").log_x().log_y();
-    let mut cosine = Panel::new("amplitude |β|", "1 − cosine to the adjoint").log_x().log_y();
+    let mut error = Panel::new("amplitude |β|", "relative error, weights between layers").log_x().log_y();
+    let mut cosine = Panel::new("amplitude |β|", "1 − cosine, weights between layers").log_x().log_y();
     for &label in &labels {
         let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == label).collect();
         let against =

@@ -36,7 +36,7 @@ pub fn draw(folder: &Path) -> Result<()> {
             all.iter().filter(|p| p.method == method && p.richardson == richardson).collect();
         let mut panel =
             Panel::new("elapsed time (τ)", "1 − cosine to the adjoint").log_x().log_y().title(&title);
-        let mut ends = Vec::new();
+        let (mut ends, mut is_beside) = (Vec::new(), false);
         for (index, series) in own.chunk_by(|a, b| a.estimator == b.estimator).enumerate() {
             let line = points(series, |p| Some(p.elapsed), |p| distance(p));
             ends.extend(series.last().and_then(|p| Some((p.rhs_evaluations as f64, distance(p)?))));
@@ -47,9 +47,12 @@ pub fn draw(folder: &Path) -> Result<()> {
                 let shown =
                     points.into_iter().filter(|(period, cosine)| *period > 0.0 && 1.0 - cosine > 1e-6);
                 let points = shown.map(|(period, c)| (period * series[0].base_period, 1.0 - c)).collect();
-                let label = if index == 0 { "published" } else { "" };
-                panel = panel.series(Series::new(label, Mark::Points, points).colour(index));
+                panel = panel.series(Series::new("", Mark::Open, points).colour(index));
+                is_beside = true;
             }
+        }
+        if is_beside {
+            panel = panel.series(Series::new("published", Mark::Open, Vec::new()).in_round_black());
         }
         figure = figure.panel(panel);
         final_errors = final_errors.series(Series::new(title, Mark::LinePoints, ends).colour(colour));
@@ -89,7 +92,7 @@ fn spectrum(modes: &Modes, slowest: f64, all: &[ElapsedPoint]) -> Panel {
     let mut periods: Vec<f64> = all.iter().map(|p| p.base_period).collect();
     periods.sort_by(f64::total_cmp);
     periods.dedup();
-    let mut panel = Panel::new("relaxation rate λ, or ω of a drive (1/τ)", "share")
+    let mut panel = Panel::new("relaxation rate λ, or ω of a drive (1/τ)", "share in each bin")
         .log_x()
         .line("modes", zip(&modes.count))
         .line("squared response", zip(&modes.share));

@@ -39,6 +39,8 @@ pub fn draw(folder: &Path) -> Result<()> {
         }
     }
     let crowded = points.len() > CROWD;
+    let published = Published::of_run(folder)?;
+    let alone = points.len() == 1 && published.is_some();
     for (point, (label, histories)) in points {
         for (panel, name) in panels.iter_mut().zip(&measures) {
             let value = |epoch: &Value| {
@@ -50,12 +52,13 @@ pub fn draw(folder: &Path) -> Result<()> {
                 panel.series.push(mean(&label, &lines).colour(point));
                 continue;
             }
-            for (line, label) in lines.into_iter().zip(once(label.as_str()).chain(repeat(""))) {
+            let label = if alone { "ours, a line a run" } else { label.as_str() };
+            for (line, label) in lines.into_iter().zip(once(label).chain(repeat(""))) {
                 panel.series.push(Series::new(label, Mark::LinePoints, line).colour(point));
             }
         }
     }
-    if let Some(mut published) = Published::of_run(folder)? {
+    if let Some(mut published) = published {
         // Of a whole table, the rows that stand here, as far as ours go.
         let here = |label: &str| runs.iter().any(|run| run.values.values().any(|v| v == label));
         published.curves.retain(|curve| curve.beside.as_deref().is_some_and(here));

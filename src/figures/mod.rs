@@ -58,8 +58,8 @@ pub fn draw(folder: &Path) -> Result<()> {
     }
 }
 
-/// A panel with the published curves that have both columns, as markers in the colour of what they stand beside, else black; `y`
-/// is put on the panel's scale first.
+/// A panel with the published curves that have both columns, as open markers in the colour of what they stand beside, else black;
+/// `y` is put on the panel's scale first.
 fn beside(
     mut panel: Panel,
     published: Option<&Published>,
@@ -73,7 +73,7 @@ fn beside(
         let label = if listed.contains(&curve.label.as_str()) { "" } else { &curve.label };
         listed.push(&curve.label);
         let points = points.into_iter().map(|(x, y)| (x, scale(y))).collect();
-        let series = Series::new(label, Mark::Points, points);
+        let series = Series::new(label, Mark::Open, points);
         panel = panel.series(match curve.beside.as_deref().and_then(&colour) {
             Some(index) => series.colour(index),
             None => series.in_black(),

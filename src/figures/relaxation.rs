@@ -44,22 +44,27 @@ fn plane(
     own: &[&RelaxationPhase],
     published: Option<&Published>,
 ) -> Panel {
-    let title = format!("|β| = {amplitude}");
+    let title = format!("|β| = {amplitude}, {} of {} neurons", SHOWN.min(free.rates.len()), free.rates.len());
     let mut panel = Panel::new("Re (a − a*) / |β|", "Im (a − a*) / |β|").title(title).equal_aspect();
+    let own_mark = if published.is_some() { Mark::Line } else { Mark::LinePoints };
+    let mut is_beside = false;
     for (index, (name, rest)) in free.rates.iter().rev().take(SHOWN).rev().enumerate() {
         let place = |rate: [f64; 2]| ((rate[0] - rest[0]) / amplitude, (rate[1] - rest[1]) / amplitude);
         let mut orbit: Vec<(f64, f64)> =
             own.iter().filter_map(|p| p.rates.get(name)).map(|r| place(*r)).collect();
         orbit.extend(orbit.first().copied());
-        panel = panel.series(Series::new(name.as_str(), Mark::Line, orbit).colour(index));
+        panel = panel.series(Series::new(name.as_str(), own_mark, orbit).colour(index));
         let beside = format!("|β| = {amplitude}/{name}");
         for theirs in published.iter().flat_map(|p| p.beside(&beside)) {
             // Their equilibria around our free one: a difference of free equilibria shows too.
             let points = theirs.points("re", "im").unwrap_or_default();
             let points = points.into_iter().map(|(re, im)| place([re, im])).collect();
-            let label = if index == 0 { theirs.label.as_str() } else { "" };
-            panel = panel.series(Series::new(label, Mark::Points, points).colour(index));
+            panel = panel.series(Series::new("", Mark::Open, points).colour(index));
+            is_beside = true;
         }
+    }
+    if is_beside {
+        panel = panel.series(Series::new("published", Mark::Open, Vec::new()).in_round_black());
     }
     panel
 }
@@ -82,7 +87,7 @@ fn course(
     let shown: Vec<u64> = (0..COURSES).map(|i| i * count / (2 * COURSES)).collect();
     for phase in own.iter().filter(|p| p.point.is_some_and(|k| shown.contains(&k))) {
         let point = phase.point.unwrap_or(0);
-        let label = format!("k = {point} of {count}");
+        let label = format!("point {point} of {count}");
         labels.push(format!("|β| = {amplitude}/{point}"));
         panel = panel.series(Series::new(label, Mark::Line, steps(phase)).colour(labels.len() - 2));
     }

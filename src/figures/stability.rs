@@ -42,13 +42,14 @@ pub fn draw(folder: &Path) -> Result<()> {
     let roots: Vec<(f64, f64)> =
         (0..points).map(|k| root_of_unity(k, points) * amplitude).map(|z| (z.re, z.im)).collect();
     let panel = |map: HeatMap, title: &str| {
-        let circle = Series { mark: Mark::Dashed, ..Series::circle("", (0.0, 0.0), amplitude) };
+        let name = format!("|β| = {amplitude}");
+        let circle = Series { mark: Mark::Dashed, ..Series::circle(name, (0.0, 0.0), amplitude) };
         Panel::new("Re β", "Im β")
             .title(title)
             .equal_aspect()
             .heat_map(map)
             .series(circle.colour(1))
-            .series(Series::new("", Mark::Points, roots.clone()).colour(1))
+            .series(Series::new(format!("{points} points on it"), Mark::Points, roots.clone()).colour(1))
     };
     let far = map(distances, "largest |Re|, |Im| of a − a*").colour_range(0.0, 1.0);
     Figure::new()

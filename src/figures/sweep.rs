@@ -13,7 +13,7 @@ use crate::published::Published;
 use crate::records::{Axis, COST, Drawing, SweepPoint, SweepSummary, value_label};
 use crate::report::{Figure, HeatMap, Mark, Panel, Series};
 
-/// Draws `sweep` from the summary of a run.
+/// Draws `sweep` from the summary of a run. One point alone makes no figure.
 ///
 /// # Errors
 /// If the summary is missing or damaged, or the figure cannot be written.
@@ -21,6 +21,9 @@ pub fn draw(folder: &Path) -> Result<()> {
     let summary = summary(folder)?;
     let mut figure = Figure::new();
     let Some(x) = summary.axes.iter().find(|axis| axis.path == summary.x) else { return Ok(()) };
+    if summary.points.len() == 1 {
+        return Ok(());
+    }
     let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
     let mut measures: Vec<&String> =
         summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
@@ -65,8 +68,7 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
     for point in &summary.points {
         let hidden =
             point.values.iter().filter(|(p, _)| **p != summary.x && Some(*p) != summary.lines.as_ref());
-        let title: Vec<String> =
-            hidden.map(|(path, value)| format!("{} = {}", name(summary, path), value_label(value))).collect();
+        let title: Vec<String> = hidden.map(|(path, value)| titled(name(summary, path), value)).collect();
         let title = (!title.is_empty()).then(|| title.join(", "));
         match panels.iter_mut().find(|(other, _)| *other == title) {
             Some((_, points)) => points.push(point),
@@ -74,6 +76,12 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
         }
     }
     panels
+}
+
+/// A value with what it is a value of; a label that ends in "of" says so itself.
+fn titled(name: String, value: &Value) -> String {
+    let between = if name.ends_with(" of") { " " } else { " = " };
+    format!("{name}{between}{}", value_label(value))
 }
 
 fn curves(
@@ -86,8 +94,14 @@ fn curves(
     let scaled = |i: Interval| [i.mean, i.low, i.high].map(|v| v * factor(measure));
     let numbers = x.numbers();
     let mut panel = Panel::new(name(summary, &x.path), quantity(summary, measure));
-    if numbers.as_ref().is_some_and(|n| is_wide(n)) {
-        panel = panel.log_x();
+    if let Some(numbers) = &numbers {
+        let last = numbers.iter().fold(0.0_f64, |most, n| most.max(*n));
+        if is_wide(numbers) {
+            panel = panel.log_x();
+        } else if last > 0.0 && numbers.iter().all(|n| *n >= 0.0) && numbers.contains(&0.0) {
+            // Room for the markers at zero.
+            panel = panel.x_range(-0.03 * last, 1.03 * last);
+        }
     }
     if numbers.is_none() {
         panel = panel.x_range(0.5, x.values.len() as f64 + 0.5);
@@ -97,6 +111,8 @@ fn curves(
     let one = [Value::Null];
     let by_value = numbers.is_none();
     let series = if by_value { &x.values } else { lines.map_or(&one[..], |l| &l.values) };
+    // Where runs diverged: at the mean of the others, or without a mean.
+    let (mut diverged, mut all_diverged) = (Vec::new(), Vec::new());
     for (index, value) in series.iter().enumerate() {
         let of_series = |p: &&&SweepPoint| match lines {
             _ if by_value => p.values.get(&x.path) == Some(value),
@@ -110,8 +126,14 @@ fn curves(
             let Some([mean, low, high]) = point.measures.get(measure).copied().flatten().map(scaled) else {
                 means.push((across, f64::NAN));
                 bars.push((f64::NAN, f64::NAN));
+                if point.failures > 0 {
+                    all_diverged.push(across);
+                }
                 continue;
             };
+            if point.failures > 0 {
+                diverged.push((across, mean));
+            }
             means.push((across, mean));
             bars.push((low, high));
         }
@@ -125,6 +147,15 @@ fn curves(
         };
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel.series(Series::new(label, mark, means).error_bars(bars).colour(index));
+    }
+    let foot = panel.series.iter().flat_map(|s| &s.points).fold(f64::INFINITY, |least, p| least.min(p.1));
+    if !diverged.is_empty() {
+        let label = "ring: some runs diverged";
+        panel = panel.series(Series::new(label, Mark::Open, diverged).in_round_black());
+    }
+    if !all_diverged.is_empty() && foot.is_finite() {
+        let places = all_diverged.into_iter().map(|x| (x, foot)).collect();
+        panel = panel.series(Series::new("cross: all runs diverged", Mark::Points, places).in_black());
     }
     panel
 }

@@ -74,10 +74,11 @@ pub fn draw(folder: &Path) -> Result<()> {
         let (cx, cy) = (x.iter().sum::<f64>() / ticks as f64, y.iter().sum::<f64>() / ticks as f64);
         let mut orbit: Vec<(f64, f64)> = x.iter().zip(y).map(|(x, y)| (x - cx, y - cy)).collect();
         orbit.extend(orbit.first().copied());
-        orbits = orbits.series(
-            Series::new(if k + SHOWN < n { "" } else { name }, Mark::Line, orbit)
-                .colour((k + 6 - n % 6 + SHOWN) % 6),
-        );
+        // Those shown as time traces in their colours, the others as one.
+        orbits = orbits.series(match k.checked_sub(n.saturating_sub(SHOWN)) {
+            Some(shown) => Series::new(name.as_str(), Mark::Line, orbit).colour(shown),
+            None => Series::new(if k == 0 { "others" } else { "" }, Mark::Dotted, orbit).in_black(),
+        });
     }
     let size = |bin: usize| {
         let one = |k: usize| spectrum_re[k * ticks + bin].hypot(spectrum_im[k * ticks + bin]);

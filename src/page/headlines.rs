@@ -258,18 +258,17 @@ fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -
             let ours = interval.map_or_else(
                 || "–".into(),
                 |i| {
-                    format!(
-                        "{} ({} to {})",
-                        number(scale * i.mean),
-                        number(scale * i.low),
-                        number(scale * i.high)
-                    )
+                    let [mean, low, high] = [i.mean, i.low, i.high].map(|v| number(scale * v));
+                    if point.runs == 1 { mean } else { format!("{mean} ({low} to {high})") }
                 },
             );
-            let runs = if point.failures == 0 {
-                format!("{} runs", point.runs)
-            } else {
-                format!("{} runs, {} diverged", point.runs, point.failures)
+            let diverged = match point.failures {
+                0 => String::new(),
+                n => format!(", {n} diverged"),
+            };
+            let runs = match point.runs {
+                1 => format!("one run{diverged}"),
+                n => format!("mean and {} of {n} runs{diverged}", point.spread_name()),
             };
             // Theirs may have gone on for longer.
             let alike = |curve: &Curve| {
@@ -281,16 +280,18 @@ fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -
             let when = epochs
                 .filter(|_| !theirs.is_empty())
                 .map_or_else(String::new, |n| format!(" after epoch {n}"));
-            let quantity = format!(
-                "{label}: {}{percent}{when}, mean and 95 % interval of {runs}",
-                measure.replace('_', " ")
-            );
+            let quantity = format!("{label}: {}{percent}{when}, {runs}", measure.replace('_', " "));
             rows.push(Row::new(quantity, ours, spread(&theirs, scale)));
         }
-        let own = histories.iter().filter(|(run, _)| run.values == point.values);
+        let own: Vec<&(SweepRun, Vec<Epoch>)> =
+            histories.iter().filter(|(run, _)| run.values == point.values).collect();
+        rows.extend(warned(own.iter().flat_map(|(_, epochs)| epochs)).map(|text| {
+            let quantity = format!("{label}: epochs of these runs that warn, and how the last one does");
+            Row::new(quantity, text, None)
+        }));
         let accuracy = |epoch: &Epoch| (epoch.epoch as f64, epoch.test_accuracy);
         let own: Vec<Vec<(f64, f64)>> =
-            own.map(|(_, epochs)| epochs.iter().map(accuracy).collect()).collect();
+            own.iter().map(|(_, epochs)| epochs.iter().map(accuracy).collect()).collect();
         let theirs: Vec<&Curve> = published.iter().flat_map(|p| p.beside(&label)).collect();
         rows.extend(by_epoch(&own, &theirs).map(|text| {
             let quantity =
@@ -299,6 +300,19 @@ fn sweep(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -
         }));
     }
     rows
+}
+
+/// How many epochs warn, and the last warning; none if none does.
+fn warned<'a>(epochs: impl Iterator<Item = &'a Epoch>) -> Option<String> {
+    let (mut count, mut warn, mut last) = (0, 0, None);
+    for epoch in epochs {
+        count += 1;
+        if let Some(text) = epoch.warnings.last() {
+            warn += 1;
+            last = Some(text);
+        }
+    }
+    last.map(|text| format!("{warn} of {count}: {text}"))
 }
 
 /// After how many epochs the mean accuracy of our runs, (epoch, accuracy) each, is not below all of theirs, and by how much it is
@@ -371,6 +385,17 @@ fn best_points(summary: &SweepSummary, lines: &Axis, published: Option<&Publishe
                 ours,
                 theirs.and_then(shown),
             ));
+        }
+        let diverged = own.iter().filter(|p| p.failures > 0);
+        let diverged: Vec<String> = diverged
+            .map(|p| {
+                let at = p.values[&summary.x].as_f64().map_or_else(|| "–".into(), number);
+                format!("{} of {} at {at}", p.failures, p.runs)
+            })
+            .collect();
+        if !diverged.is_empty() {
+            let quantity = format!("{line}: runs that diverged, and the {name} where");
+            rows.push(Row::new(quantity, diverged.join(", "), None));
         }
     }
     rows

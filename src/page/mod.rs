@@ -17,6 +17,10 @@ use headlines::Row;
 /// # Errors
 /// If a folder holds no finished run, two have one name, or a file cannot be written.
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
+    if out.extension().is_none() {
+        let legal = "the figures go into a folder of that name: give the page one like results.md";
+        return Err(Error::input("--out", "", format!("found {}", out.display()), legal));
+    }
     let stem = out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let images = out.with_file_name(&stem);
     let (mut overview, mut sections) = (String::new(), String::new());
@@ -127,18 +131,19 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
 fn provenance(manifest: &Value, runs: Option<f64>) -> String {
     let mut arguments: Vec<&str> =
         manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str).collect();
-    // Where the folder lay is nobody's concern.
+    // Where the folder lay is nobody's concern, and whoever repeats the run has nothing to resume.
     if let Some(place) = arguments.iter().position(|a| *a == "--out") {
         arguments.drain(place..arguments.len().min(place + 2));
     }
+    let resumed = arguments.contains(&"--resume");
+    arguments.retain(|a| *a != "--resume" && !a.starts_with("--out="));
     let quoted = |a: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
         if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
     };
-    let resumed = arguments.contains(&"--resume");
     let runs =
         runs.map_or_else(String::new, |s| format!("; its runs took {} s together", headlines::number(s)));
-    let time = if resumed { format!(" for the part after it was resumed{runs}") } else { String::new() };
+    let time = if resumed { format!(" for the last of its parts{runs}") } else { String::new() };
     let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(

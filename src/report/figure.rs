@@ -60,7 +60,8 @@ pub struct Panel {
 /// How the points of a series are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// A solid line; where a panel holds several they also carry a few markers, so that colour is never the only cue.
+    /// A solid line; where a panel holds several, and no open markers, they also carry a few markers, so that colour is never the
+    /// only cue.
     Line,
     /// A dashed line: by convention theory or a reference.
     Dashed,
@@ -68,6 +69,8 @@ pub enum Mark {
     Dotted,
     /// Markers alone.
     Points,
+    /// Hollow markers under everything else: by convention what others have published.
+    Open,
     /// A line with a marker at every point.
     LinePoints,
     /// A stem from zero (from the bottom on a logarithmic axis) with a marker on top, for spectra.
@@ -345,6 +348,12 @@ impl Series {
     #[must_use]
     pub fn in_black(self) -> Self {
         self.colour(style::BLACK)
+    }
+
+    /// In black, its markers round: for what stands for markers of several colours and shapes, as in a legend.
+    #[must_use]
+    pub fn in_round_black(self) -> Self {
+        self.colour(style::BLACK + style::COLOURS)
     }
 }
 

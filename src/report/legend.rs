@@ -7,7 +7,7 @@ use super::{Panel, marks, style};
 use crate::Result;
 
 const TEXT: Text = Text::new(style::LEGEND, HPos::Left);
-const ROW: f64 = 15.0;
+const ROW: f64 = 17.0;
 const SAMPLE: f64 = 22.0;
 /// Between sample and name.
 const GAP: f64 = 5.0;

@@ -11,6 +11,9 @@ use crate::Result;
 const MARKERS_A_LINE: usize = 5;
 const LINE_WIDTH: f64 = 1.6;
 const RADIUS: f64 = 3.0;
+/// Shapes of markers, and the first of those that consist of thin bars.
+const SHAPES: usize = 7;
+const THIN: usize = 5;
 /// From this many points on markers are smaller.
 const CROWD: usize = 200;
 
@@ -81,7 +84,11 @@ pub(super) fn look(panel: &Panel, index: usize) -> Look {
         shape: shape + shape / style::COLOURS,
         radius: if crowded { 0.6 * RADIUS } else { RADIUS },
         mark: series.mark,
-        marked: lines > 1 && series.mark == Mark::Line && !series.label.is_empty(),
+        // Markers along a line could be taken for points of others.
+        marked: lines > 1
+            && series.mark == Mark::Line
+            && !series.label.is_empty()
+            && panel.series.iter().all(|s| s.mark != Mark::Open),
         edged: panel.heat_map.is_some(),
     }
 }
@@ -103,6 +110,15 @@ impl Look {
         if self.edged {
             shape(canvas, self.shape, at, self.radius + 1.0, style::WHITE)?;
         }
+        if self.mark == Mark::Open {
+            shape(canvas, self.shape, at, self.radius + 0.8, self.colour)?;
+            // Crosses are too thin to be hollow.
+            return if self.shape % SHAPES < THIN {
+                shape(canvas, self.shape, at, self.radius - 0.6, style::WHITE)
+            } else {
+                Ok(())
+            };
+        }
         shape(canvas, self.shape, at, self.radius, self.colour)
     }
 
@@ -112,23 +128,23 @@ impl Look {
         let plain = Self { edged: false, radius: RADIUS, ..*self };
         let centre = (left + width / 2.0, y);
         match self.mark {
-            Mark::Points => {}
+            Mark::Points | Mark::Open => {}
             Mark::Stems => canvas.line(&[(centre.0, y + 5.0), centre], self.colour, LINE_WIDTH, &[])?,
             _ => plain.line(canvas, &[(left, y), (left + width, y)])?,
         }
-        if plain.marked || matches!(self.mark, Mark::Points | Mark::LinePoints | Mark::Stems) {
+        if plain.marked || matches!(self.mark, Mark::Points | Mark::Open | Mark::LinePoints | Mark::Stems) {
             plain.marker(canvas, centre)?;
         }
         Ok(())
     }
 }
 
-/// One of seven filled shapes of about the same weight.
+/// One of [`SHAPES`] filled shapes of about the same weight, the thin ones last.
 fn shape(canvas: &mut Canvas, index: usize, (x, y): Point, radius: f64, colour: RGBColor) -> Result<()> {
     let polygon = |corners: &[(f64, f64)]| -> Vec<Point> {
         corners.iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect()
     };
-    let corners = match index % 7 {
+    let corners = match index % SHAPES {
         0 => return canvas.disc((x, y), radius, colour),
         1 => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
         2 => polygon(&[(0.0, -1.25), (1.15, 0.85), (-1.15, 0.85)]),
@@ -201,7 +217,7 @@ pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, index: usize, plane: &Pla
         draw_error_bars(canvas, series, &look, plane)?;
         for run in &runs {
             match series.mark {
-                Mark::Points => {}
+                Mark::Points | Mark::Open => {}
                 Mark::Stems => {
                     for (x, y) in run {
                         canvas.line(&[(*x, plane.ground()), (*x, *y)], look.colour, LINE_WIDTH, &[])?;
@@ -217,7 +233,7 @@ pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, index: usize, plane: &Pla
     // Markers on the frame are drawn whole, those outside not at all.
     let visible = plane.frame.grown(0.5);
     let marked: Vec<Point> = match series.mark {
-        Mark::Points | Mark::LinePoints | Mark::Stems => runs.concat(),
+        Mark::Points | Mark::Open | Mark::LinePoints | Mark::Stems => runs.concat(),
         Mark::Line if look.marked => spread(&runs, index),
         _ => Vec::new(),
     };
@@ -281,7 +297,7 @@ pub(super) fn occupied(panel: &Panel, plane: &Plane) -> Vec<Point> {
         for run in runs(points()) {
             pixels.extend_from_slice(&run);
             match series.mark {
-                Mark::Points => {}
+                Mark::Points | Mark::Open => {}
                 Mark::Stems => run.iter().for_each(|p| between(&mut pixels, (p.0, plane.ground()), *p)),
                 _ => run.windows(2).for_each(|w| between(&mut pixels, w[0], w[1])),
             }

@@ -14,10 +14,10 @@ const TICK_LENGTH: f64 = 4.0;
 const MINOR_LENGTH: f64 = 2.2;
 const THIN: f64 = 0.8;
 /// Height of a line of tick labels, of an axis label, of the heading, and of a power of ten over the frame.
-const TICK_LINE: f64 = 14.0;
-const LABEL_LINE: f64 = 17.0;
-const HEADING_LINE: f64 = 20.0;
-const FACTOR_LINE: f64 = 14.0;
+const TICK_LINE: f64 = 16.0;
+const LABEL_LINE: f64 = 19.0;
+const HEADING_LINE: f64 = 22.0;
+const FACTOR_LINE: f64 = 16.0;
 /// Least width and height of a frame.
 const SMALLEST: f64 = 20.0;
 const EDGE: f64 = 6.0;
@@ -133,9 +133,12 @@ fn has_map(panel: &Panel) -> Option<&HeatMap> {
     panel.heat_map.as_ref().filter(|m| m.rows > 0 && m.columns > 0)
 }
 
-/// The points of all series that can be drawn.
+/// The points of all series that can be drawn, those below or above a range asked for apart.
 fn points(panel: &Panel) -> impl Iterator<Item = (f64, f64)> {
-    let shown = |p: &(f64, f64)| drawable(panel.x.scale, p.0) && drawable(panel.y.scale, p.1);
+    let (low, high) = panel.y.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+    let shown = move |p: &(f64, f64)| {
+        drawable(panel.x.scale, p.0) && drawable(panel.y.scale, p.1) && (low..=high).contains(&p.1)
+    };
     panel.series.iter().flat_map(|s| s.points.iter().copied()).filter(shown)
 }
 
@@ -278,7 +281,9 @@ fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, margins: &M
         let centre = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
         canvas.text("no data", centre, Text::new(style::LABEL, HPos::Center))?;
     }
-    for index in 0..panel.series.len() {
+    let (under, over): (Vec<usize>, Vec<usize>) =
+        (0..panel.series.len()).partition(|index| panel.series[*index].mark == Mark::Open);
+    for index in under.into_iter().chain(over) {
         marks::draw(canvas, panel, index, &plane)?;
     }
     outline(canvas, frame)?;
@@ -341,6 +346,14 @@ fn draw_bar(canvas: &mut Canvas, map: &HeatMap, frame: Rect, cell: Rect) -> Resu
             &[],
         )?;
         canvas.text(label, (bar.right + TICK_LENGTH + 3.0, y(*value)), how)?;
+    }
+    for value in &ticks.minor {
+        canvas.line(
+            &[(bar.right, y(*value)), (bar.right + MINOR_LENGTH, y(*value))],
+            style::INK,
+            THIN,
+            &[],
+        )?;
     }
     draw_factor(canvas, &ticks, (bar.left, bar.top - FACTOR_LINE / 2.0), HPos::Left)?;
     let how =

@@ -14,11 +14,11 @@ pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 pub(super) const FIGURE_TITLE_HEIGHT: u32 = 30;
 /// Font sizes in pixels per em.
 pub(super) const FIGURE_TITLE: f64 = 15.0;
-pub(super) const LETTER: f64 = 15.0;
-pub(super) const TITLE: f64 = 12.5;
-pub(super) const LABEL: f64 = 12.5;
-pub(super) const TICK: f64 = 11.0;
-pub(super) const LEGEND: f64 = 11.0;
+pub(super) const LETTER: f64 = 16.0;
+pub(super) const TITLE: f64 = 14.0;
+pub(super) const LABEL: f64 = 14.0;
+pub(super) const TICK: f64 = 12.5;
+pub(super) const LEGEND: f64 = 12.5;
 
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 pub(super) const GRID: RGBColor = RGBColor(0xE9, 0xE9, 0xE9);
