@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::beside;
 use crate::error::Result;
-use crate::published::Published;
+use crate::published::{Curve, Published};
 use crate::records::{RelaxationPhase, read_metrics};
 use crate::report::{Figure, Mark, Panel, Series};
 
@@ -92,11 +92,22 @@ fn course(
         panel = panel.series(Series::new(label, Mark::Line, steps(phase)).colour(labels.len() - 2));
     }
     let of_panel = published.map(|p| {
-        let here = |c: &&crate::published::Curve| c.beside.as_ref().is_some_and(|b| labels.contains(b));
-        Published { source: p.source.clone(), curves: p.curves.iter().filter(here).cloned().collect() }
+        let here = |c: &&Curve| c.beside.as_ref().is_some_and(|b| labels.contains(b));
+        let curves = p.curves.iter().filter(here).map(until_constant).collect();
+        Published { source: p.source.clone(), curves }
     });
     let colour = |label: &str| labels.iter().position(|l| l == label).and_then(|i| i.checked_sub(1));
     beside(panel, of_panel.as_ref(), ("step", "residual"), colour, |r| r)
+}
+
+/// A course up to where it no longer changes: what follows says nothing more.
+fn until_constant(curve: &Curve) -> Curve {
+    let mut curve = curve.clone();
+    let residuals = curve.columns.get("residual").cloned().unwrap_or_default();
+    let same = |w: &[Option<f64>]| matches!(w, [Some(a), Some(b)] if (a / b - 1.0).abs() < 1e-4);
+    let kept = residuals.windows(2).position(same).map_or(residuals.len(), |last| last + 1);
+    curve.columns.values_mut().for_each(|column| column.truncate(kept));
+    curve
 }
 
 /// For each amplitude, the largest distance of an equilibrium from the published one (|Re| or |Im| of a rate); none where nothing

@@ -150,12 +150,12 @@ fn curves(
     }
     let foot = panel.series.iter().flat_map(|s| &s.points).fold(f64::INFINITY, |least, p| least.min(p.1));
     if !diverged.is_empty() {
-        let label = "ring: some runs diverged";
+        let label = "some runs diverged";
         panel = panel.series(Series::new(label, Mark::Open, diverged).in_round_black());
     }
     if !all_diverged.is_empty() && foot.is_finite() {
         let places = all_diverged.into_iter().map(|x| (x, foot)).collect();
-        panel = panel.series(Series::new("cross: all runs diverged", Mark::Points, places).in_black());
+        panel = panel.series(Series::new("all runs diverged", Mark::Points, places).in_black());
     }
     panel
 }

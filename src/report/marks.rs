@@ -110,14 +110,10 @@ impl Look {
         if self.edged {
             shape(canvas, self.shape, at, self.radius + 1.0, style::WHITE)?;
         }
-        if self.mark == Mark::Open {
+        // Crosses are too thin to be hollow.
+        if self.mark == Mark::Open && self.shape % SHAPES < THIN {
             shape(canvas, self.shape, at, self.radius + 0.8, self.colour)?;
-            // Crosses are too thin to be hollow.
-            return if self.shape % SHAPES < THIN {
-                shape(canvas, self.shape, at, self.radius - 0.6, style::WHITE)
-            } else {
-                Ok(())
-            };
+            return shape(canvas, self.shape, at, self.radius - 0.6, style::WHITE);
         }
         shape(canvas, self.shape, at, self.radius, self.colour)
     }

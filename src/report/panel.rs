@@ -428,7 +428,10 @@ fn draw_y_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, c
         canvas.text(text, (frame.left - TICK_LENGTH - 3.0, plane.y_pixel(*value)), how)?;
     }
     draw_factor(canvas, ticks, (frame.left, frame.top - FACTOR_LINE / 2.0), HPos::Left)?;
-    let how = Text::new(style::LABEL, HPos::Center).upwards().fitted(label, cell.height() - 8.0)?;
+    // The corner above is the letter's.
+    let middle = f64::midpoint(frame.top, frame.bottom);
+    let room = 2.0 * (middle - cell.top - HEADING_LINE).min(cell.bottom - 4.0 - middle);
+    let how = Text::new(style::LABEL, HPos::Center).upwards().fitted(label, room)?;
     let beside = frame.left - TICK_LENGTH - 3.0 - widest(ticks)? - 4.0 - LABEL_LINE / 2.0;
-    canvas.text(label, (beside, f64::midpoint(frame.top, frame.bottom)), how)
+    canvas.text(label, (beside, middle), how)
 }

@@ -73,8 +73,8 @@ def beta_sweep(run, label, beside):
 write("fig2d.json", "Fig. 2d", [c for run in read("fig2d_beta_sweep.json") for c in beta_sweep(run, "published", {})])
 # Of July 2022, with the noise of the published code, up to |β| = 4; and of May 2022, up to 10, with less noise in N = 1.
 may, july = sorted(read("fig3c_beta_sweep.json"), key=lambda run: -run["hyperparameters"]["beta"])
-write("fig3c.json", "Fig. 3c", [*beta_sweep(july, "published July 2022", {"1": "classic", "15": "cauchy"}),
-                                *beta_sweep(may, "published May 2022", {"1": None, "15": None})])
+write("fig3c.json", "Fig. 3c", [*beta_sweep(july, "published", {"1": "classic", "15": "cauchy"}),
+                                *(dict(c, label="published, May 2022") for c in beta_sweep(may, "", {"1": None, "15": None}))])
 
 runs = sorted(read("fig3ab_continuous.json"), key=lambda run: run["hyperparameters"]["T2"])
 write("fig3ab.json", "Fig. 3a, 3b", [
