@@ -26,36 +26,45 @@ pub fn draw(folder: &Path) -> Result<()> {
     let mut measures = vec!["test_accuracy", "train_accuracy"];
     let more = runs.first().into_iter().flat_map(|run| run.measures.keys()).map(String::as_str);
     measures.extend(more.filter(|name| !["test_accuracy", "train_accuracy", COST].contains(name)));
-    let mut panels: Vec<Panel> =
-        measures.iter().map(|name| Panel::new("epoch", sweep::quantity(&summary, name))).collect();
-    let mut points: BTreeMap<usize, (String, Vec<Vec<Value>>)> = BTreeMap::new();
+    let mut points: BTreeMap<usize, (&SweepRun, Vec<Vec<Value>>)> = BTreeMap::new();
     for run in &runs {
         let own = folder.join(HISTORY).join(&run.key);
         // A run that diverged in its first epoch has none.
         if own.join("metrics.jsonl").exists() {
-            let values: Vec<String> = run.values.values().map(value_label).collect();
-            let histories = &mut points.entry(run.point).or_insert((values.join(", "), Vec::new())).1;
-            histories.push(read_metrics(&own)?);
+            points.entry(run.point).or_insert((run, Vec::new())).1.push(read_metrics(&own)?);
         }
     }
     let crowded = points.len() > CROWD;
     let published = Published::of_run(folder)?;
     let alone = points.len() == 1 && published.is_some();
-    for (point, (label, histories)) in points {
-        for (panel, name) in panels.iter_mut().zip(&measures) {
-            let value = |epoch: &Value| {
-                Some((epoch["epoch"].as_f64()?, sweep::factor(name) * epoch[*name].as_f64()?))
-            };
-            let lines: Vec<Vec<(f64, f64)>> =
-                histories.iter().map(|epochs| epochs.iter().filter_map(value).collect()).collect();
-            if crowded {
-                panel.series.push(mean(&label, &lines).colour(point));
-                continue;
+    // Too many for one panel: one for each value of what the sweep is drawn across.
+    let x = summary.axes.iter().find(|axis| crowded && summary.axes.len() > 1 && axis.path == summary.x);
+    let facets: Vec<Option<&Value>> = x.map_or(vec![None], |x| x.values.iter().map(Some).collect());
+    let mut panels: Vec<(&str, Panel)> = Vec::new();
+    for name in measures {
+        for facet in &facets {
+            let mut panel = Panel::new("epoch", sweep::quantity(&summary, name));
+            panel.title = facet.map(|value| sweep::titled(sweep::name(&summary, &summary.x), value));
+            let here =
+                points.values().filter(|(run, _)| facet.is_none() || run.values.get(&summary.x) == *facet);
+            for (index, (run, histories)) in here.enumerate() {
+                let value = |epoch: &Value| {
+                    Some((epoch["epoch"].as_f64()?, sweep::factor(name) * epoch[name].as_f64()?))
+                };
+                let lines: Vec<Vec<(f64, f64)>> =
+                    histories.iter().map(|epochs| epochs.iter().filter_map(value).collect()).collect();
+                let told = run.values.iter().filter(|(path, _)| facet.is_none() || **path != summary.x);
+                let told: Vec<String> = told.map(|(_, value)| value_label(value)).collect();
+                let label = if alone { "ours, a line a run".to_owned() } else { told.join(", ") };
+                if crowded {
+                    panel.series.push(mean(&label, &lines).colour(index));
+                    continue;
+                }
+                for (line, label) in lines.into_iter().zip(once(label.as_str()).chain(repeat(""))) {
+                    panel.series.push(Series::new(label, Mark::LinePoints, line).colour(index));
+                }
             }
-            let label = if alone { "ours, a line a run" } else { label.as_str() };
-            for (line, label) in lines.into_iter().zip(once(label).chain(repeat(""))) {
-                panel.series.push(Series::new(label, Mark::LinePoints, line).colour(point));
-            }
+            panels.push((name, panel));
         }
     }
     if let Some(mut published) = published {
@@ -65,21 +74,26 @@ pub fn draw(folder: &Path) -> Result<()> {
         let ours = |panel: &Panel| {
             panel.series.iter().flat_map(|s| &s.points).fold(0.0_f64, |most, p| most.max(p.0))
         };
-        let last = ours(&panels[0]);
+        let last = ours(&panels[0].1);
         for curve in &mut published.curves {
             "published".clone_into(&mut curve.label);
             let epochs = curve.columns.get("epoch").cloned().unwrap_or_default();
             let kept = epochs.iter().take_while(|e| e.is_some_and(|e| e <= last)).count();
             curve.columns.values_mut().for_each(|column| column.truncate(kept));
         }
-        let with = |panel: Panel, name: &str| {
-            beside(panel, Some(&published), ("epoch", name), |_| None, |y| y * sweep::factor(name))
-        };
-        panels = panels.into_iter().zip(&measures).map(|(panel, name)| with(panel, name)).collect();
+        for (name, panel) in &mut panels {
+            let columns = ("epoch", *name);
+            *panel = beside(panel.clone(), Some(&published), columns, |_| None, |y| y * sweep::factor(name));
+        }
     }
     // What is measured once, at the end, has no history.
-    panels.retain(|panel| panel.series.iter().any(|series| !series.points.is_empty()));
-    panels.into_iter().fold(Figure::new(), Figure::panel).write(folder, "epochs").map(drop)
+    panels.retain(|(_, panel)| panel.series.iter().any(|series| !series.points.is_empty()));
+    panels
+        .into_iter()
+        .map(|(_, panel)| panel)
+        .fold(Figure::new(), Figure::panel)
+        .write(folder, "epochs")
+        .map(drop)
 }
 
 /// The mean of lines that begin alike, as far as all of them go, with their range.

@@ -79,7 +79,7 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
 }
 
 /// A value with what it is a value of; a label that ends in "of" says so itself.
-fn titled(name: String, value: &Value) -> String {
+pub(super) fn titled(name: String, value: &Value) -> String {
     let between = if name.ends_with(" of") { " " } else { " = " };
     format!("{name}{between}{}", value_label(value))
 }
@@ -94,13 +94,16 @@ fn curves(
     let scaled = |i: Interval| [i.mean, i.low, i.high].map(|v| v * factor(measure));
     let numbers = x.numbers();
     let mut panel = Panel::new(name(summary, &x.path), quantity(summary, measure));
+    // Bars of several curves stand side by side, by this part of the axis.
+    let mut apart = 0.0;
     if let Some(numbers) = &numbers {
         let last = numbers.iter().fold(0.0_f64, |most, n| most.max(*n));
         if is_wide(numbers) {
             panel = panel.log_x();
         } else if last > 0.0 && numbers.iter().all(|n| *n >= 0.0) && numbers.contains(&0.0) {
             // Room for the markers at zero.
-            panel = panel.x_range(-0.03 * last, 1.03 * last);
+            panel = panel.x_range(-0.04 * last, 1.04 * last);
+            apart = 0.008 * last;
         }
     }
     if numbers.is_none() {
@@ -114,6 +117,7 @@ fn curves(
     // Where runs diverged: at the mean of the others, or without a mean.
     let (mut diverged, mut all_diverged) = (Vec::new(), Vec::new());
     for (index, value) in series.iter().enumerate() {
+        let aside = apart * (index as f64 - (series.len() - 1) as f64 / 2.0);
         let of_series = |p: &&&SweepPoint| match lines {
             _ if by_value => p.values.get(&x.path) == Some(value),
             Some(lines) => p.values.get(&lines.path) == Some(value),
@@ -122,7 +126,7 @@ fn curves(
         let (mut means, mut bars) = (Vec::new(), Vec::new());
         for point in points.iter().filter(of_series) {
             let place = x.values.iter().position(|v| Some(v) == point.values.get(&x.path)).unwrap_or(0);
-            let across = numbers.as_ref().map_or((place + 1) as f64, |n| n[place]);
+            let across = numbers.as_ref().map_or((place + 1) as f64, |n| n[place] + aside);
             let Some([mean, low, high]) = point.measures.get(measure).copied().flatten().map(scaled) else {
                 means.push((across, f64::NAN));
                 bars.push((f64::NAN, f64::NAN));
@@ -252,7 +256,7 @@ pub(super) fn quantity(summary: &SweepSummary, measure: &str) -> String {
 
 /// What an axis is called: as the experiment says, or its path without its section of the experiment and without the parts that
 /// another axis names.
-fn name(summary: &SweepSummary, path: &str) -> String {
+pub(super) fn name(summary: &SweepSummary, path: &str) -> String {
     if let Some(label) = summary.labels.get(path) {
         return label.clone();
     }
