@@ -96,6 +96,17 @@ impl Error {
         }
     }
 
+    /// The same error, saying of a simulation that diverged what it was part of.
+    #[must_use]
+    pub fn during(self, part: &str) -> Self {
+        match self {
+            Self::Diverged { moment, place, what, advice } => {
+                Self::Diverged { moment: format!("{part}, {moment}"), place, what, advice }
+            }
+            other => other,
+        }
+    }
+
     /// The process exit code: 2 for what the user must correct, 1 for a run that failed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -56,6 +56,7 @@ mod krylov;
 pub mod learning;
 pub mod lockin;
 pub mod page;
+mod partial;
 pub mod published;
 pub mod records;
 pub mod relaxation;

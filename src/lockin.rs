@@ -1,5 +1,6 @@
 //! The lock-in: Fourier coefficients of what a neuron or a synapse sees, accumulated while time passes.
 
+use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,16 +47,23 @@ pub enum Window {
 }
 
 impl Window {
-    /// Checks the numbers.
+    /// Checks the numbers, for a record of `count` samples that are `interval` τ apart.
     ///
     /// # Errors
     /// The finding, with its path.
-    pub fn validate(self) -> Result<(), Invalid> {
+    pub fn validate(self, count: u64, interval: f64) -> Result<(), Invalid> {
         let Self::LowPass { poles, time_constant } = self else { return Ok(()) };
         if !(1..=8).contains(&poles) {
             return Err(Invalid::new("low_pass.poles", format!("found {poles}"), "1 to 8 poles"));
         }
-        positive("low_pass.time_constant", time_constant)
+        positive("low_pass.time_constant", time_constant)?;
+        // Beyond, every weight may be too small for a number.
+        let (least, most) = (0.01 * interval, 1e12 * count as f64 * interval);
+        if !(least..=most).contains(&time_constant) {
+            let found = format!("found {time_constant:e} with a sample each {interval} tau");
+            return Err(Invalid::new("low_pass.time_constant", found, format!("{least:e} to {most:e} tau")));
+        }
+        Ok(())
     }
 
     /// The weight of each of `count` samples, `interval` τ apart, oldest first; they sum to one.
@@ -72,6 +80,21 @@ impl Window {
         let sum: f64 = raw.iter().sum();
         raw.into_iter().map(|w| w / sum).collect()
     }
+}
+
+/// Most samples that one record may have: the weight of each is held in memory.
+const MOST_SAMPLES: f64 = 2e7;
+
+/// Checks the length of a record of `periods`, each of `per_period` samples.
+///
+/// # Errors
+/// The finding, at `path`.
+pub fn check_length(path: &str, periods: f64, per_period: f64) -> Result<(), Invalid> {
+    if periods * per_period <= MOST_SAMPLES {
+        return Ok(());
+    }
+    let found = format!("found a record of {periods} periods of {per_period} samples");
+    Err(Invalid::new(path, found, format!("at most {MOST_SAMPLES:e} samples in all")))
 }
 
 /// Which ticks are demodulated, and how.
@@ -189,6 +212,13 @@ fn accumulate<T: Scalar>((w_re, w_im): (f64, f64), values: &[T], rails: usize, s
     }
 }
 
+/// sum += w · values, both laid out as a complex `shape`.
+pub(crate) fn add_product<T: Scalar>(shape: &StateShape, w: Complex<f64>, values: &[T], sum: &mut [T]) {
+    for range in (0..shape.layers()).map(|layer| shape.layer(layer)) {
+        accumulate((w.re, w.im), &values[range.clone()], 2, &mut sum[range]);
+    }
+}
+
 /// Re c₁[a_i a_j] of every synapse of a tied pair, and Re c₀[e a] of every read-out synapse, summed over the batch: what
 /// hardware with a multiplier in each synapse measures. O(n²) where the neuron's read-out costs O(n).
 pub struct SynapseLockIn<T: Scalar> {
@@ -297,7 +327,6 @@ pub(crate) fn modulate<T: Scalar>((w_re, w_im): (f64, f64), values: &[T], rails:
 mod tests {
     use std::f64::consts::TAU;
 
-    use num_complex::Complex;
     use rustfft::FftPlanner;
 
     use super::*;

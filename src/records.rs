@@ -54,7 +54,7 @@ pub struct Epoch {
     /// Eigenvalues of the Jacobian W − 1, real and imaginary part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eigenvalues: Option<Vec<[f64; 2]>>,
-    /// Slowest relaxation rate of the compared samples, in 1/τ.
+    /// Slowest relaxation rate of the first four in every ten of the compared samples, in 1/τ.
     pub slowest_rate: Option<f64>,
     /// Slowest relaxation rate of test samples, where it was asked for, in 1/τ.
     #[serde(default)]
@@ -144,7 +144,7 @@ pub struct RelaxationPhase {
     pub point: Option<u64>,
     /// Euclidean length of the change of the state, step by step; it ends where the state is no longer finite.
     pub residuals: Vec<f64>,
-    /// Real and imaginary part of each rate at the end, by layer and neuron.
+    /// Real and imaginary part of each rate at the end, by layer and neuron; without those that are not finite.
     pub rates: IndexMap<String, [f64; 2]>,
 }
 

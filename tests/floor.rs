@@ -91,6 +91,8 @@ fn floors_that_no_network_can_keep_are_refused() {
         ("rate_floor.samples=0", "rate_floor.samples"),
         ("rate_floor.margin=-1", "rate_floor.margin"),
         ("model.layers.0.tau=4", "rate_floor.rate"),
+        // Some neuron of this device has more than twice the nominal time constant.
+        (r#"imperfections={"fabrication": {"tau": {"std": 0.9}}}"#, "rate_floor.rate"),
     ] {
         let output = run(folder.path(), &["run", "digits_fast", "--set", set]);
         let told = text(&output.stderr);

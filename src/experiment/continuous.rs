@@ -10,11 +10,12 @@ use serde_json::json;
 use super::folder::{LEARNT, RunFolder};
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, single, validate_holomorphic};
-use super::train::{compared, inference, progress_bar};
+use super::train::{compared, inference, over_inference, progress_bar};
 use super::{Options, problem};
 use crate::data::{DataSpec, Dataset};
 use crate::error::{Error, Invalid, Result, non_negative, positive};
 use crate::files::{self, Npz, Tensors};
+use crate::gradient::check_time_constants;
 use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
 use crate::integrators::IntegratorSpec;
@@ -83,7 +84,7 @@ pub struct Continuous {
     /// How often every training sample is shown.
     pub epochs: u64,
     /// How the equilibria of inference are waited for.
-    #[serde(default = "inference")]
+    #[serde(default = "inference", deserialize_with = "over_inference")]
     pub inference: Settle,
     /// Training samples on which each epoch compares the weights' drive with the adjoint; 0 for none.
     #[serde(default = "compared")]
@@ -155,6 +156,7 @@ impl Kind for Continuous {
             let found = format!("found {}, {ticks} steps", self.period);
             return Err(Invalid::new("period", found, "at least 3 steps"));
         }
+        check_time_constants(self.integrator, network, self.imperfections.spreads_tau())?;
         self.integrator.clock("presentation", self.presentation)?;
         if !(1..=8).contains(&self.low_pass.poles) {
             let found = format!("found {}", self.low_pass.poles);
@@ -246,6 +248,10 @@ fn run<T: Scalar>(
     options: &Options,
 ) -> Result<Vec<String>> {
     let data = problem::data(loaded, &spec.data, spec.seed, options)?;
+    if data.train.samples() < 2 {
+        let legal = "at least 2: a part of them is held out of learning";
+        return Err(Error::input(loaded.origin.display(), "data", "found 1 sample to learn from", legal));
+    }
     let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
     let (train, validation) = (&held_out.train, &held_out.test);
     let mut plasticity = spec.plasticity::<T>(loaded)?;

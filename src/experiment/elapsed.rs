@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
+use super::frequency::refuse_vanishing;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, validate_estimators};
 use super::{Options, problem};
@@ -93,6 +94,26 @@ impl Kind for Elapsed {
                 let legal = "staircase or oscillation: what is always on";
                 return Err(Invalid::new(format!("estimators.{label}"), found, legal));
             }
+            let corrected = match estimator {
+                EstimatorSpec::Staircase(e) => e.correct_asymmetry,
+                EstimatorSpec::Oscillation(e) => e.correct_asymmetry,
+                _ => false,
+            };
+            if corrected {
+                let path = format!("estimators.{label}.{}.correct_asymmetry", estimator.name());
+                let legal =
+                    "false: the free rates are measured while the drive settles, and here it does not";
+                return Err(Invalid::new(path, "found true", legal));
+            }
+            let round = round(estimator);
+            if self.periods < round {
+                let found = format!("found {}, of which `{label}` needs {round} at a time", self.periods);
+                return Err(Invalid::new(
+                    "periods",
+                    found,
+                    format!("at least {round}, or fewer in its `richardson`"),
+                ));
+            }
         }
         validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
     }
@@ -100,6 +121,21 @@ impl Kind for Elapsed {
     fn run(&self, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
         run(self, loaded, folder, options)
     }
+}
+
+/// How many periods T, 2T, 4T … an estimator drives one after the other.
+fn richardson(estimator: &EstimatorSpec) -> u32 {
+    match estimator {
+        // At most 6, or it is refused.
+        EstimatorSpec::Oscillation(e) => e.richardson.min(6) as u32,
+        _ => 1,
+    }
+}
+
+/// Base periods until each of them has been driven for the same time.
+fn round(estimator: &EstimatorSpec) -> u64 {
+    let richardson = richardson(estimator);
+    u64::from(richardson) << richardson.saturating_sub(1)
 }
 
 /// One period T, 2T, 4T … of an estimator: what it has seen so far.
@@ -154,24 +190,26 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     let effective = Effective::new(network, spec.form, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
+    refuse_vanishing(loaded, &truth)?;
     let norm = truth.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
     let free = equilibrium::free(&setting, &samples, &Settle::default())?;
     let real = StateShape::new(network, samples.count, 1);
-    let start = chunks(&real, &complexified(&real, &free.state));
+    let complex = complexified(&real, &free.state);
+    let places: Vec<usize> = (0..samples.count).collect();
+    let start: Vec<Vec<f64>> =
+        places.chunks(CHUNK).map(|chunk| real.with_rails(2).select(chunk, &complex)).collect();
     let potentials = free.potentials(&effective);
     let linearised = Linearised::new(&effective, &real, &potentials);
     let slowest = slowest_rate(&linearised, network);
     let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);
-    let modes = (network.is_tied() && uniform)
+    let rising = linearised.slope().iter().all(|slope| *slope >= 0.0);
+    let modes = (network.is_tied() && uniform && rising)
         .then(|| modes(&linearised, &linearised.cost_slope(&free.output_error), samples.count));
 
     let mut lines = vec![format!("slowest relaxation rate {slowest:.4}/tau")];
     let mut last = Vec::new();
     for (label, estimator) in &spec.estimators {
-        let richardson = match estimator {
-            EstimatorSpec::Oscillation(e) => e.richardson as u32,
-            _ => 1,
-        };
+        let richardson = richardson(estimator);
         let course = |k| Course {
             estimator: one_period(estimator, network.is_tied(), k).0.build(),
             states: start.clone(),
@@ -181,8 +219,8 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
         let mut courses: Vec<Course> = (0..richardson).map(course).collect();
         let (_, period) = one_period(estimator, network.is_tied(), 0);
         // All courses together take as long as `periods` of one.
-        let round = f64::from(richardson) * f64::from(1_u32 << (richardson - 1));
-        let rounds = (spec.periods as f64 / round).floor() as u64;
+        let round = round(estimator);
+        let rounds = spec.periods / round;
         let mut evaluations = 0;
         for count in 1..=rounds {
             for (k, course) in (0..richardson).zip(&mut courses) {
@@ -200,7 +238,7 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
                 richardson: u64::from(richardson),
                 base_period: period,
                 period: count,
-                elapsed: count as f64 * round * period,
+                elapsed: (count * round) as f64 * period,
                 rhs_evaluations: evaluations,
                 cosine: agreement.synapses.cosine,
                 total_cosine: agreement.total.cosine,
@@ -226,28 +264,12 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     Ok(lines)
 }
 
-/// A complex state of a batch as one for each chunk.
-fn chunks(real: &StateShape, state: &[f64]) -> Vec<Vec<f64>> {
-    let complex = real.with_rails(2);
-    let places: Vec<usize> = (0..real.batch).collect();
-    let cut = |chunk: &[usize]| {
-        let column = |layer: usize, rail: usize, sample: usize| &state[complex.column(layer, rail, sample)];
-        let mut out = Vec::new();
-        for layer in 0..complex.layers() {
-            for rail in 0..2 {
-                chunk.iter().for_each(|&sample| out.extend_from_slice(column(layer, rail, sample)));
-            }
-        }
-        out
-    };
-    places.chunks(CHUNK).map(cut).collect()
-}
-
 /// Lowest and highest rate of the histogram, in 1/τ, and its bins.
 const RATES: (f64, f64) = (0.005, 5.0);
 const BINS: usize = 30;
 
-/// How the response to slow teaching is shared out among the modes of relaxation, for a tied network of one time constant.
+/// How the response to slow teaching is shared out among the modes of relaxation, for a tied network of one time constant whose
+/// activations rise everywhere.
 ///
 /// D^{1/2} J D^{−1/2} = −1 + D^{1/2} W D^{1/2} is symmetric there, with eigenvectors v and rates λ. In the metric in which they are
 /// orthogonal the response is Σ v (v·D^{1/2} F_β)/λ. Summed over the samples.

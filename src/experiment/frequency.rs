@@ -15,7 +15,8 @@ use crate::gradient::compare::{compare, complex_relative_error};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::readout::{self, Local};
 use crate::gradient::{
-    Adjoint, Estimator, Extrapolation, Oscillation, Setting, estimate_batch, extrapolation_weights,
+    Adjoint, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
+    extrapolation_weights,
 };
 use crate::integrators::IntegratorSpec;
 use crate::lockin::Window;
@@ -99,8 +100,14 @@ impl Kind for Frequency {
             return Err(Invalid::new("periods", "found none", "a list of periods in tau"));
         }
         for (i, period) in self.periods.iter().enumerate() {
-            self.integrator.clock(&format!("periods[{i}]"), *period)?;
+            let path = format!("periods[{i}]");
+            let ticks = self.integrator.clock(&path, *period)?.ticks;
+            if ticks < 3 {
+                let found = format!("found {period}, {ticks} steps");
+                return Err(Invalid::new(path, found, "at least 3 steps"));
+            }
         }
+        check_time_constants(self.integrator, network, false)?;
         if !(1..=6).contains(&self.richardson) {
             return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
         }
@@ -112,6 +119,16 @@ impl Kind for Frequency {
     }
 }
 
+/// Refuses parameters at which the weights between layers have no gradient, so that there is no relative error of one.
+pub(super) fn refuse_vanishing(loaded: &Loaded, truth: &Parameters<f64>) -> Result<()> {
+    if compare(truth, truth).synapses.relative_error.is_some() {
+        return Ok(());
+    }
+    let found = "found a network whose weights between layers have a gradient of zero";
+    let legal = "parameters and samples with a gradient, which errors are relative to: weights that are all zero have none";
+    Err(Error::input(loaded.origin.display(), "parameters", found, legal))
+}
+
 fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
@@ -119,6 +136,7 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let effective = Effective::new(&loaded.network, Form::Potential, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
+    refuse_vanishing(loaded, &truth)?;
     let theory = Theory::new(&setting, &samples)?;
     let mut lines = vec![format!("slowest relaxation rate {:.4}/tau", theory.slowest_rate)];
     for &period in &spec.periods {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
+use super::frequency::refuse_vanishing;
 use super::load::Loaded;
 use super::lockin_theory::{
     Filter, LinearSubstrate, NoiseResponse, Reference, Spectrum, gradient_variance, products, slow_variance,
@@ -18,12 +19,14 @@ use crate::error::{Error, Invalid, Result, non_negative, positive};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::readout::{self, Local};
-use crate::gradient::{Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, estimate_batch};
+use crate::gradient::{
+    Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
+};
 use crate::imperfections::instant::Instant;
 use crate::imperfections::noise::{Noise, Rails};
 use crate::imperfections::readout::{Converter, ReadOut};
 use crate::integrators::IntegratorSpec;
-use crate::lockin::{View, Window};
+use crate::lockin::{View, Window, check_length};
 use crate::records::{FrequencyOptimumPoint, FrequencyOptimumSummary, Optimum};
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::linear::Linearised;
@@ -155,6 +158,7 @@ impl Kind for FrequencyOptimum {
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.noise.validate().map_err(|e| e.under("noise"))?;
+        check_time_constants(self.integrator, network, false)?;
         for corner in &self.noise.corners {
             let instant = Instant::on_state(self.noise.at(*corner));
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
@@ -170,6 +174,7 @@ impl Kind for FrequencyOptimum {
                 let legal = "at least 3 steps, and no longer than `record`";
                 return Err(Invalid::new(path, format!("found {period}"), legal));
             }
+            check_length("record", self.count(*period) as f64, clock.ticks as f64)?;
         }
         if self.poles.is_empty() {
             return Err(Invalid::new("poles", "found none", "a list of numbers of poles, 1 to 8"));
@@ -317,25 +322,12 @@ fn run(spec: &FrequencyOptimum, loaded: &Loaded, folder: &RunFolder) -> Result<V
     let network = &loaded.network;
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let batch = problem::samples::<f64>(loaded, &spec.batch)?;
-    if spec.sample >= batch.count {
-        let found = format!("found {}", spec.sample);
-        let legal = format!("the batch has samples 0 to {}", batch.count - 1);
-        return Err(Error::input(loaded.origin.display(), "sample", found, legal));
-    }
+    let one = problem::only(loaded, &batch, spec.sample)?;
     folder.write_experiment(loaded)?;
-    let repeated = |count: usize| {
-        let (inputs, outputs) = (network.inputs, network.output.size());
-        Samples {
-            inputs: batch.inputs[spec.sample * inputs..][..inputs].repeat(count),
-            targets: batch.targets[spec.sample * outputs..][..outputs].repeat(count),
-            count,
-            first: 0,
-        }
-    };
     let effective = Effective::new(network, Form::Potential, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
-    let one = repeated(1);
     let truth = estimate_batch(&Adjoint::default(), &setting, &one, &mut Vec::new())?.gradient;
+    refuse_vanishing(loaded, &truth)?;
     let weights = network.recurrent().filter(|(_, edge)| !edge.transposed).map(|(_, edge)| edge.weight);
     let size = weights.map(|index| truth.at(index).norm_squared()).sum::<f64>().sqrt();
     let shape = StateShape::new(network, 1, 1);
@@ -355,8 +347,8 @@ fn run(spec: &FrequencyOptimum, loaded: &Loaded, folder: &RunFolder) -> Result<V
         substrate,
         reference: reference(spec, network)?,
     };
+    let many = one.select(&vec![0; spec.repeats]);
     let problem = Problem { setting, shape, one, truth, size };
-    let many = repeated(spec.repeats);
 
     let (mut lines, mut optima) = (Vec::new(), Vec::new());
     for (index, corner) in spec.noise.corners.iter().enumerate() {

@@ -9,7 +9,7 @@ use super::folder::RunFolder;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, Precision, double, validate_estimators};
 use super::{Options, problem};
-use crate::error::{Invalid, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::files::{Tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
@@ -98,6 +98,14 @@ fn run<T: Scalar>(spec: &Gradient, loaded: &Loaded, folder: &RunFolder) -> Resul
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {
         let estimate = estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;
+        if !estimate.gradient.is_finite() {
+            return Err(Error::Diverged {
+                moment: "when it was read out".into(),
+                place: format!("the read-out of `{label}`"),
+                what: "the gradient estimate is not finite".into(),
+                advice: "lower its `amplitude`, or the weights".into(),
+            });
+        }
         estimates.insert(label, estimate);
     }
     let adjoint = spec.estimators.iter().find(|(_, e)| matches!(e, EstimatorSpec::Adjoint(_)));

@@ -130,7 +130,8 @@ fn run(spec: &Relaxation, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Str
             let (re, im) = (shape.column(layer, 0, 0), shape.column(layer, 1, 0));
             re.zip(im).map(|(re, im)| [complex[re], complex[im]]).collect::<Vec<_>>()
         });
-        names.iter().cloned().zip(parts).collect()
+        let finite = |part: &[f64; 2]| part.iter().all(|x| x.is_finite());
+        names.iter().cloned().zip(parts).filter(|(_, part)| finite(part)).collect()
     };
     folder.append_metrics(&RelaxationPhase {
         amplitude: 0.0,

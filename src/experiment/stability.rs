@@ -3,7 +3,7 @@
 use num_complex::Complex;
 use rayon::prelude::*;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::folder::RunFolder;
@@ -15,6 +15,7 @@ use crate::files::Npz;
 use crate::gradient::Setting;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::integrators::VectorField;
+use crate::partial;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Network;
@@ -55,13 +56,17 @@ pub struct Stability {
     /// The roots of unity that are drawn in.
     pub points: u64,
     /// Length of a step, largest change of a settled state and longest time to wait.
-    #[serde(default = "as_published")]
+    #[serde(default = "as_published", deserialize_with = "over_published")]
     pub settle: Settle,
 }
 
 /// The papers' map, for as long as they run it.
 fn as_published() -> Settle {
     Settle { step: 1.0, tolerance: Some(1e-6), max_time: 100.0, ..Settle::default() }
+}
+
+fn over_published<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Settle, D::Error> {
+    partial::over(deserializer, &as_published())
 }
 
 /// Cells that are simulated together, neighbours in Re β.

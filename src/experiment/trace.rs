@@ -15,7 +15,7 @@ use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
 use crate::gradient::readout::{self, Local};
-use crate::gradient::{Adjoint, Setting, estimate_batch};
+use crate::gradient::{Adjoint, Setting, check_time_constants, estimate_batch};
 use crate::integrators::IntegratorSpec;
 use crate::integrators::VectorField;
 use crate::lockin::{LockIn, Observer, Record, View, Window};
@@ -82,7 +82,12 @@ impl Kind for Trace {
         positive("amplitude", self.amplitude)?;
         positive("period", self.period)?;
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        self.integrator.clock("period", self.period)?;
+        check_time_constants(self.integrator, network, false)?;
+        let ticks = self.integrator.clock("period", self.period)?.ticks;
+        if ticks < 3 {
+            let found = format!("found {}, {ticks} steps", self.period);
+            return Err(Invalid::new("period", found, "at least 3 steps"));
+        }
         if !(2..=10_000).contains(&self.periods) {
             let legal = "2 to 10000: the first is transient";
             return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
@@ -127,18 +132,8 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
     let network = &loaded.network;
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let all = problem::samples::<f64>(loaded, &spec.batch)?;
-    if spec.sample >= all.count {
-        let found = format!("found {} in a batch of {}", spec.sample, all.count);
-        return Err(Error::input(loaded.origin.display(), "sample", found, "samples are counted from 0"));
-    }
+    let samples = problem::only(loaded, &all, spec.sample)?;
     folder.write_experiment(loaded)?;
-    let (inputs, outputs) = (network.inputs, network.output.size());
-    let samples = Samples {
-        inputs: all.inputs[spec.sample * inputs..(spec.sample + 1) * inputs].to_vec(),
-        targets: all.targets[spec.sample * outputs..(spec.sample + 1) * outputs].to_vec(),
-        count: 1,
-        first: 0,
-    };
     let effective = Effective::new(network, Form::Potential, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::folder::{LEARNT, RunFolder};
@@ -22,6 +22,7 @@ use crate::learning::{
     Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, Plan, RateFloor, Schedule, Score,
     Trainer, checkpoint,
 };
+use crate::partial;
 use crate::records::{Epoch, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -87,7 +88,7 @@ pub struct Train {
     #[serde(default)]
     pub halvings: u32,
     /// How the equilibria of inference are waited for.
-    #[serde(default = "inference")]
+    #[serde(default = "inference", deserialize_with = "over_inference")]
     pub inference: Settle,
     /// Whether noise acts during inference too: accuracies are then those of the last instant of `inference.max_time`, or of its
     /// `average`.
@@ -115,6 +116,12 @@ pub struct Train {
 
 pub(super) fn inference() -> Settle {
     Settle { tolerance: Some(1e-3), max_time: 200.0, ..Settle::default() }
+}
+
+pub(super) fn over_inference<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Settle, D::Error> {
+    partial::over(deserializer, &inference())
 }
 
 pub(super) fn compared() -> usize {

@@ -66,7 +66,8 @@ impl<T: Scalar> Estimator<T> for Adjoint {
         right.iter_mut().for_each(|x| *x = -*x);
         let mut scratch = vec![T::zero(); shape.len()];
         let mut error_vector = right.clone();
-        let products = match self.solver {
+        let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
+        match self.solver {
             Solver::Gmres => {
                 const MOST: u64 = 3000;
                 let tolerance = 20.0 * T::epsilon().double();
@@ -75,7 +76,8 @@ impl<T: Scalar> Estimator<T> for Adjoint {
                     linearised.couple_transposed(v, out, &mut scratch);
                     out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
                 };
-                gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST).products
+                let solved = gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST);
+                diagnostics.solved(solved, tolerance);
             }
             Solver::Bptt { steps } => {
                 let mut next = vec![T::zero(); shape.len()];
@@ -83,12 +85,11 @@ impl<T: Scalar> Estimator<T> for Adjoint {
                     linearised.couple_transposed(&error_vector, &mut next, &mut scratch);
                     error_vector.iter_mut().zip(next.iter().zip(&right)).for_each(|(e, (n, r))| *e = *n + *r);
                 }
-                steps
+                diagnostics.rhs_evaluations += steps;
             }
-        };
+        }
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
-        let mut diagnostics = Diagnostics::frozen(free.evaluations + products, free.residual, free.stop);
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         Ok(Estimate {
             gradient: readout::gradient(network, &shape, samples, &local),

@@ -168,13 +168,23 @@ impl<T: Scalar> Estimator<T> for Auto {
         }
         let free = equilibrium::free(&quiet, samples, &Settle::default())?;
         let slowest = setting.slowest_rate(samples, &free.rates);
-        if slowest <= 0.0 || free.stop == Stop::TimeLimit {
-            return Err(Error::Diverged {
-                moment: "before the drive was chosen".into(),
-                place: "the free equilibrium".into(),
-                what: format!("its slowest relaxation rate is {slowest:.1e}/tau: it is not stable"),
-                advice: "lower the weights (learning rate, initial scale)".into(),
-            });
+        let refused = |what: String, advice: String| Error::Diverged {
+            moment: "before the drive was chosen".into(),
+            place: "the estimator `auto`".into(),
+            what,
+            advice,
+        };
+        if slowest <= 0.0 {
+            let what = format!("the free equilibrium is not stable: its slowest rate is {slowest:.1e}/tau");
+            return Err(refused(what, "lower the weights (learning rate, initial scale)".into()));
+        }
+        if free.stop == Stop::TimeLimit {
+            let what = format!(
+                "the free equilibrium was not reached within {} tau (residual {:.1e}, slowest rate {slowest:.1e}/tau)",
+                Settle::default().max_time,
+                free.residual
+            );
+            return Err(refused(what, "keep the network faster (smaller weights, `rate_floor`)".into()));
         }
         let (_, step) = self.integrator.fixed_step().expect("validated");
         let per_step = stages(self.integrator);
@@ -183,15 +193,14 @@ impl<T: Scalar> Estimator<T> for Auto {
         let cost = |factor: u64| self.patience(decay(factor)) * ticks * factor * per_step;
         let least = cost(1) + cost(2);
         if least > self.budget {
-            return Err(Error::input(
-                "estimator",
-                "auto.budget",
-                format!(
-                    "found {}, too few evaluations for a relative error of {:.1e} with a slowest rate of {slowest:.3}/tau",
-                    self.budget, self.relative_error
-                ),
-                format!("about {least} or more; or a faster network, or a larger `relative_error`"),
-            ));
+            let what = format!(
+                "a `budget` of {} evaluations is too small for a relative error of {:.1e} with a slowest rate of {slowest:.3}/tau",
+                self.budget, self.relative_error
+            );
+            let advice = format!(
+                "raise `budget` to about {least} or more, or `relative_error`; or keep the network faster (smaller weights, `rate_floor`)"
+            );
+            return Err(refused(what, advice));
         }
         let real = StateShape::new(setting.effective.network(), samples.count, 1);
         let measuring = Setting { diagnose: false, ..*setting };

@@ -9,6 +9,7 @@ use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_p
 use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
+use crate::lockin::add_product;
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
@@ -32,7 +33,7 @@ pub struct Cauchy {
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
-    /// How the nudged ones are; as `settle` by default.
+    /// How the nudged ones are; as `settle` if it is null. What an object leaves out is not taken from `settle`.
     #[serde(default)]
     pub nudged: Option<Settle>,
 }
@@ -102,14 +103,14 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             let mut sum = vec![T::zero(); complex.len()];
             for (k, phase) in (0..).zip(&phases) {
                 let w = root_of_unity(k * harmonic, points).conj() / (points as f64 * phase.len() as f64);
-                phase.iter().for_each(|instant| add_product(w, &instant.rates, &complex, &mut sum));
+                phase.iter().for_each(|instant| add_product(&complex, w, &instant.rates, &mut sum));
             }
             sum
         };
         let mut first = coefficient(1);
         if points == 1 {
             // One point cannot tell the response from the rest value.
-            add_product(Complex::new(-1.0, 0.0), &complexified(&real, &free.rates), &complex, &mut first);
+            add_product(&complex, Complex::new(-1.0, 0.0), &complexified(&real, &free.rates), &mut first);
         }
         first.iter_mut().for_each(|x| *x *= T::of(1.0 / amplitude));
         let (error_vector, imaginary) = (real_part(&real, &first), imaginary_part(&real, &first));
@@ -159,20 +160,6 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             nudged: phases.iter().filter_map(|p| p.last()).map(|i| matrices(&complex, &i.rates)).collect(),
             diagnostics,
         })
-    }
-}
-
-/// sum += w · values, complex.
-fn add_product<T: Scalar>(w: Complex<f64>, values: &[T], shape: &StateShape, sum: &mut [T]) {
-    let (re, im) = (T::of(w.re), T::of(w.im));
-    for layer in 0..shape.layers() {
-        let range = shape.layer(layer);
-        let (out_re, out_im) = sum[range.clone()].split_at_mut(shape.real(layer).len());
-        let (in_re, in_im) = values[range].split_at(shape.real(layer).len());
-        for (((o_re, o_im), a), b) in out_re.iter_mut().zip(out_im).zip(in_re).zip(in_im) {
-            *o_re += re * *a - im * *b;
-            *o_im += re * *b + im * *a;
-        }
     }
 }
 

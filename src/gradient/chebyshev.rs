@@ -98,6 +98,9 @@ impl Chebyshev {
                     "fewer than half the samples: use a longer period, a smaller step or fewer harmonics";
                 return Err(Invalid::new("harmonics", found, legal));
             }
+        } else if samples < 5 {
+            let found = format!("found {}, {samples} samples", self.period);
+            return Err(Invalid::new("period", found, "at least 5 samples, which tell the second harmonic"));
         } else if self.periods < 2 {
             let legal = "at least 2 periods, whose scatter is the noise; or an explicit `harmonics`";
             return Err(Invalid::new("periods", format!("found {}", self.periods), legal));

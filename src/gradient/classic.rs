@@ -33,7 +33,7 @@ pub struct Classic {
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
-    /// How the nudged ones are; as `settle` by default.
+    /// How the nudged ones are; as `settle` if it is null. What an object leaves out is not taken from `settle`.
     #[serde(default)]
     pub nudged: Option<Settle>,
 }

@@ -17,7 +17,8 @@ use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Time};
 
-/// How an equilibrium is waited for.
+/// How an equilibrium is waited for. The defaults are those of an estimator's phases; where a place has defaults of its own, an object
+/// that is written there in part keeps them for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settle {
@@ -61,6 +62,12 @@ impl Settle {
         positive("max_time", self.max_time)?;
         self.tolerance.map_or(Ok(()), |t| non_negative("tolerance", t))?;
         non_negative("average", self.average)?;
+        for (name, time) in [("max_time", self.max_time), ("average", self.average)] {
+            if time / self.step > MOST_STEPS {
+                let found = format!("found {time:e} with a `step` of {}", self.step);
+                return Err(Invalid::new(name, found, format!("at most {MOST_STEPS:e} steps")));
+            }
+        }
         let legal = if !self.noise {
             return Ok(());
         } else if self.average > self.max_time {
@@ -147,6 +154,9 @@ impl<T: Scalar> Phase<'_, T> {
     }
 }
 
+/// Most steps of one phase: beyond what any run can take, and below what the clock can count.
+const MOST_STEPS: f64 = 1e12;
+
 /// Steps between two looks at the residual.
 const LOOK: u64 = 8;
 
@@ -182,12 +192,12 @@ pub fn equilibrium<T: Scalar>(
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
-    if settle.noise || setting.noise.is_none() {
+    if settle.noise {
         return wait(setting, samples, phase, settle, start);
     }
     let quiet = Setting { noise: None, ..*setting };
     let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start)?;
-    if settle.average == 0.0 {
+    if settle.average == 0.0 || setting.noise.is_none() {
         return Ok(arrived);
     }
     let listen =

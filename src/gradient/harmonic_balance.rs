@@ -7,18 +7,19 @@
 
 use num_complex::Complex;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::anderson::{Accelerated, Options, fixed_point};
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
 use super::readout::{self, Local};
-use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
+use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::integrators::VectorField;
 use crate::krylov::{Solved, gmres, gmres_shifted};
-use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window};
+use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window, add_product};
+use crate::partial;
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
 use crate::substrate::field::Dynamics;
@@ -64,6 +65,7 @@ pub struct HarmonicBalance {
     /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*).
     pub correct_asymmetry: bool,
     /// How the free equilibrium is found.
+    #[serde(deserialize_with = "over_accelerated")]
     pub settle: Settle,
 }
 
@@ -76,9 +78,17 @@ impl Default for HarmonicBalance {
             harmonics: 1,
             tolerance: None,
             correct_asymmetry: false,
-            settle: Settle { accelerate: true, ..Settle::default() },
+            settle: accelerated(),
         }
     }
+}
+
+fn accelerated() -> Settle {
+    Settle { accelerate: true, ..Settle::default() }
+}
+
+fn over_accelerated<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Settle, D::Error> {
+    partial::over(deserializer, &accelerated())
 }
 
 impl HarmonicBalance {
@@ -370,7 +380,8 @@ impl<T: Scalar> Balance<'_, '_, T> {
     fn correct(&mut self, c: &[T], image: &mut [T]) {
         // The outer iteration corrects what an inner one leaves.
         const INNER: f64 = 1e-3;
-        let len = self.linear.shape.with_rails(2).len();
+        let complex = self.linear.shape.with_rails(2);
+        let len = complex.len();
         image.fill(T::zero());
         let mut target = vec![T::zero(); self.field.shape().len()];
         for point in 0..self.points {
@@ -380,7 +391,7 @@ impl<T: Scalar> Balance<'_, '_, T> {
             let target = self.on_two_rails(&target);
             for (k, out) in image.chunks_exact_mut(len).enumerate() {
                 let turn = self.turn(point, k).conj() / self.points as f64;
-                add_turned(&self.linear.shape, turn, &target, out);
+                add_product(&complex, turn, &target, out);
             }
         }
         let mut turned = vec![T::zero(); len];
@@ -414,11 +425,12 @@ impl<T: Scalar> Balance<'_, '_, T> {
     /// The state at a point, in the field's layout.
     fn at_point(&self, c: &[T], point: usize) -> Vec<T> {
         let shape = &self.linear.shape;
-        let len = shape.with_rails(2).len();
+        let complex = shape.with_rails(2);
+        let len = complex.len();
         let mut sum = vec![T::zero(); len];
         for (k, c) in c.chunks_exact(len).enumerate() {
             let twice = if k > 0 && self.course == Course::Cosine { 2.0 } else { 1.0 };
-            add_turned(shape, self.turn(point, k) * twice, c, &mut sum);
+            add_product(&complex, self.turn(point, k) * twice, c, &mut sum);
         }
         match self.course {
             Course::Circular => sum,
@@ -459,22 +471,6 @@ impl<T: Scalar> Balance<'_, '_, T> {
     }
 }
 
-/// sum += w · values, complex.
-fn add_turned<T: Scalar>(shape: &StateShape, w: Complex<f64>, values: &[T], sum: &mut [T]) {
-    let complex = shape.with_rails(2);
-    let (w_re, w_im) = (T::of(w.re), T::of(w.im));
-    for layer in 0..complex.layers() {
-        let range = complex.layer(layer);
-        let half = range.len() / 2;
-        let (re, im) = values[range.clone()].split_at(half);
-        let (sum_re, sum_im) = sum[range].split_at_mut(half);
-        for (((o_re, o_im), x), y) in sum_re.iter_mut().zip(sum_im).zip(re).zip(im) {
-            *o_re += w_re * *x - w_im * *y;
-            *o_im += w_re * *y + w_im * *x;
-        }
-    }
-}
-
 impl<T: Scalar> Estimator<T> for HarmonicBalance {
     fn estimate(
         &self,
@@ -493,11 +489,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         let reading = match self.drive {
             Course::Circular => {
                 let (response, solved) = linear.response(&free.output_error, self.tolerance::<T>());
-                diagnostics.rhs_evaluations += solved.products;
-                if solved.residual > 100.0 * self.tolerance::<T>() {
-                    diagnostics.stop = Stop::TimeLimit;
-                    diagnostics.settling_residual = diagnostics.settling_residual.max(solved.residual);
-                }
+                diagnostics.solved(solved, self.tolerance::<T>());
                 if setting.diagnose && self.harmonics >= 3 {
                     let steady = self.balance(setting, samples, &free, &linear)?;
                     diagnostics.rhs_evaluations += steady.evaluations;

@@ -26,6 +26,7 @@ pub use extrapolation::{Extrapolation, extrapolation_weights};
 pub use harmonic_balance::{HarmonicBalance, SteadyState};
 pub use oscillation::Oscillation;
 pub use spec::EstimatorSpec;
+pub(crate) use spec::check_time_constants;
 pub use staircase::Staircase;
 
 use nalgebra::DMatrix;
@@ -38,6 +39,7 @@ use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::integrators::{IntegratorSpec, Leak};
+use crate::krylov::Solved;
 use crate::relaxation::slowest_rate;
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
@@ -108,7 +110,8 @@ pub struct Estimate<T: Scalar> {
 pub struct Diagnostics {
     /// Evaluations of the right-hand side, for one chunk after the other.
     pub rhs_evaluations: u64,
-    /// Largest |G − s| of an equilibrium, or largest change of the state over the last period.
+    /// Largest |G − s| of an equilibrium, or largest change of the state over the last period, or relative residual of a linear
+    /// equation that was not solved.
     pub settling_residual: f64,
     /// Largest |c₋₁| of the rates (not divided by |β|): zero for a holomorphic substrate in its periodic steady state.
     pub negative_harmonics: Option<f64>,
@@ -154,6 +157,8 @@ pub enum Stop {
     RecordComplete,
     /// An equilibrium did not meet its tolerance within the time allowed.
     TimeLimit,
+    /// A linear equation was not solved to its tolerance.
+    Unsolved,
     /// The requested error was not reached within the budget.
     BeyondBudget,
 }
@@ -179,6 +184,17 @@ impl Diagnostics {
         }
     }
 
+    /// Counts in what a linear solve with a requested `tolerance` took and left.
+    fn solved(&mut self, solved: Solved, tolerance: f64) {
+        self.rhs_evaluations += solved.products;
+        // Around a state that is no equilibrium there is nothing to solve for.
+        let unsolved = solved.residual.is_nan() || solved.residual > 100.0 * tolerance;
+        if unsolved && self.stop == Stop::Settled {
+            self.stop = Stop::Unsolved;
+            self.settling_residual = self.settling_residual.max(solved.residual);
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
         let larger = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
         let smaller = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
@@ -193,7 +209,7 @@ impl Diagnostics {
         self.noise_estimate = larger(self.noise_estimate, other.noise_estimate);
         self.harmonics = self.harmonics.max(other.harmonics);
         self.noise_gain = larger(self.noise_gain, other.noise_gain);
-        if matches!(other.stop, Stop::TimeLimit | Stop::BeyondBudget) {
+        if matches!(other.stop, Stop::TimeLimit | Stop::Unsolved | Stop::BeyondBudget) {
             self.stop = other.stop;
         }
     }
@@ -234,6 +250,13 @@ impl Diagnostics {
         if self.stop == Stop::TimeLimit {
             warnings.push(format!(
                 "an equilibrium was not reached (residual {:.1e}): raise `settle.max_time`",
+                self.settling_residual
+            ));
+        }
+        if self.stop == Stop::Unsolved {
+            warnings.push(format!(
+                "the linear equation of the response was not solved (relative residual {:.1e}): the network is too close to an \
+                 instability; lower its weights, or the `tolerance` of the equilibrium it is solved at",
                 self.settling_residual
             ));
         }
@@ -428,14 +451,10 @@ impl<'a, T: Scalar> Setting<'a, T> {
     fn slowest_rate(&self, samples: &Samples<T>, free: &[T]) -> f64 {
         let network = self.effective.network();
         let count = samples.count.min(PROBED);
-        let few = samples.select(&(0..count).collect::<Vec<_>>());
+        let first: Vec<usize> = (0..count).collect();
+        let few = samples.select(&first);
         let (all, shape) = (StateShape::new(network, samples.count, 1), StateShape::new(network, count, 1));
-        let rates: Vec<T> = (0..all.layers())
-            .flat_map(|layer| {
-                let start = all.layer(layer).start;
-                free[start..start + all.size(layer) * count].iter().copied()
-            })
-            .collect();
+        let rates = all.select(&first, free);
         let potentials = equilibrium::potentials(self.effective, &few, &rates);
         slowest_rate(&Linearised::new(self.effective, &shape, &potentials), network)
     }

@@ -7,8 +7,8 @@ use super::driven::{self, Drive};
 use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, non_negative, positive};
-use crate::integrators::IntegratorSpec;
-use crate::lockin::{Record, Window};
+use crate::integrators::{Clock, IntegratorSpec};
+use crate::lockin::{Record, Window, check_length};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
 use crate::teaching::{Teaching, Waveform};
@@ -92,22 +92,32 @@ impl Oscillation {
             ));
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        self.window.validate().map_err(|e| e.under("window"))?;
         let clock = self.integrator.clock("period", self.period)?;
         if clock.ticks < 3 {
             let found = format!("found {}, {} steps", self.period, clock.ticks);
             return Err(Invalid::new("period", found, "a lock-in needs at least 3 samples in a period"));
         }
-        Ok(())
+        // The longest of the periods: of an adaptive clock its samples are farther apart, of a fixed step there are more.
+        let longest = self.drive_clock(1 << (self.richardson - 1));
+        check_length("periods", self.periods as f64, longest.ticks as f64)?;
+        let count = self.periods * longest.ticks;
+        self.window.validate(count, longest.step).map_err(|e| e.under("window"))
+    }
+
+    /// The steps of a period that is `factor` times the base period.
+    fn drive_clock(&self, factor: u64) -> Clock {
+        let clock = self.integrator.clock("period", self.period).expect("validated");
+        // An adaptive clock keeps its samples per period, a fixed step its length.
+        if self.integrator.is_adaptive() {
+            Clock { step: clock.step * factor as f64, ..clock }
+        } else {
+            Clock { ticks: clock.ticks * factor, ..clock }
+        }
     }
 
     /// The drive at `period`, a whole number of times the base period.
     pub(super) fn drive(&self, factor: u64, from_rest: bool) -> Drive {
-        let clock = self.integrator.clock("period", self.period).expect("validated");
-        // An adaptive clock keeps its samples per period, a fixed step its length.
-        let adaptive = self.integrator.is_adaptive();
-        let ticks = if adaptive { clock.ticks } else { clock.ticks * factor };
-        let step = if adaptive { clock.step * factor as f64 } else { clock.step };
+        let Clock { ticks, step } = self.drive_clock(factor);
         let length = self.periods * ticks;
         let onset = if from_rest { (self.onset_periods * ticks as f64).round() as u64 } else { 0 };
         let drive = Drive {

@@ -179,19 +179,8 @@ impl EstimatorSpec {
             Self::Adjoint(_) | Self::Classic(_) | Self::Cauchy(_) | Self::HarmonicBalance(_) => None,
         };
         if let Some(integrator) = integrator {
-            let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0)
-                && !imperfections.is_some_and(Imperfections::spreads_tau);
-            if integrator == IntegratorSpec::Map && !uniform {
-                let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
-                return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
-            }
-            let fastest =
-                network.layers.iter().flat_map(|l| l.tau.iter().copied()).fold(f64::INFINITY, f64::min);
-            if let Some(step) = integrator.unstable_beyond(2.0 * fastest) {
-                let found = format!("found a step of {step} with a shortest time constant of {fastest}");
-                let legal = "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
-                return Err(Invalid::new("integrator", found, legal));
-            }
+            let spreads = imperfections.is_some_and(Imperfections::spreads_tau);
+            check_time_constants(integrator, network, spreads)?;
             if let Some(instant) = instant {
                 instant.check(integrator, form).map_err(|e| e.under("integrator"))?;
             }
@@ -213,4 +202,28 @@ impl EstimatorSpec {
         }
         Ok(())
     }
+}
+
+/// Refuses an integrator that cannot carry the network's time constants, which may differ from their nominal values.
+///
+/// # Errors
+/// The finding, at `integrator`.
+pub(crate) fn check_time_constants(
+    integrator: IntegratorSpec,
+    network: &Network,
+    spreads: bool,
+) -> Result<(), Invalid> {
+    let taus = || network.layers.iter().flat_map(|l| l.tau.iter().copied());
+    if integrator == IntegratorSpec::Map && (spreads || taus().any(|tau| tau != 1.0)) {
+        let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
+        return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
+    }
+    let fastest = taus().fold(f64::INFINITY, f64::min);
+    if let Some(step) = integrator.unstable_beyond(2.0 * fastest) {
+        let found = format!("found a step of {step} with a shortest time constant of {fastest}");
+        let legal =
+            "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
+        return Err(Invalid::new("integrator", found, legal));
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, positive};
 use crate::integrators::IntegratorSpec;
-use crate::lockin::{Record, Window};
+use crate::lockin::{Record, Window, check_length};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
@@ -74,6 +74,7 @@ impl Staircase {
             let legal = "the free rates are the mean over a period before the record: at least 1";
             return Err(Invalid::new("settle_periods", "found 0 with `correct_asymmetry`", legal));
         }
+        check_length("periods", self.periods as f64, self.points as f64)?;
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.free.map_or(Ok(()), |free| free.validate().map_err(|e| e.under("free")))?;
         self.integrator.clock("hold", self.hold).map(|_| ())

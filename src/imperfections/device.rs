@@ -8,7 +8,7 @@ use super::programming::Programming;
 use crate::rng::{self, NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Analog, Effective, Form};
-use crate::substrate::network::{Edge, Network, Output, Source};
+use crate::substrate::network::{Edge, Layer, Network, Output, Source};
 use crate::substrate::parameters::Parameters;
 
 /// One device of a network: everything that fabrication has drawn. The same seed gives the same device in either precision.
@@ -44,6 +44,25 @@ enum Part {
     Step = 8,
 }
 
+impl Part {
+    /// Random numbers of one item of a device.
+    fn stream(self, device_seed: u64, item: usize) -> rand_chacha::ChaCha8Rng {
+        rng::stream(device_seed, Purpose::Device, (self as u64) << 32 | item as u64)
+    }
+}
+
+/// The time constant of every neuron of a device, layer by layer; none where they are the nominal ones.
+#[must_use]
+pub fn taus(network: &Network, imperfections: &Imperfections) -> Option<Vec<Vec<f64>>> {
+    let spread = imperfections.fabrication?.tau?;
+    let layer = |(index, layer): (usize, &Layer)| {
+        let factors =
+            spread.positive_factors(layer.size, &mut Part::Tau.stream(imperfections.device_seed, index));
+        layer.tau.iter().zip(factors).map(|(nominal, factor)| nominal * factor).collect()
+    };
+    Some(network.layers.iter().enumerate().map(layer).collect())
+}
+
 /// Lanes of a write's random numbers, per parameter.
 const LANES: u64 = 8;
 
@@ -54,20 +73,13 @@ impl<T: Scalar> Device<T> {
         let none = Fabrication::default();
         let spec = imperfections.fabrication.as_ref().unwrap_or(&none);
         let seed = imperfections.device_seed;
-        let stream =
-            |part: Part, item: usize| rng::stream(seed, Purpose::Device, (part as u64) << 32 | item as u64);
+        let stream = |part: Part, item: usize| part.stream(seed, item);
         let per_layer = |part, draw: &dyn Fn(usize, &mut rand_chacha::ChaCha8Rng) -> Vec<f64>| {
             (0..network.layers.len()).map(|l| draw(l, &mut stream(part, l))).collect::<Vec<_>>()
         };
         let size = |layer: usize| network.layers[layer].size;
         let gains = spec.gain.map(|g| per_layer(Part::Gain, &|l, s| g.positive_factors(size(l), s)));
         let offsets = spec.offset.map(|o| per_layer(Part::Offset, &|l, s| o.offsets(size(l), s)));
-        let taus = spec.tau.map(|tau| {
-            per_layer(Part::Tau, &|l, s| {
-                let factors = tau.positive_factors(size(l), s);
-                network.layers[l].tau.iter().zip(factors).map(|(nominal, f)| nominal * f).collect()
-            })
-        });
         let stuck: Vec<Vec<(usize, f64)>> = network
             .shapes()
             .iter()
@@ -130,7 +142,7 @@ impl<T: Scalar> Device<T> {
             readout,
             gains,
             offsets,
-            taus,
+            taus: taus(network, imperfections),
             stuck,
         }
     }

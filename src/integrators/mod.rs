@@ -6,7 +6,7 @@ pub mod spec;
 
 pub use adaptive::Adaptive;
 pub use fixed_step::{FixedStep, Method};
-pub use spec::IntegratorSpec;
+pub use spec::{Clock, IntegratorSpec};
 
 use crate::error::Result;
 use crate::scalar::Scalar;

@@ -1,4 +1,4 @@
-//! How far a substrate is from symmetric: measures of its Jacobian (paper 2, Fig. 4).
+//! How far a substrate is from symmetric: measures of its Jacobian at unit gain, J = W − 1 (paper 2, Fig. 4).
 
 use nalgebra::DMatrix;
 use schemars::JsonSchema;
@@ -17,7 +17,8 @@ const PROBES: (usize, u64) = (100, u64::MAX);
 /// Products with J from which the outer eigenvalues of a large network are estimated.
 const PRODUCTS: usize = 100;
 
-/// What each epoch measures of the Jacobian J = W − 1 of the potentials' velocity with respect to the rates.
+/// What each epoch measures of J = W − 1, the coupling minus the leak: the Jacobian of the potentials where every neuron has unit gain,
+/// ρ′ = 1. It is a property of the weights, the same for every sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JacobianMeasures {
@@ -30,7 +31,8 @@ pub enum JacobianMeasures {
     Eigenvalues,
 }
 
-/// Measures of the Jacobian J = W − 1, W the effective coupling between all layers.
+/// Measures of J = W − 1, W the effective coupling between all layers: the Jacobian at unit gain, not the one at an equilibrium,
+/// −1 + W diag ρ′.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asymmetry {
     /// Angle between forward weights and transposed backward weights, all pairs together, in degrees; none without a pair.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
-use crate::imperfections::Imperfections;
+use crate::imperfections::{Imperfections, device};
 use crate::scalar::Scalar;
 use crate::substrate::network::{Network, Source};
 use crate::substrate::parameters::Parameters;
@@ -40,13 +40,16 @@ fn all() -> usize {
 }
 
 impl RateFloor {
-    /// Checks the numbers, and that the network can be as fast.
+    /// Checks the numbers, and that the network can be as fast as the device's time constants let it.
     ///
     /// # Errors
     /// The first finding, with its path.
     pub fn validate(&self, network: &Network, imperfections: &Imperfections) -> Result<(), Invalid> {
         non_negative("margin", self.margin)?;
-        let most = 1.0 / slowest_tau(network);
+        let drawn = device::taus(network, imperfections);
+        let nominal = |layer: usize| network.layers[layer].tau.as_slice();
+        let tau = |layer: usize| drawn.as_ref().map_or_else(|| nominal(layer), |taus| &taus[layer]);
+        let most = 1.0 / largest((0..network.layers.len()).map(tau));
         if !(self.rate > 0.0 && self.target() < most) {
             let found = format!("found {} with a margin of {}", self.rate, self.margin);
             let legal = format!(
@@ -86,10 +89,9 @@ impl RateFloor {
     }
 }
 
-/// The largest time constant of a network.
-#[must_use]
-pub fn slowest_tau(network: &Network) -> f64 {
-    network.layers.iter().flat_map(|l| &l.tau).copied().fold(0.0, f64::max)
+/// The largest of the layers' time constants.
+pub(super) fn largest<'a>(taus: impl Iterator<Item = &'a [f64]>) -> f64 {
+    taus.flatten().copied().fold(0.0, f64::max)
 }
 
 /// Multiplies the weights between layers, not those from the input and of the read-out.

@@ -359,13 +359,7 @@ impl<T: Scalar> Plasticity<T> {
     }
 
     fn locate(&self, error: Error, shown: usize) -> Error {
-        match error {
-            Error::Diverged { moment, place, what, advice } => {
-                let moment = format!("in epoch {}, sample {}, {moment}", self.epoch + 1, shown + 1);
-                Error::Diverged { moment, place, what, advice }
-            }
-            other => other,
-        }
+        error.during(&format!("in epoch {}, sample {}", self.epoch + 1, shown + 1))
     }
 
     /// Writes everything that evolves, atomically.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::asymmetry::{Asymmetry, JacobianMeasures};
-use super::floor::{RateFloor, scale_recurrent, slowest_tau};
+use super::floor::{RateFloor, largest, scale_recurrent};
 use super::homeostasis::Homeostasis;
 use super::kolen_pollack;
 use super::optimiser::{Optimiser, Schedule};
@@ -22,10 +22,10 @@ use crate::imperfections::instant::Instant;
 use crate::imperfections::{Device, Imperfections};
 use crate::records::Epoch;
 use crate::relaxation::{PRODUCTS, slowest_rate_by};
-use crate::scalar::Scalar;
+use crate::scalar::{Layout, Scalar};
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::linear::Linearised;
-use crate::substrate::network::{Network, Output};
+use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
@@ -160,10 +160,15 @@ impl<T: Scalar> Trainer<T> {
             let samples = self.samples(&train.select(batch));
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
             self.symmetrise(&mut estimate.gradient);
-            let finite = estimate.gradient.iter().all(|(_, g)| g.as_slice().iter().all(|x| x.is_finite()));
-            if !finite {
-                return Err(self.locate(not_finite("the gradient estimate"), index));
+            if !estimate.gradient.is_finite() {
+                let place = "the read-out".to_owned();
+                return Err(self.locate(not_finite("the gradient estimate", place), index));
             }
+            // What the substrate has shown is judged by the weights it was shown with.
+            let shown = estimate.free[self.network.output.layer()].as_slice();
+            let (batch_loss, batch_correct) =
+                tally(&self.effective, &samples, shown, estimate.output_error.as_slice())
+                    .map_err(|e| self.locate(e, index))?;
             rate = self.plan.schedule.factor(self.optimiser.updates, updates);
             let write = self.optimiser.updates + 1;
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
@@ -171,8 +176,6 @@ impl<T: Scalar> Trainer<T> {
             self.program();
             self.keep_fast(&train.select(batch)).map_err(|e| self.locate(e, index))?;
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
-            let (batch_loss, batch_correct) =
-                tally(&self.network.output, &samples, estimate.output_error.as_slice());
             loss += batch_loss;
             correct += batch_correct;
             seen += samples.count;
@@ -180,7 +183,7 @@ impl<T: Scalar> Trainer<T> {
         }
         self.epoch += 1;
         let train_score = score(loss, correct, seen);
-        let test_score = self.score(test)?;
+        let test_score = self.score(test).map_err(|e| e.during(&format!("after epoch {}", self.epoch)))?;
         let agreement = self.agreement(train)?;
         let probed = self.plan.rate_samples.min(test.samples());
         let test_slowest_rate =
@@ -247,7 +250,8 @@ impl<T: Scalar> Trainer<T> {
     fn keep_fast(&mut self, batch: &Dataset) -> Result<()> {
         let due = |floor: &RateFloor| self.optimiser.updates.is_multiple_of(floor.every);
         let Some(floor) = self.plan.rate_floor.filter(due) else { return Ok(()) };
-        let tau = slowest_tau(&self.network);
+        let layers = 0..self.network.layers.len();
+        let tau = largest(layers.map(|layer| self.effective.tau(layer)));
         // Weaker coupling leaves the neurons less saturated, their ρ′ larger: the factor falls short a little each time.
         for _ in 0..MOST_SCALINGS {
             let slowest = self.slowest_rate(batch, floor.samples.min(batch.samples()), FLOOR_PRODUCTS)?;
@@ -338,13 +342,7 @@ impl<T: Scalar> Trainer<T> {
     }
 
     fn locate(&self, error: Error, batch: usize) -> Error {
-        match error {
-            Error::Diverged { moment, place, what, advice } => {
-                let moment = format!("in epoch {}, batch {}, {moment}", self.epoch + 1, batch + 1);
-                Error::Diverged { moment, place, what, advice }
-            }
-            other => other,
-        }
+        error.during(&format!("in epoch {}, batch {}", self.epoch + 1, batch + 1))
     }
 }
 
@@ -398,7 +396,9 @@ pub fn free_score<T: Scalar>(
         .map(|chunk| {
             let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
             let free = equilibrium::free(&setting, &samples, inference)?;
-            Ok(tally(&network.output, &samples, &free.output_error))
+            let shape = StateShape::new(network, samples.count, 1);
+            let output = &free.rates[shape.layer(network.output.layer())];
+            tally(effective, &samples, output, &free.output_error)
         })
         .collect();
     let (mut loss, mut correct) = (0.0, 0);
@@ -410,10 +410,10 @@ pub fn free_score<T: Scalar>(
     Ok(score(loss, correct, data.samples()))
 }
 
-fn not_finite(what: &str) -> Error {
+fn not_finite(what: &str, place: String) -> Error {
     Error::Diverged {
-        moment: "at the end of the record".into(),
-        place: "the read-out".into(),
+        moment: "when it was read out".into(),
+        place,
         what: format!("{what} is not finite"),
         advice: "lower `amplitude` or the learning rate".into(),
     }
@@ -423,21 +423,49 @@ fn score(loss: f64, correct: usize, samples: usize) -> Score {
     Score { loss: loss / samples as f64, accuracy: correct as f64 / samples as f64 }
 }
 
-/// Summed cost and number of correct answers, from targets and output error.
-fn tally<T: Scalar>(output: &Output, samples: &Samples<T>, output_error: &[T]) -> (f64, usize) {
+/// Summed cost and number of correct answers, from the rates of the output layer, [n × samples], and the output error.
+///
+/// # Errors
+/// [`Error::Diverged`] for a cost that is not finite.
+fn tally<T: Scalar>(
+    effective: &Effective<T>,
+    samples: &Samples<T>,
+    rates: &[T],
+    output_error: &[T],
+) -> Result<(f64, usize)> {
+    let output = effective.network().output;
     let outputs = output.size();
+    let logits = effective.readout().map(|(_, bias)| {
+        let mut logits = bias.repeat(samples.count);
+        effective.multiply_readout(Layout::Plain, rates, &mut logits);
+        logits
+    });
     let (mut loss, mut correct) = (0.0, 0);
-    for (error, target) in output_error.chunks_exact(outputs).zip(samples.targets.chunks_exact(outputs)) {
+    let columns = output_error.chunks_exact(outputs).zip(samples.targets.chunks_exact(outputs));
+    for (sample, (error, target)) in columns.enumerate() {
         let value = |i: usize| error[i].double() + target[i].double();
         let largest =
             |f: &dyn Fn(usize) -> f64| (0..outputs).max_by(|&i, &j| f(i).total_cmp(&f(j))).unwrap_or(0);
         let label = largest(&|i| target[i].double());
         correct += usize::from(largest(&value) == label);
-        loss += match output {
-            // A probability below the smallest number counts as that: the cost stays finite and large.
-            Output::Readout { .. } => -value(label).max(f64::MIN_POSITIVE).ln(),
-            Output::SquaredError { .. } => 0.5 * error.iter().map(|e| e.double().powi(2)).sum::<f64>(),
+        let cost = match &logits {
+            Some(logits) => cross_entropy(&logits[sample * outputs..][..outputs], label),
+            None => 0.5 * error.iter().map(|e| e.double().powi(2)).sum::<f64>(),
         };
+        if !cost.is_finite() {
+            let place = format!("the output, sample {}", samples.first + sample);
+            return Err(not_finite("the cost", place));
+        }
+        loss += cost;
     }
-    (loss, correct)
+    Ok((loss, correct))
+}
+
+/// −ln p of a label. The probability itself may be too small for a number, or too close to one.
+fn cross_entropy<T: Scalar>(logits: &[T], label: usize) -> f64 {
+    let logit = |i: usize| logits[i].double();
+    let most = (0..logits.len()).max_by(|&i, &j| logit(i).total_cmp(&logit(j))).unwrap_or(label);
+    let others = (0..logits.len()).filter(|i| *i != most);
+    let rest: f64 = others.map(|i| (logit(i) - logit(most)).exp()).sum();
+    logit(most) - logit(label) + rest.ln_1p()
 }

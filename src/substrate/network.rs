@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::activation::Activation;
-use super::model::{Feedback, INPUT, Initialisation, ModelSpec, READOUT, Tau};
+use super::model::{Feedback, Initialisation, ModelSpec, READOUT, Tau};
 use super::parameters::{ParameterShape, Start};
 use crate::error::Invalid;
 
@@ -232,14 +232,5 @@ impl Network {
                 back.map(|(_, back)| (edge.weight, back.weight))
             },
         )
-    }
-
-    /// The model's name for an edge's sender.
-    #[must_use]
-    pub fn source_name(&self, source: Source) -> &str {
-        match source {
-            Source::Input => INPUT,
-            Source::Layer(layer) => &self.layers[layer].name,
-        }
     }
 }

@@ -172,6 +172,12 @@ impl<T: Scalar> Parameters<T> {
         }
     }
 
+    /// Whether no element is infinite or not a number.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.values.iter().flat_map(|m| m.as_slice()).all(|x| x.is_finite())
+    }
+
     /// The same values in double precision.
     #[must_use]
     pub fn to_double(&self) -> Parameters<f64> {
