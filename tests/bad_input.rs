@@ -126,7 +126,14 @@ fn malformed_experiments_are_refused() {
                 "run digits --set data.mnist.folder=absent",
                 &[digits, "at `data`: found more than one name", "replace the whole"],
             ),
-            (r#"run digits --set data={"mnist":{"folder":"absent"}}"#, &["absent: there is no such folder"]),
+            (
+                r#"run digits --set model=../models/mnist.json --set data={"mnist":{"folder":"absent"}}"#,
+                &["absent: there is no such folder"],
+            ),
+            (
+                r#"run digits --set data={"mnist":{"folder":"absent"}}"#,
+                &[digits, "at `data`: found samples of 784 inputs", "64 inputs"],
+            ),
             (
                 "run digits --set estimator.cauchy.points=6",
                 &[digits, "at `estimator`: found more than one name"],
