@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -85,7 +86,8 @@ pub fn main() -> u8 {
     match dispatch(arguments) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("holograd: {error}");
+            // Where nobody listens the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "holograd: {error}");
             error.exit_code()
         }
     }
@@ -105,28 +107,30 @@ fn dispatch(arguments: Arguments) -> Result<()> {
     };
     match arguments.command.unwrap_or_else(default) {
         Command::Run(run) => run_experiment(&run),
-        Command::Check { file } => {
-            println!("{file}: {}", experiment::load::check(&file)?);
-            Ok(())
-        }
+        Command::Check { file } => tell(&format!("{file}: {}", experiment::load::check(&file)?)),
         Command::List => list(),
         Command::Plot { folder } => {
             figures::draw(&folder)?;
-            println!("redrawn: the figures of {}", folder.display());
-            Ok(())
+            tell(&format!("redrawn: the figures of {}", folder.display()))
         }
         Command::Report { folders, out } => {
             page::write(&folders, &out)?;
-            println!("written: {}, of {} runs", out.display(), folders.len());
-            Ok(())
+            tell(&format!("written: {}, of {} runs", out.display(), folders.len()))
         }
         Command::Schema => {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?
-            );
-            Ok(())
+            let text = serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?;
+            tell(&text)
         }
+    }
+}
+
+/// Writes a line to standard output. A reader that has left, as `head` does, is no failure.
+fn tell(line: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", "write", error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -145,28 +149,26 @@ fn run_experiment(run: &Run) -> Result<()> {
         let path = run.out.clone().unwrap_or_else(|| RunFolder::fresh(&loaded.name));
         (loaded, RunFolder::create(&path, command)?)
     };
-    println!("{} -> {}", loaded.origin.display(), folder.path().display());
-    match complete(&loaded, &folder, run) {
-        Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
-            println!("figures and data: {}", folder.path().display());
-            Ok(())
-        }
+    let lines = match work(&loaded, &folder, run) {
+        Ok(lines) => lines,
         Err(error) => {
             if error.exit_code() == 2 {
                 folder.discard();
             }
-            Err(error)
+            return Err(error);
         }
-    }
-}
-
-fn complete(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
-    let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
-    let lines = loaded.experiment.kind().run(loaded, folder, &options)?;
+    };
+    // From here on the run is complete: it stays, whatever becomes of its figures.
+    lines.iter().try_for_each(|line| tell(line))?;
     figures::draw(folder.path())?;
     folder.write_manifest(loaded.experiment.kind().seed())?;
-    Ok(lines)
+    tell(&format!("figures and data: {}", folder.path().display()))
+}
+
+fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
+    tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
+    let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
+    loaded.experiment.kind().run(loaded, folder, &options)
 }
 
 fn list() -> Result<()> {
@@ -176,7 +178,7 @@ fn list() -> Result<()> {
         let text = library::file(&format!("experiments/{name}.json")).unwrap_or_default();
         let value: Value = serde_json::from_slice(text)
             .map_err(|e| Error::Internal(format!("the shipped experiment {name} is not JSON: {e}")))?;
-        println!("{name:width$}  {}", value["description"].as_str().unwrap_or_default());
+        tell(&format!("{name:width$}  {}", value["description"].as_str().unwrap_or_default()))?;
     }
     Ok(())
 }

@@ -42,9 +42,9 @@ impl Published {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let legal = "see `published` in docs/configuration.md";
         let refuse = |path: String, found: String| Error::input(file, path, found, legal);
-        let published: Self =
-            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(bytes))
-                .map_err(|e| refuse(e.path().to_string().replace("?", ""), e.inner().to_string()))?;
+        let value = files::parse_json(bytes).map_err(|e| refuse(String::new(), format!("not JSON: {e}")))?;
+        let published: Self = serde_path_to_error::deserialize(value)
+            .map_err(|e| refuse(e.path().to_string().replace("?", ""), e.inner().to_string()))?;
         for (i, curve) in published.curves.iter().enumerate() {
             let lengths: Vec<usize> = curve.columns.values().map(Vec::len).collect();
             if lengths.is_empty() || lengths.iter().any(|l| *l != lengths[0]) {
@@ -102,7 +102,15 @@ mod tests {
         let uneven =
             r#"{ "source": "", "curves": [{ "label": "a", "columns": { "x": [1, 2], "y": [1] } }] }"#;
         let unknown = r#"{ "source": "", "curves": [{ "label": "a", "x": [1] }] }"#;
-        for (text, place) in [(uneven, "curves[0].columns"), (unknown, "curves[0].x"), ("[1", "file.json")] {
+        let trailing = r#"{ "source": "", "curves": [] } and more"#;
+        let twice = r#"{ "source": "", "curves": [], "curves": [] }"#;
+        for (text, place) in [
+            (uneven, "curves[0].columns"),
+            (unknown, "curves[0].x"),
+            ("[1", "file.json"),
+            (trailing, "trailing characters"),
+            (twice, "`curves` twice"),
+        ] {
             let error = Published::parse("file.json", text.as_bytes()).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(place), "{error}");

@@ -277,6 +277,9 @@ pub struct SweepRun {
     pub measures: IndexMap<String, Option<f64>>,
     /// How the simulation diverged, if it did.
     pub failure: Option<String>,
+    /// What a careful reader would object to in the estimate of the last epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Seconds of the run.
     pub seconds: f64,
 }
@@ -334,8 +337,19 @@ pub struct SweepPoint {
     pub runs: usize,
     /// How many of them diverged; they are missing from the means.
     pub failures: usize,
-    /// Mean and 95 % interval of each measure; null if no run has it.
+    /// Mean and 95 % interval of each measure, which up to three runs is their [range](Self::spread_name); null if no run has
+    /// it.
     pub measures: IndexMap<String, Option<Interval>>,
+}
+
+impl SweepPoint {
+    /// What to call the spread that stands beside a mean. All of n resampled runs are the lowest one with probability n⁻ⁿ: up to
+    /// three runs that is over 2.5 %, and the percentiles of the bootstrap are the lowest and the highest run, which cover the
+    /// true mean far less often than 95 % of the time.
+    #[must_use]
+    pub fn spread_name(&self) -> &'static str {
+        if self.runs.saturating_sub(self.failures) <= 3 { "range" } else { "95 % interval" }
+    }
 }
 
 /// The summary of a `sweep`.

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 const CSV: &[u8] = include_bytes!("assets/digits.csv.gz");
 const PIXELS: usize = 64;
+/// Inputs of a sample, and classes.
+pub(super) const SHAPE: (usize, usize) = (PIXELS, 10);
 
 /// Settings of the embedded digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -46,7 +48,7 @@ impl Digits {
             rows.clone().flat_map(|row| &row[..PIXELS]).map(|&pixel| f32::from(pixel) / 16.0).collect();
         let labels: Vec<u32> = rows.map(|row| u32::from(row[PIXELS])).collect();
         let inputs = DMatrix::from_vec(PIXELS, labels.len(), pixels);
-        let all = Dataset { inputs, labels, classes: 10, name: "digits".to_owned() };
+        let all = Dataset { inputs, labels, classes: SHAPE.1, name: "digits".to_owned() };
         Ok(Split::shuffled(&all, self.test_fraction, seed))
     }
 }

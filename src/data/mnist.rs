@@ -12,12 +12,14 @@ use crate::{Error, Result};
 
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
+/// Inputs of a sample, and classes.
+pub(super) const SHAPE: (usize, usize) = (SIDE * SIDE, CLASSES);
 
 /// Settings of data that come as IDX files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageFiles {
-    /// The folder of the four files, relative to the experiment file; without it, the usual places are searched.
+    /// The folder of the four files, relative to the experiment file; without it and `--data`, the usual places are searched.
     pub folder: Option<PathBuf>,
     /// Use only the first so many training images.
     pub train: Option<usize>,
@@ -91,8 +93,11 @@ const FILES: [[&str; 2]; 4] = [
 pub(super) fn load(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> Result<Split> {
     let environment =
         |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let roots = named_roots(settings, lookup)?;
-    let roots = [roots, usual_roots(environment("HOLOGRAD_DATA"), environment("HOME"))].concat();
+    let mut roots = named_roots(settings, lookup)?;
+    // Who names a folder does not mean data that lie elsewhere.
+    if roots.is_empty() {
+        roots = usual_roots(environment("HOLOGRAD_DATA"), environment("HOME"));
+    }
     let (folder, files) = find(source, &roots)?;
     let mut split = read(source, &files, settings)?;
     split.folder = Some(folder);
@@ -545,6 +550,26 @@ mod tests {
         // The first complete folder wins; an empty one before it is passed over.
         let roots = [folder.path().join("set"), slice(), folder.path().join("named")];
         assert_eq!(find(&MNIST, &roots).unwrap().0, slice());
+    }
+
+    /// A folder that is named and does not hold the data is refused, wherever else they may lie.
+    #[test]
+    fn data_that_lie_elsewhere_do_not_stand_in_for_a_named_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = folder.path().join("named");
+        std::fs::create_dir(&named).unwrap();
+        std::fs::copy(slice().join(NAMES[0]), named.join(NAMES[0])).unwrap();
+        let lookup = |data_dir| Lookup { folder_of_experiment: folder.path().to_owned(), data_dir };
+        let spec = |folder| DataSpec::Mnist(ImageFiles { folder, ..ImageFiles::default() });
+        for (setting, data_dir) in [(Some("named".into()), None), (None, Some(named.clone()))] {
+            let message = spec(setting).load(0, &lookup(data_dir)).unwrap_err().to_string();
+            let places: Vec<&str> = message.lines().filter(|line| line.starts_with("    /")).collect();
+            assert_eq!(places.len(), MNIST.folders.len(), "{message}");
+            assert!(places.iter().all(|place| place.contains("/named")), "{message}");
+        }
+        // Of two that are named the first complete one counts.
+        let split = spec(Some("named".into())).load(0, &lookup(Some(slice()))).unwrap();
+        assert_eq!(split.folder.unwrap(), slice());
     }
 
     #[test]

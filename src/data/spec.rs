@@ -1,10 +1,12 @@
 //! The `data` field of an experiment.
 
+use std::path::PathBuf;
+
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Digits, ImageFiles, Lookup, Split, ToyGaussian, mnist};
+use super::{Digits, ImageFiles, Lookup, Split, ToyGaussian, digits, mnist};
 use crate::Result;
 use crate::error::Invalid;
 
@@ -43,6 +45,24 @@ impl DataSpec {
             Self::ToyGaussian(toy) => toy.check().map_err(|invalid| invalid.under("toy_gaussian")),
             Self::Mnist(files) => files.check().map_err(|invalid| invalid.under("mnist")),
             Self::FashionMnist(files) => files.check().map_err(|invalid| invalid.under("fashion_mnist")),
+        }
+    }
+
+    /// Inputs of a sample, and classes.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Digits(_) => digits::SHAPE,
+            Self::ToyGaussian(toy) => (toy.inputs, toy.classes),
+            Self::Mnist(_) | Self::FashionMnist(_) => mnist::SHAPE,
+        }
+    }
+
+    /// The folder that holds the files, where the setting names one.
+    pub fn folder_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Mnist(files) | Self::FashionMnist(files) => files.folder.as_mut(),
+            Self::Digits(_) | Self::ToyGaussian(_) => None,
         }
     }
 

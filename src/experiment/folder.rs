@@ -13,9 +13,16 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::learning::checkpoint;
 use crate::published;
+use crate::records::HISTORY;
 
 /// The file of the parameters that a run has learnt.
 pub const LEARNT: &str = "parameters.safetensors";
+
+/// The safetensors files that runs write. What they write besides has other extensions.
+const WRITTEN: [&str; 4] = [LEARNT, checkpoint::FILE, "gradients.safetensors", "states.safetensors"];
+
+/// How the copy of a file begins that has the name of one that the run writes.
+const GIVEN: &str = "given-";
 
 /// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
 pub struct RunFolder {
@@ -121,13 +128,17 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
         let mut experiment = loaded.experiment.clone();
-        // A run may begin with what another has learnt.
-        let mut taken = vec![LEARNT.to_owned()];
+        let mut taken: Vec<String> = Vec::new();
         for reference in experiment.kind_mut().files_mut() {
             let source = loaded.origin.beside(reference);
             let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
-            while taken.contains(&name) {
-                name.insert_str(0, "given-");
+            // A run may begin with what another has learnt, or with any other file that has the name of one that it writes.
+            let own = |name: &str| match name.ends_with(".safetensors") {
+                true => WRITTEN.contains(&name),
+                false => !name.starts_with(GIVEN),
+            };
+            while taken.contains(&name) || own(&name) {
+                name.insert_str(0, GIVEN);
             }
             files::write_atomically(self.path.join(&name), &source.read()?)?;
             taken.push(name.clone());
@@ -149,14 +160,19 @@ impl RunFolder {
         files::write_json(self.path.join(name), value)
     }
 
-    /// Appends a line to `metrics.jsonl`.
+    /// Appends a line to `metrics.jsonl`, whole or not at all.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn append_metrics(&self, line: &impl Serialize) -> Result<()> {
         let path = self.path.join("metrics.jsonl");
         let text = serde_json::to_string(line).map_err(|e| Error::Internal(e.to_string()))? + "\n";
-        let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(text.as_bytes());
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let before = file.metadata()?.len();
+            // On a full disk the first half of the line may have gone through.
+            file.write_all(text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))
+        };
         append().map_err(|e| Error::io(&path, "write", e))
     }
 
@@ -184,20 +200,19 @@ impl RunFolder {
         files::write_atomically(&path, kept.concat().as_bytes())
     }
 
-    /// Writes `manifest.json`: version, command, seed, machine, wall time and the SHA-256 of each file. Call it last.
+    /// Writes `manifest.json`: version, command, seed, machine, wall time and the SHA-256 of each file, also
+    /// of those in folders below, by their path with `/`. Call it last.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_manifest(&self, seed: u64) -> Result<()> {
         let mut hashes = serde_json::Map::new();
-        let mut names: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(|e| Error::io(&self.path, "read", e))? {
-            names.push(entry.map_err(|e| Error::io(&self.path, "read", e))?.path());
-        }
-        names.sort();
-        for path in names.into_iter().filter(|p| p.is_file() && !p.ends_with("manifest.json")) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            hashes.insert(name, Value::String(files::sha256(&path)?));
+        for path in
+            files_below(&self.path)?.into_iter().filter(|path| *path != self.path.join("manifest.json"))
+        {
+            let inside = path.strip_prefix(&self.path).unwrap_or(&path);
+            let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+            hashes.insert(parts.join("/"), Value::String(files::sha256(&path)?));
         }
         let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         self.write_json(
@@ -216,11 +231,10 @@ impl RunFolder {
         )
     }
 
-    /// Removes what a run with bad input has created. A training run that has completed an epoch stays: `--resume` takes it
-    /// up once there is room on the disk again.
+    /// Removes what a run with bad input has created. What has a result stays, be it an epoch of a training run, or a run of a
+    /// sweep: `--resume` takes it up once there is room on the disk again.
     pub fn discard(self) {
-        let resumable = |file: &str| self.path.join(file).exists();
-        if !self.fresh || (resumable(checkpoint::FILE) && resumable("metrics.jsonl")) {
+        if !self.fresh || self.has_results() {
             return;
         }
         // The error that led here is the one to report.
@@ -232,9 +246,35 @@ impl RunFolder {
             return;
         }
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let _ = fs::remove_file(entry.path());
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
     }
+
+    /// Whether there is a complete line of metrics here, or of a run of a sweep that keeps its history.
+    fn has_results(&self) -> bool {
+        let begun =
+            |folder: &Path| fs::read(folder.join("metrics.jsonl")).is_ok_and(|bytes| bytes.contains(&b'\n'));
+        let mut histories = fs::read_dir(self.path.join(HISTORY)).into_iter().flatten().flatten();
+        begun(&self.path) || histories.any(|entry| begun(&entry.path()))
+    }
+}
+
+/// Every file below a folder, sorted.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let refuse = |e| Error::io(folder, "read", e);
+    let entries =
+        fs::read_dir(folder).map_err(refuse)?.collect::<std::io::Result<Vec<_>>>().map_err(refuse)?;
+    let mut found = Vec::new();
+    for path in entries.into_iter().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files_below(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn machine() -> Value {

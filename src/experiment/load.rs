@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::spec::{Experiment, KINDS, ModelRef};
-use super::{library, problem};
+use super::{library, problem, sweep};
+use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::published::Published;
@@ -52,6 +53,15 @@ impl Origin {
                 let beside = parts.join("/");
                 if library::file(&beside).is_some() { Self::BuiltIn(beside) } else { Self::Disk(path.into()) }
             }
+        }
+    }
+
+    /// The folder that relative paths in it start from.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        match self {
+            Self::Disk(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
+            Self::BuiltIn(_) => PathBuf::from("."),
         }
     }
 
@@ -103,9 +113,14 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     for text in overrides {
         apply_override(&mut value, text, &origin)?;
     }
+    overrides.iter().try_for_each(|text| sweep::refuse_idle_override(&value, text))?;
     let file = origin.display();
     let mut experiment = parse_experiment(value, &file)?;
     experiment.kind_mut().resolve(&origin)?;
+    // The run folder, where this is written, lies elsewhere.
+    if let Some(folder) = experiment.data_mut().and_then(DataSpec::folder_mut) {
+        *folder = absolute(&origin, folder)?;
+    }
     let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
     experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
     if let Some(path) = experiment.kind_mut().published_mut() {
@@ -118,7 +133,13 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     Ok(Loaded { origin, name: stem, experiment, network: Arc::new(network) })
 }
 
-/// Validates a file of either kind; returns what it is.
+/// The place of a file or folder that is named in `origin`, whatever the current directory.
+pub(super) fn absolute(origin: &Origin, path: &Path) -> Result<PathBuf> {
+    let path = origin.folder().join(path);
+    std::path::absolute(&path).map_err(|e| Error::io(&path, "find", e))
+}
+
+/// Validates a file of either kind as a run would before it begins, but for data in files; returns what it is.
 ///
 /// # Errors
 /// As [`load`].
@@ -135,6 +156,7 @@ pub fn check(reference: &str) -> Result<String> {
         if let Some(path) = files.get(1) {
             problem::samples::<f64>(&loaded, path)?;
         }
+        loaded.experiment.check(&loaded)?;
         return Ok(format!("a legal experiment of kind `{}`", loaded.experiment.kind().name()));
     }
     let model: ModelSpec = deserialise(value, &origin.display())?;
@@ -145,7 +167,7 @@ pub fn check(reference: &str) -> Result<String> {
 /// A path if there is such a file, else the name of a shipped experiment or model.
 fn find(reference: &str) -> Result<Origin> {
     let path = Path::new(reference);
-    if path.exists() {
+    if path.exists() && !path.is_dir() {
         return Ok(Origin::Disk(path.to_owned()));
     }
     let name = reference.trim_end_matches(".json");
@@ -155,6 +177,19 @@ fn find(reference: &str) -> Result<Origin> {
         if library::file(&candidate).is_some() {
             return Ok(Origin::BuiltIn(candidate));
         }
+    }
+    let inside = path.join("experiment.json");
+    if inside.exists() {
+        let legal = format!("its experiment is {}", inside.display());
+        return Err(Error::input(reference, "", "found a run folder", legal));
+    }
+    if path.is_dir() {
+        return Err(Error::input(
+            reference,
+            "",
+            "found a folder",
+            "give the file of an experiment or a model",
+        ));
     }
     let legal = format!("give a path, or one of {}", library::experiments().join(", "));
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
@@ -170,7 +205,7 @@ pub(super) fn read_published(origin: &Origin, path: &str) -> Result<Vec<u8>> {
 
 pub(super) fn parse_json(origin: &Origin) -> Result<Value> {
     let bytes = origin.read()?;
-    serde_json::from_slice(&bytes).map_err(|e| {
+    files::parse_json(&bytes).map_err(|e| {
         Error::input(origin.display(), "", format!("not JSON: {e}"), "see docs/configuration.md")
     })
 }
@@ -242,10 +277,33 @@ pub(super) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
             *path = format!("{folder}{path}");
         }
     }
+    if let Some(data) = value.get_mut("data") {
+        data_folders("data", data, &mut |_, path| {
+            let relative = Path::new(path.as_str()).is_relative();
+            *path = if relative { format!("{folder}{path}") } else { std::mem::take(path) };
+            Ok(())
+        })?;
+    }
     if let Some(object) = value.as_object_mut() {
         object.remove("published");
     }
     Ok(value)
+}
+
+/// Changes the folders of data files in the value of the field at `path`; `change` takes the path of each, and the folder.
+pub(super) fn data_folders(
+    path: &str,
+    value: &mut Value,
+    change: &mut impl FnMut(&str, &mut String) -> Result<()>,
+) -> Result<()> {
+    let parts: Vec<&str> = path.split('.').collect();
+    match (&parts[..], value) {
+        (["data"] | ["data", _], Value::Object(fields)) => fields
+            .iter_mut()
+            .try_for_each(|(name, value)| data_folders(&format!("{path}.{name}"), value, change)),
+        (["data", _, "folder"], Value::String(folder)) => change(path, folder),
+        _ => Ok(()),
+    }
 }
 
 /// Applies `a.b.c=value`. The value is JSON if it parses as such, else a string.
@@ -254,7 +312,14 @@ fn apply_override(root: &mut Value, text: &str, origin: &Origin) -> Result<()> {
     let Some((path, value)) = text.split_once('=') else {
         return Err(Error::input(who, "", "found no `=`", "write --set path.to.key=value"));
     };
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    let value = match files::parse_json(value.as_bytes()) {
+        Ok(value) => value,
+        // It is JSON, but for a key that stands twice.
+        Err(error) if error.is_data() => {
+            return Err(Error::input(who, "", error.to_string(), "each key once"));
+        }
+        Err(_) => Value::String(value.to_owned()),
+    };
     set_field(root, path, value, &who, origin)
 }
 
@@ -273,15 +338,17 @@ pub(super) fn set_field(
         return Err(refuse("found an empty part in the path", "a path is path.to.key"));
     }
     let mut place = root;
-    for (depth, key) in path.split('.').enumerate() {
+    let keys: Vec<&str> = path.split('.').collect();
+    for (depth, key) in keys.iter().copied().enumerate() {
         match place {
             Value::String(name) => {
-                // At the top a string may be a path or a preset; every other one on the way is the name of a choice.
-                let top = path.split_once('.').filter(|_| depth == 1).map_or("", |(top, _)| top);
-                *place = match top {
-                    "model" => parse_json(&origin.beside(name))?,
-                    "experiment" => inline(origin, name)?,
-                    "imperfections" => serde_json::json!({ "preset": name }),
+                // A string at the top of an experiment may be a path or a preset; every other one on the way is the name of a choice.
+                *place = match keys[..depth] {
+                    ["experiment"] => inline(origin, name)?,
+                    ["model"] | ["experiment", "model"] => parse_json(&origin.beside(name))?,
+                    ["imperfections"] | ["experiment", "imperfections"] => {
+                        serde_json::json!({ "preset": name })
+                    }
                     _ => serde_json::json!({ name.as_str(): {} }),
                 };
             }
@@ -291,7 +358,7 @@ pub(super) fn set_field(
         place = match place {
             Value::Object(object) => object.entry(key).or_insert(Value::Null),
             Value::Array(items) if key == "*" => {
-                let rest = path.split('.').skip(depth + 1).collect::<Vec<_>>().join(".");
+                let rest = keys[depth + 1..].join(".");
                 let having: Vec<&mut Value> = items.iter_mut().filter(|item| has(item, &rest)).collect();
                 if having.is_empty() {
                     return Err(refuse(
@@ -373,6 +440,17 @@ mod tests {
         let model = set(json!({ "model": "../models/toy.json" }), "model.input=7").unwrap();
         assert_eq!(model["model"]["input"], 7);
         assert_eq!(model["model"]["name"], "toy");
+        // The same below the experiment of a sweep.
+        for experiment in [json!({ "model": "../models/toy.json" }), json!("gradient.json")] {
+            let sweep = set(json!({ "experiment": experiment }), "experiment.model.input=7").unwrap();
+            assert_eq!(sweep["experiment"]["model"]["input"], 7);
+            assert_eq!(sweep["experiment"]["model"]["name"], "toy");
+        }
+        let sweep = json!({ "experiment": { "imperfections": "cmos" } });
+        assert_eq!(
+            set(sweep, "experiment.imperfections.device_seed=2").unwrap(),
+            json!({ "experiment": { "imperfections": { "preset": "cmos", "device_seed": 2 } } })
+        );
     }
 
     #[test]

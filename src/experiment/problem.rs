@@ -1,9 +1,13 @@
 //! Parameters and samples of an experiment, from its files or its data.
 
-use super::Options;
-use super::load::{Loaded, Origin};
+use std::collections::BTreeMap;
+
+use super::load::Loaded;
+use super::spec::Precision;
+use super::{Options, Train};
 use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
+use crate::learning::{Optimiser, OptimiserSpec};
 use crate::scalar::Scalar;
 use crate::substrate::network::{Network, Output};
 use crate::substrate::parameters::Parameters;
@@ -24,14 +28,18 @@ pub fn parameters<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Parameters<T
 /// # Errors
 /// If the samples are missing or do not fit.
 pub fn data(loaded: &Loaded, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
-    let beside = match &loaded.origin {
-        Origin::Disk(path) => path.parent().map(ToOwned::to_owned).unwrap_or_default(),
-        Origin::BuiltIn(_) => std::path::PathBuf::from("."),
-    };
-    let lookup = Lookup { folder_of_experiment: beside, data_dir: options.data.clone() };
-    let data = data.load(seed, &lookup)?;
+    check_data(loaded, data)?;
+    let lookup = Lookup { folder_of_experiment: loaded.origin.folder(), data_dir: options.data.clone() };
+    data.load(seed, &lookup)
+}
+
+/// Checks data against the model, without loading them.
+///
+/// # Errors
+/// If the samples do not fit.
+pub fn check_data(loaded: &Loaded, data: &DataSpec) -> Result<()> {
     let network = &loaded.network;
-    let (features, classes) = (data.train.features(), data.train.classes);
+    let (features, classes) = data.shape();
     if features != network.inputs || classes != network.output.size() {
         return Err(Error::input(
             loaded.origin.display(),
@@ -40,7 +48,29 @@ pub fn data(loaded: &Loaded, data: &DataSpec, seed: u64, options: &Options) -> R
             format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
         ));
     }
-    Ok(data)
+    Ok(())
+}
+
+/// Checks that the learning rates are those of parameters that the network has.
+///
+/// # Errors
+/// The first that is not, or whose factor is not legal.
+pub fn check_learning_rates(loaded: &Loaded, rates: &BTreeMap<String, f64>) -> Result<()> {
+    let any = OptimiserSpec::Sgd { learning_rate: 0.0, momentum: 0.0, weight_decay: 0.0 };
+    let optimiser = Optimiser::<f64>::new(any, rates, &loaded.network);
+    optimiser.map(drop).map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))
+}
+
+/// Checks all that would stop a training before it begins, but for data in files.
+///
+/// # Errors
+/// If the parameters, the learning rates or the data do not fit the network.
+pub fn check_training(loaded: &Loaded, train: &Train) -> Result<()> {
+    match train.precision {
+        Precision::F32 => drop(train.trainer::<f32>(loaded)?),
+        Precision::F64 => drop(train.trainer::<f64>(loaded)?),
+    }
+    check_data(loaded, &train.data)
 }
 
 /// Reads the samples at `path`: `x` [samples, inputs]; `y` labels [samples], or targets [samples, outputs].

@@ -11,10 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Options;
 use super::folder::RunFolder;
 use super::load::{Loaded, Origin};
+use super::problem;
 use super::{
     Amplitude, Continuous, Elapsed, Frequency, FrequencyOptimum, Gradient, Relaxation, Stability, Sweep,
     Trace, Train,
 };
+use crate::data::DataSpec;
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
@@ -126,6 +128,34 @@ impl Experiment {
             Self::FrequencyOptimum(spec) => &**spec,
             Self::Elapsed(spec) => spec,
             Self::Sweep(spec) => &**spec,
+        }
+    }
+
+    /// What is learnt from, where it is data and no file of samples; of a sweep, what its points start from.
+    pub fn data_mut(&mut self) -> Option<&mut DataSpec> {
+        match self {
+            Self::Train(spec) => Some(&mut spec.data),
+            Self::Continuous(spec) => Some(&mut spec.data),
+            Self::Elapsed(spec) => Some(&mut spec.data),
+            Self::Sweep(spec) => spec.data_mut(),
+            _ => None,
+        }
+    }
+
+    /// Finds out what would stop a run before it begins, less its files.
+    ///
+    /// # Errors
+    /// If the data do not fit the model, or a learning rate names no connection.
+    pub fn check(&self, loaded: &Loaded) -> crate::Result<()> {
+        match self {
+            Self::Train(spec) => problem::check_training(loaded, spec),
+            Self::Sweep(spec) => spec.check_runs(loaded),
+            Self::Continuous(spec) => {
+                problem::check_learning_rates(loaded, &spec.learning_rates)?;
+                problem::check_data(loaded, &spec.data)
+            }
+            Self::Elapsed(spec) => problem::check_data(loaded, &spec.data),
+            _ => Ok(()),
         }
     }
 

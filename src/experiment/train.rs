@@ -262,8 +262,11 @@ impl Train {
         let data = self.data(loaded, options)?;
         let mut trainer = self.trainer::<T>(loaded)?;
         let mut last: Option<Epoch> = None;
-        if let Some(folder) = kept.filter(|folder| folder.path().join(checkpoint::FILE).exists()) {
-            checkpoint::load(&mut trainer, folder.path())?;
+        if let Some(folder) = kept {
+            if folder.path().join(checkpoint::FILE).exists() {
+                checkpoint::load(&mut trainer, folder.path())?;
+            }
+            // Without a checkpoint the run begins anew, and so do its metrics.
             folder.keep_metrics(trainer.epoch as usize)?;
             last = read_metrics(folder.path())?.pop();
         }

@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
+mod json;
 mod npz;
 mod tensors;
 
+pub use json::parse_json;
 pub use npz::{Npz, Shaped, read_npz};
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 

@@ -222,11 +222,6 @@ impl Tensors {
         self.insert_reals(name, &[matrix.nrows(), matrix.ncols()], row_major.as_slice());
     }
 
-    /// Adds a column as `[length]` in the precision of `T`.
-    pub fn insert_vector<T: Scalar>(&mut self, name: impl Into<String>, vector: &DVector<T>) {
-        self.insert_reals(name, &[vector.len()], vector.as_slice());
-    }
-
     fn shaped(&mut self, name: &str, shape: &[usize]) -> Result<&Array> {
         self.used.insert(name.to_owned());
         let Some(array) = self.arrays.get(name) else {

@@ -163,7 +163,7 @@ impl Job {
 }
 
 /// How an entry of `vary` is named where it stands in.
-fn placeholder(name: &str) -> String {
+pub(super) fn placeholder(name: &str) -> String {
     format!("{{{name}}}")
 }
 

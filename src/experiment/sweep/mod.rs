@@ -19,12 +19,20 @@ use super::folder::RunFolder;
 use super::load::{self, Loaded, Origin};
 use super::spec::{Experiment, Kind, ModelRef};
 use super::{Options, Train};
+use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
 use crate::records::{Axis, COST, Drawing};
 use crate::substrate::network::Network;
 
 /// The axis that `cases` makes.
 const CASE: &str = "case";
+
+/// Fields that the points of a sweep do not set, and what does.
+const RESERVED: [(&str, &str); 3] = [
+    ("seed", "use `seeds`"),
+    ("imperfections.device_seed", "use `device_seeds`"),
+    ("parameters", "the initial parameters are the same for all points: use `experiment.parameters`"),
+];
 
 /// What a run can be asked for.
 const MEASURES: [&str; 16] = [
@@ -99,6 +107,78 @@ pub struct Sweep {
     pub labels: IndexMap<String, String>,
 }
 
+/// Refuses a field that the points of a sweep do not set; `below` is where it was found.
+fn refuse_reserved(below: &str, path: &str, value: &Value) -> std::result::Result<(), Invalid> {
+    let whole = path == "imperfections" && value.get("device_seed").is_some();
+    let path = if whole { "imperfections.device_seed" } else { path };
+    match RESERVED.iter().find(|(name, _)| *name == path) {
+        Some((name, legal)) => {
+            Err(Invalid::new(format!("{below}.{path}"), format!("found `{name}`"), *legal))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses `--set experiment.P=…` of a sweep in which every point sets P itself, so that it would change nothing; `root` is the
+/// experiment with all overrides.
+///
+/// # Errors
+/// If it is such an override; the message names what decides.
+pub(super) fn refuse_idle_override(root: &Value, text: &str) -> Result<()> {
+    let path = text.split_once('=').and_then(|(path, _)| path.strip_prefix("experiment."));
+    let Some(path) = path.filter(|_| root["kind"] == "sweep") else { return Ok(()) };
+    let decides = |part: &Value| {
+        let at_or_above = |field: &&String| {
+            path.strip_prefix(field.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        part.as_object().and_then(|fields| fields.keys().find(at_or_above)).cloned()
+    };
+    let seeds =
+        |field: &str, seeds: &str| (path == field && !root[seeds].is_null()).then(|| seeds.to_owned());
+    let in_cases = || {
+        let cases: Vec<_> = root["cases"].as_object()?.iter().collect();
+        // Where a case leaves it alone, the override counts.
+        let fields: Option<Vec<String>> =
+            cases.iter().map(|(label, case)| Some(format!("cases.{label}.{}", decides(case)?))).collect();
+        fields?.into_iter().next()
+    };
+    let below = |part: &str| decides(&root[part]).map(|field| format!("{part}.{field}"));
+    let decisive = below("set")
+        .or_else(|| below("vary"))
+        .or_else(in_cases)
+        .or_else(|| seeds("seed", "seeds"))
+        .or_else(|| seeds("imperfections.device_seed", "device_seeds"));
+    match decisive {
+        None => Ok(()),
+        Some(field) => {
+            let found = format!("`{field}` decides");
+            Err(Error::input(format!("--set {text}"), "", found, format!("use --set {field}=…")))
+        }
+    }
+}
+
+/// Writes out a model that is set, and the folder of data wholly, unless the text stands for something else; `stands_in` says
+/// so, of the text and the path at which it was found.
+fn write_out(
+    origin: &Origin,
+    path: &str,
+    value: &mut Value,
+    stands_in: &mut impl FnMut(&str, &str) -> bool,
+) -> Result<()> {
+    if let (Value::String(file), "model") = (&*value, path)
+        && !stands_in(file, path)
+    {
+        let file = origin.beside(file);
+        *value = load::parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
+    }
+    load::data_folders(path, value, &mut |path, folder| {
+        if !stands_in(folder, path) {
+            *folder = load::absolute(origin, folder.as_ref())?.to_string_lossy().into_owned();
+        }
+        Ok(())
+    })
+}
+
 fn accuracy() -> Vec<String> {
     vec!["test_accuracy".into()]
 }
@@ -121,16 +201,17 @@ impl Sweep {
     /// Checks what concerns the grid alone.
     fn check(&self) -> std::result::Result<(), Invalid> {
         for (path, values) in &self.vary {
-            let reserved = [
-                (CASE, "the axis of `cases` has this name"),
-                ("seed", "use `seeds`"),
-                ("imperfections.device_seed", "use `device_seeds`"),
-                ("parameters", "the initial parameters are the same for all points"),
-            ];
-            if let Some((name, legal)) = reserved.iter().find(|(name, _)| path == name) {
-                return Err(Invalid::new(format!("vary.{path}"), format!("found `{name}`"), *legal));
+            if path == CASE {
+                let legal = "the axis of `cases` has this name";
+                return Err(Invalid::new(format!("vary.{path}"), format!("found `{CASE}`"), legal));
             }
             values.validate().map_err(|e| e.under(&format!("vary.{path}")))?;
+            values.list().iter().try_for_each(|value| refuse_reserved("vary", path, value))?;
+        }
+        self.set.iter().try_for_each(|(path, value)| refuse_reserved("set", path, value))?;
+        for (label, case) in &self.cases {
+            let below = format!("cases.{label}");
+            case.iter().try_for_each(|(path, value)| refuse_reserved(&below, path, value))?;
         }
         if let Some(seeds) = &self.seeds {
             seeds.validate("seeds")?;
@@ -198,6 +279,45 @@ impl Sweep {
         Ok(())
     }
 
+    /// Writes out the models that the points set, and the folders of their data wholly: the run folder stands for itself.
+    fn write_out(&mut self, origin: &Origin) -> Result<()> {
+        let named: Vec<String> = self.vary.keys().map(|name| grid::placeholder(name)).collect();
+        // The entries of `vary` that stand in for a model or a folder, and what they stand in for.
+        let mut standing_in: Vec<(usize, String)> = Vec::new();
+        for (path, value) in self.set.iter_mut().chain(self.cases.values_mut().flatten()) {
+            write_out(origin, path, value, &mut |text, path| {
+                let entry = named.iter().position(|name| name == text);
+                entry.map(|entry| standing_in.push((entry, path.to_owned()))).is_some()
+            })?;
+        }
+        for (entry, (path, values)) in self.vary.iter_mut().enumerate() {
+            let places = standing_in.iter().filter(|(index, _)| *index == entry);
+            let places: Vec<&str> = places.map(|(_, path)| path.as_str()).chain([path.as_str()]).collect();
+            if let Values::List(values) = values {
+                for place in places {
+                    values.iter_mut().try_for_each(|v| write_out(origin, place, v, &mut |_, _| false))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What every point learns from, unless it sets it.
+    pub(super) fn data_mut(&mut self) -> Option<&mut DataSpec> {
+        match &mut self.experiment {
+            Base::Whole(train) => Some(&mut train.data),
+            Base::Path(_) => None,
+        }
+    }
+
+    /// Finds out what would stop a run before it begins, but for data in files.
+    ///
+    /// # Errors
+    /// The first finding.
+    pub(super) fn check_runs(&self, loaded: &Loaded) -> Result<()> {
+        self.runs(loaded)?.iter().try_for_each(Run::check)
+    }
+
     /// The axes of the figure: across, and of curves.
     fn drawn(&self, axes: &[Axis]) -> (String, Option<String>) {
         let x = self.x.clone().or_else(|| axes.last().map(|a| a.path.clone())).unwrap_or_default();
@@ -234,14 +354,7 @@ impl Kind for Sweep {
             }
         }
         load::resolve_model(self.model_mut(), origin)?;
-        // The models that are compared are written out too: the run folder stands for itself.
-        if let Some(Values::List(models)) = self.vary.get_mut("model") {
-            for model in models {
-                if let Value::String(path) = model {
-                    *model = load::parse_json(&origin.beside(path))?;
-                }
-            }
-        }
+        self.write_out(origin)?;
         self.jobs(origin).map(drop)
     }
 

@@ -13,14 +13,15 @@ use sha2::{Digest, Sha256};
 use super::super::folder::RunFolder;
 use super::super::load::Loaded;
 use super::super::spec::{Experiment, Precision};
-use super::super::{Options, Train};
+use super::super::{Options, Train, problem};
 use super::Sweep;
 use super::grid::Job;
-use crate::bootstrap;
+use crate::bootstrap::{self, Interval};
+use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::learning::Schedule;
-use crate::records::{Epoch, HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
+use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
 use crate::scalar::Scalar;
 
 /// A run of the sweep, ready to go.
@@ -40,11 +41,25 @@ impl Run {
         }
     }
 
+    /// Finds out what would stop it, but for data in files.
+    pub(super) fn check(&self) -> Result<()> {
+        problem::check_training(&self.loaded, self.train()?)
+    }
+
+    /// Its line with the number that its point has now: another grid may have been begun.
+    fn in_its_place(&self, line: &str, known: SweepRun) -> Result<String> {
+        if known.point == self.job.point {
+            return Ok(line.to_owned());
+        }
+        line_of(&SweepRun { point: self.job.point, ..known })
+    }
+
     /// How many epochs its history in the folder of the sweep lacks.
     fn epochs_left(&self, folder: &RunFolder) -> Result<u64> {
-        let history = folder.path().join(HISTORY).join(&self.key);
-        let begun = history.join("metrics.jsonl").exists();
-        let done = if begun { read_metrics::<Epoch>(&history)?.len() as u64 } else { 0 };
+        let history = folder.path().join(HISTORY).join(&self.key).join("metrics.jsonl");
+        let text = if history.exists() { files::read_text(&history)? } else { String::new() };
+        // A kill may have torn the last line.
+        let done = text.matches('\n').count() as u64;
         let epochs = self.train()?.epochs;
         epochs.checked_sub(done).ok_or_else(|| {
             let found = format!("found {epochs} for a run that has learnt for {done}");
@@ -57,11 +72,8 @@ impl Run {
 pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
     let mut seen = Vec::new();
     for run in runs {
+        run.check()?;
         let train = run.train()?;
-        match train.precision {
-            Precision::F32 => drop(train.trainer::<f32>(&run.loaded)?),
-            Precision::F64 => drop(train.trainer::<f64>(&run.loaded)?),
-        }
         let shape = (run.loaded.network.inputs, run.loaded.network.output.size());
         if !seen.contains(&(&train.data, shape)) {
             train.data(&run.loaded, options)?;
@@ -76,12 +88,15 @@ impl Sweep {
         let ready = |(index, job): (usize, Job)| {
             let loaded = self.load(&job, &loaded.origin)?;
             let mut course = loaded.experiment.clone();
-            // What keeps a checkpoint may go on for more epochs, unless its learning rate knows the last one.
-            if let Experiment::Train(train) = &mut course
-                && self.history
-                && train.schedule == Schedule::Constant
-            {
-                train.epochs = 0;
+            if let Experiment::Train(train) = &mut course {
+                // What keeps a checkpoint may go on for more epochs, unless its learning rate knows the last one.
+                if self.history && train.schedule == Schedule::Constant {
+                    train.epochs = 0;
+                }
+                // The data are the same wherever they lie.
+                if let DataSpec::Mnist(files) | DataSpec::FashionMnist(files) = &mut train.data {
+                    files.folder = None;
+                }
             }
             let identity = (&job.values, &course, &self.measure);
             let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;
@@ -106,7 +121,7 @@ impl Sweep {
                 return Err(Error::input(path.display().to_string(), "", found, legal));
             };
             if known.failure.is_some() || !self.history || run.epochs_left(folder)? == 0 {
-                lines.insert(run.index, line.to_owned());
+                lines.insert(run.index, run.in_its_place(line, known)?);
             }
         }
         Ok(lines)
@@ -127,12 +142,12 @@ impl Sweep {
             let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
             let alone = alone.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
             while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = alone.install(|| self.measure(run, folder, options));
                 // An error that ends the sweep ends it for all.
-                let record = outcome.inspect_err(|_| next.store(open.len(), Ordering::Relaxed))?;
-                let line = serde_json::to_string(&record).map_err(|e| Error::Internal(e.to_string()))? + "\n";
+                let end = |_: &Error| next.store(open.len(), Ordering::Relaxed);
+                let record = alone.install(|| self.measure(run, folder, options)).inspect_err(end)?;
+                let line = line_of(&record)?;
                 let mut done = done.lock().map_err(|_| Error::Internal("another run panicked".into()))?;
-                folder.append_metrics(&record)?;
+                folder.append_metrics(&record).inspect_err(end)?;
                 done.insert(run.index, line);
                 bar.inc(1);
                 bar.set_message(told(&record));
@@ -163,6 +178,8 @@ impl Sweep {
             Err(error @ Error::Diverged { .. }) => (json!({}), Some(error.to_string())),
             Err(other) => return Err(other),
         };
+        let warnings = measures["warnings"].as_array().into_iter().flatten();
+        let warnings = warnings.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
         let value = |name: &String| (name.clone(), measures[name.as_str()].take().as_f64());
         Ok(SweepRun {
             key: run.key.clone(),
@@ -172,6 +189,7 @@ impl Sweep {
             device_seed: run.job.device_seed,
             measures: self.measure.iter().map(value).collect(),
             failure,
+            warnings,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
@@ -197,7 +215,8 @@ impl Sweep {
         let (x, lines) = self.drawn(&axes);
         let (failures, count) = (points.iter().map(|p| p.failures).sum::<usize>(), runs.len());
         let training_seconds = runs.iter().map(|run| run.seconds).sum();
-        let told = points.iter().map(|point| point_line(point, &self.measure[0])).collect();
+        let mut told: Vec<String> = points.iter().map(|point| point_line(point, &self.measure[0])).collect();
+        told.extend(runs.chunk_by(|a, b| a.point == b.point).filter_map(warning_line));
         folder.write_json(
             "summary.json",
             &SweepSummary {
@@ -215,6 +234,11 @@ impl Sweep {
         )?;
         Ok(told)
     }
+}
+
+/// A line of `metrics.jsonl`, with its end.
+fn line_of(record: &SweepRun) -> Result<String> {
+    serde_json::to_string(record).map(|line| line + "\n").map_err(|e| Error::Internal(e.to_string()))
 }
 
 /// Everything that a run can be asked for; null where it does not apply.
@@ -250,16 +274,30 @@ fn values_line(values: &IndexMap<String, Value>) -> String {
 
 fn told(run: &SweepRun) -> String {
     let measured = run.measures.first().and_then(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
-    format!("{}: {}", values_line(&run.values), measured.unwrap_or_else(|| "diverged".into()))
+    place(&run.values) + &measured.unwrap_or_else(|| "diverged".into())
+}
+
+/// The beginning of a line about a point: nothing, if it is the only one.
+fn place(values: &IndexMap<String, Value>) -> String {
+    if values.is_empty() { String::new() } else { values_line(values) + ": " }
 }
 
 fn point_line(point: &SweepPoint, measure: &str) -> String {
     let failed = if point.failures > 0 { format!(", {} diverged", point.failures) } else { String::new() };
-    let measured = point
-        .measures
-        .get(measure)
-        .copied()
-        .flatten()
-        .map_or("nothing".into(), |i| format!("{measure} {:.4} [{:.4}, {:.4}]", i.mean, i.low, i.high));
-    format!("{}: {measured} over {} runs{failed}", values_line(&point.values), point.runs)
+    let runs = if point.runs == 1 { "1 run".to_owned() } else { format!("{} runs", point.runs) };
+    let spread = |i: Interval| match point.runs - point.failures {
+        1 => String::new(),
+        _ => format!(", {} {:.4} to {:.4},", point.spread_name(), i.low, i.high),
+    };
+    let measured = point.measures.get(measure).copied().flatten();
+    let measured = measured.map_or("nothing".into(), |i| format!("{measure} {:.4}{}", i.mean, spread(i)));
+    format!("{}{measured} over {runs}{failed}", place(&point.values))
+}
+
+/// What is to be said against the runs of a point, if anything.
+fn warning_line(runs: &[SweepRun]) -> Option<String> {
+    let warning = runs.iter().find_map(|run| run.warnings.first())?;
+    let count = runs.iter().filter(|run| !run.warnings.is_empty()).count();
+    let verb = if count == 1 { "warns" } else { "warn" };
+    Some(format!("{}{count} of {} runs {verb}: {warning}", place(&runs[0].values), runs.len()))
 }
