@@ -408,3 +408,15 @@ fn a_field_that_is_set_alone_keeps_the_others_of_its_place() {
     let told = refused("digits", &["inference.patience=3"]);
     assert!(told.contains("`inference.patience`") && told.contains("max_time"), "{told}");
 }
+
+#[test]
+fn one_sample_cannot_be_both_learnt_and_held_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = json!({ "kind": "continuous", "model": model("tanh"), "amplitude": 0.1, "period": 10.0,
+        "data": { "toy_gaussian": { "inputs": 2, "classes": 2, "samples": 2 } }, "presentation": 20.0,
+        "low_pass": { "time_constant": 10.0 }, "weight_time": 100.0, "epochs": 1 });
+    fs::write(folder.path().join("continuous.json"), experiment.to_string()).unwrap();
+    let output = run(folder.path(), &["run", "continuous.json", "--out", "out"]);
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("found 1 sample to learn from"), "{told}");
+}
