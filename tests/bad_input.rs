@@ -54,13 +54,24 @@ fn malformed_experiments_are_refused() {
     write("kindless.json", r#"{ "epochs": 3 }"#);
     write("latin1.json", "");
     fs::write(folder.join("latin1.json"), b"{ \"kind\": \"caf\xe9\" }").unwrap();
+    write("twice.json", r#"{ "kind": "train", "epochs": 1, "epochs": 2 }"#);
+    write("model.json", r#"{ "name": "m", "layers": [], "layers": [] }"#);
+    fs::create_dir(folder.join("run")).unwrap();
+    write("run/experiment.json", "{}");
     let digits = "built-in experiments/digits.json";
     refuse_all(
         folder,
         &[
             ("run absent.json", &["absent.json: no such file", "digits_fast, digits_substrates, frequency"]),
             ("check absent.json", &["absent.json: no such file"]),
-            ("run models", &["models: cannot read"]),
+            ("run models", &["models: found a folder", "file of an experiment"]),
+            ("check run", &["run: found a run folder", "run/experiment.json"]),
+            ("check twice.json", &["twice.json: not JSON: found the key `epochs` twice", "line 1"]),
+            ("check model.json", &["model.json: not JSON: found the key `layers` twice"]),
+            (
+                "run digits --set model={\"name\":\"a\",\"name\":\"b\"}",
+                &["--set model=", "found the key `name` twice"],
+            ),
             ("run broken.json", &["broken.json: not JSON", "line 3"]),
             ("check broken.json", &["broken.json: not JSON", "line 3"]),
             ("run nan.json", &["nan.json: not JSON", "line 1 column"]),
@@ -115,7 +126,14 @@ fn malformed_experiments_are_refused() {
                 "run digits --set data.mnist.folder=absent",
                 &[digits, "at `data`: found more than one name", "replace the whole"],
             ),
-            (r#"run digits --set data={"mnist":{"folder":"absent"}}"#, &["absent: there is no such folder"]),
+            (
+                r#"run digits --set model=../models/mnist.json --set data={"mnist":{"folder":"absent"}}"#,
+                &["absent: there is no such folder"],
+            ),
+            (
+                r#"run digits --set data={"mnist":{"folder":"absent"}}"#,
+                &[digits, "at `data`: found samples of 784 inputs", "64 inputs"],
+            ),
             (
                 "run digits --set estimator.cauchy.points=6",
                 &[digits, "at `estimator`: found more than one name"],
@@ -369,6 +387,60 @@ fn bad_flags_and_folders_are_refused() {
     );
 }
 
+/// What `run` refuses before it begins, `check` refuses too.
+#[test]
+fn a_check_builds_what_the_run_would() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let toy_inputs = &["at `data`: found samples of 64 inputs", "the model has 6 inputs"];
+    let cases: [(&str, &str, Value, &[&str]); 5] = [
+        ("digits.json", "learning_rates", json!({ "nope": 1 }), &["at `learning_rates.nope`"]),
+        ("digits.json", "model", json!("../models/toy.json"), toy_inputs),
+        (
+            "digits.json",
+            "data",
+            json!("toy_gaussian"),
+            &["at `data`: found samples of 6 inputs", "64 inputs"],
+        ),
+        ("continuous_plasticity.json", "learning_rates", json!({ "nope": 1 }), &["at `learning_rates.nope`"]),
+        ("continuous_plasticity.json", "data", json!("mnist"), &["at `data`: found samples of 784 inputs"]),
+    ];
+    for (file, field, value, words) in cases {
+        let mut experiment = program::json(folder.join("experiments").join(file));
+        experiment[field] = value;
+        fs::write(folder.join("experiments/checked.json"), experiment.to_string()).unwrap();
+        refuse_all(
+            folder,
+            &[("check experiments/checked.json", words), ("run experiments/checked.json", words)],
+        );
+    }
+}
+
+/// A folder called as a shipped experiment is no reason not to find it.
+#[test]
+fn a_folder_does_not_hide_a_shipped_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("digits")).unwrap();
+    let told = program::succeed(folder.path(), &["check", "digits"]);
+    assert!(told.contains("a legal experiment of kind `train`"), "{told}");
+}
+
+/// A reader that leaves, as `head` does, is no failure.
+#[test]
+#[cfg(unix)]
+fn a_reader_may_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["schema"][..], &["list"], &["check", "digits"]] {
+        let mut command = holograd(folder.path(), arguments);
+        let pipe = std::process::Stdio::piped;
+        let mut child = command.stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        // Nobody reads.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_reported_and_leaves_nothing() {
@@ -507,20 +579,53 @@ fn mutate(document: &mut Value, mutation: &Mutation) {
     }
 }
 
+/// A shipped experiment of every kind.
+const MUTATED: &[&str] = &[
+    "digits",
+    "gradient",
+    "trace",
+    "amplitude",
+    "frequency",
+    "frequency_optimum",
+    "continuous_plasticity",
+    "paper1/fig2a",
+    "paper1/fig2b",
+    "paper1/fig3ab",
+    "digits_substrates",
+];
+
+#[test]
+fn an_experiment_of_every_kind_is_mutated() {
+    let kind = |name: &&str| holograd::experiment::load(name, &[]).unwrap().experiment.kind().name();
+    let kinds: std::collections::BTreeSet<&str> = MUTATED.iter().map(kind).collect();
+    assert_eq!(kinds, holograd::experiment::spec::KINDS.into());
+}
+
+/// Puts the model and the experiment of a sweep in place of their paths.
+fn write_out(document: &mut Value, folder: &Path) {
+    for field in ["experiment", "model"] {
+        let Some(path) = document.get(field).and_then(Value::as_str) else { continue };
+        let file = folder.join(path);
+        document[field] = program::json(&file);
+        write_out(&mut document[field], file.parent().unwrap());
+    }
+    document.as_object_mut().unwrap().shift_remove("published");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the experiment says: it loads, or an error names the file.
     #[test]
     fn mutated_experiments_load_or_are_refused(
-        name in prop_oneof![Just("digits"), Just("gradient"), Just("trace"), Just("amplitude"), Just("frequency")],
+        name in prop::sample::select(MUTATED),
         mutations in prop::collection::vec(mutation(), 1..4),
     ) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut document = program::json(root.join(format!("experiments/{name}.json")));
-        // Written out, so that the model is mutated too.
-        let model = document["model"].as_str().unwrap();
-        document["model"] = program::json(root.join("experiments").join(model));
+        let file = root.join(format!("experiments/{name}.json"));
+        let mut document = program::json(&file);
+        // Written out, so that what stands in other files is mutated too.
+        write_out(&mut document, file.parent().unwrap());
         mutations.iter().for_each(|m| mutate(&mut document, m));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mutated.json");

@@ -156,6 +156,93 @@ fn the_number_of_threads_changes_no_bit() {
     }
 }
 
+/// A file that is given under the name of one that the run writes is kept beside it.
+#[test]
+fn given_files_do_not_collide_with_what_the_run_writes() {
+    let files = program::shipped_files();
+    let path = files.path();
+    for (index, name) in
+        ["gradients.safetensors", "states.safetensors", "checkpoint.safetensors", "summary.json"]
+            .into_iter()
+            .enumerate()
+    {
+        fs::copy(path.join("experiments/toy_batch.safetensors"), path.join("experiments").join(name))
+            .unwrap();
+        let (out, again) = (format!("out{index}"), format!("again{index}"));
+        let batch = format!("batch={name}");
+        succeed(path, &["run", "experiments/gradient.json", "--set", &batch, "--out", &out]);
+        let given = path.join(&out).join(format!("given-{name}"));
+        assert!(fs::read(path.join("experiments").join(name)).unwrap() == fs::read(given).unwrap());
+        succeed(path, &["run", &format!("{out}/experiment.json"), "--out", &again]);
+        let compared = |out: &str| fs::read(path.join(out).join("gradients.safetensors")).unwrap();
+        assert!(compared(&out) == compared(&again), "{name}");
+    }
+}
+
+/// A run of the toy network, with files of a few KiB, under a limit of the size of a file.
+#[cfg(target_os = "linux")]
+fn limited(folder: &Path, blocks: u64, arguments: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_holograd");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {arguments}");
+    let output = std::process::Command::new("sh").current_dir(folder).args(["-c", &script]).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    message
+}
+
+/// How many blocks the greatest of these files of a run has, and the size of a file that must not go in there.
+#[cfg(target_os = "linux")]
+fn blocks(folder: &Path, files: &[&str], beyond: &str) -> u64 {
+    let size = |file: &str| fs::metadata(folder.join(file)).unwrap().len();
+    let blocks = files.iter().map(|file| size(file).div_ceil(512)).max().unwrap();
+    assert!(size(beyond) > 512 * blocks, "{beyond}: {} of {blocks} blocks", size(beyond));
+    blocks
+}
+
+#[cfg(target_os = "linux")]
+const TOY: &str = "run digits --set model=../models/toy.json --set data=toy_gaussian --set schedule=constant --set compare=4";
+
+/// A disk that fills up in the middle of a new run costs no completed epoch either.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_new_run_that_meets_a_full_disk_can_be_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    succeed(path, &format!("{TOY} --set epochs=30 --out calm").split(' ').collect::<Vec<_>>());
+    let blocks = blocks(&path.join("calm"), &["experiment.json", "checkpoint.safetensors"], "metrics.jsonl");
+    let message = limited(path, blocks, &format!("{TOY} --set epochs=30 --out out"));
+    assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
+    let done = metrics(&path.join("out")).len();
+    assert!((1..30).contains(&done), "{done}");
+    succeed(path, &["run", "digits", "--resume", "--out", "out"]);
+    assert_same_run(&path.join("calm"), &path.join("out"));
+}
+
+/// A run that has come to its end stays when its figures cannot be written.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_complete_run_outlives_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    succeed(path, &format!("{TOY} --set epochs=1 --out calm").split(' ').collect::<Vec<_>>());
+    let calm = path.join("calm");
+    let results = [
+        "experiment.json",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "parameters.safetensors",
+        "summary.json",
+    ];
+    let figures = fs::read_dir(&calm).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let figure = figures.filter(|name| name.ends_with(".png")).min().expect("it draws a figure");
+    let message = limited(path, blocks(&calm, &results, &figure), &format!("{TOY} --set epochs=1 --out out"));
+    assert!(message.contains("cannot write"), "{message}");
+    assert_same_run(&calm, &path.join("out"));
+    assert!(path.join("out/summary.json").exists());
+    succeed(path, &["plot", "out"]);
+    assert!(path.join("out").join(figure).exists());
+}
+
 /// A disk that fills up in the middle of a run costs no completed epoch.
 #[test]
 #[cfg(target_os = "linux")]

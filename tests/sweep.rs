@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use holograd::bootstrap::{Interval, interval};
+use holograd::records::SweepPoint;
 use holograd::rng::{self, Purpose};
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 /// A folder with a small training experiment in a subfolder, and a sweep of it.
@@ -63,6 +65,16 @@ impl Place {
 fn lines(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Lines without what the clock says.
+fn timeless(mut runs: Vec<Value>) -> Vec<Value> {
+    runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
+    runs
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn sweep() -> Value {
@@ -142,8 +154,7 @@ fn a_substrate_without_imperfections_takes_one_device() {
     sweep["device_seeds"] = json!(5);
     let place = Place::new(&sweep);
     assert_eq!(place.run("a").len(), 2);
-    let summary: Value =
-        serde_json::from_slice(&std::fs::read(place.out("a").join("summary.json")).unwrap()).unwrap();
+    let summary = read(&place.out("a").join("summary.json"));
     assert_eq!(summary["points"][1]["values"]["optimiser.sgd.learning_rate"], 0.2);
     let run = lines(&place.out("a"))[1]["measures"]["test_accuracy"].clone();
     let interval = &summary["points"][1]["measures"]["test_accuracy"];
@@ -184,10 +195,6 @@ fn a_killed_sweep_resumes_to_the_same_file_and_redoes_nothing() {
     for line in before {
         assert!(after.contains(line), "what was finished stays, its seconds included");
     }
-    let timeless = |mut runs: Vec<Value>| {
-        runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
-        runs
-    };
     let whole = timeless(place.run("whole"));
     assert_eq!(whole.len(), 48);
     assert_eq!(timeless(lines(&place.out("killed"))), whole);
@@ -222,6 +229,21 @@ fn a_run_with_history_resumes_within() {
     assert!(place.command("a").arg("--resume").status().unwrap().success());
     assert_eq!(lines(&history(&whole[1])), epochs[1], "no epoch was done again");
     assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
+
+    // As if it had been stopped between its first line and its first checkpoint: no line is doubled.
+    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    std::fs::write(&torn, format!("{}\n", epochs[1][0])).unwrap();
+    std::fs::remove_file(history(&whole[1]).join("checkpoint.safetensors")).unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    assert_eq!(timeless(lines(&history(&whole[1]))), timeless(epochs[1].clone()));
+
+    // The manifest knows what lies below, too.
+    let manifest = read(&place.out("a").join("manifest.json"));
+    for run in &whole {
+        let name = format!("runs/{}/metrics.jsonl", run["key"].as_str().unwrap());
+        let hash = holograd::files::sha256(place.out("a").join(&name)).unwrap();
+        assert_eq!(manifest["sha256"][&name], json!(hash));
+    }
 
     // As if it had been stopped before: the run is done from its start.
     std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
@@ -265,6 +287,203 @@ fn a_finished_sweep_with_history_continues_for_more_epochs() {
     let message = String::from_utf8(refused.stderr).unwrap();
     assert!(message.contains("experiment.epochs") && message.contains("learnt for 4"), "{message}");
     assert_eq!(lines(&place.out("a")), long, "nothing is lost");
+}
+
+/// A resumed sweep may have another grid: what is kept takes its place there.
+#[test]
+fn lines_that_are_kept_belong_to_the_points_of_the_present_grid() {
+    let mut sweep = sweep();
+    sweep["vary"] = json!({ "batch_size": [20, 30] });
+    let place = Place::new(&sweep);
+    let before = place.run("a");
+    let mut resume = place.command("a");
+    assert!(resume.args(["--resume", "--set", "vary.batch_size=[10,20,30]"]).status().unwrap().success());
+    let after = lines(&place.out("a"));
+    let told: Vec<_> = after.iter().map(|run| (&run["point"], &run["values"]["batch_size"])).collect();
+    assert_eq!(told, [(&json!(0), &json!(10)), (&json!(1), &json!(20)), (&json!(2), &json!(30))]);
+    let seconds = |run: &Value| run["seconds"].as_f64().unwrap();
+    assert!((seconds(&after[1]) / seconds(&before[0]) - 1.0).abs() < 1e-12, "it was not done again");
+    let summary = read(&place.out("a").join("summary.json"));
+    let runs: Vec<_> = summary["points"].as_array().unwrap().iter().map(|point| &point["runs"]).collect();
+    assert_eq!(runs, [1, 1, 1]);
+}
+
+/// A disk that fills up costs no run that is done.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sweep_that_meets_a_full_disk_can_be_resumed() {
+    let mut sweep = sweep();
+    sweep["seeds"] = json!(40);
+    let place = Place::new(&sweep);
+    let whole = place.run("calm");
+    // The limit is per file: room for the experiment, none for all lines.
+    let size = |name: &str| std::fs::metadata(place.out("calm").join(name)).unwrap().len();
+    let blocks = size("experiment.json").div_ceil(512) + 1;
+    assert!(size("metrics.jsonl") > 2 * 512 * blocks);
+    let program = env!("CARGO_BIN_EXE_holograd");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} run sweep.json --out out");
+    let output = Command::new("sh").current_dir(place.0.path()).args(["-c", &script]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
+    let kept = lines(&place.out("out"));
+    assert!((1..whole.len()).contains(&kept.len()), "{}", kept.len());
+    assert!(place.command("out").arg("--resume").status().unwrap().success());
+    let after = lines(&place.out("out"));
+    assert!(kept.iter().all(|run| after.contains(run)), "what was done stays");
+    assert_eq!(timeless(after), timeless(whole));
+}
+
+/// Models that points set are written out: the run folder stands for itself.
+#[test]
+fn models_of_cases_are_carried_along() {
+    let mut sweep = sweep();
+    sweep["cases"] = json!({ "tiny": {}, "wide": { "model": "wide.json" } });
+    sweep["vary"] = json!({ "model_of_all": ["base/tiny.json"] });
+    sweep["set"] = json!({ "model": "{model_of_all}" });
+    let place = Place::new(&sweep);
+    let mut wide = read(&place.out("base/tiny.json"));
+    wide["name"] = json!("wide");
+    wide["layers"][0]["size"] = json!(9);
+    std::fs::write(place.out("wide.json"), wide.to_string()).unwrap();
+    let runs = place.run("a");
+    assert_ne!(runs[0]["measures"], runs[1]["measures"]);
+    std::fs::remove_file(place.out("wide.json")).unwrap();
+    std::fs::remove_dir_all(place.out("base")).unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    std::fs::copy(place.out("a").join("experiment.json"), place.sweep()).unwrap();
+    assert_eq!(timeless(place.run("again")), timeless(runs));
+}
+
+/// A data folder is found from wherever the experiment is run again.
+#[test]
+fn data_folders_are_relative_to_the_file_that_names_them() {
+    let mut sweep = sweep();
+    sweep["vary"] = json!({ "batch_size": [20] });
+    sweep["cases"] = json!({ "base": {}, "own": { "data": { "mnist": { "folder": "base/slice" } } } });
+    let place = Place::new(&sweep);
+    let slice = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mnist");
+    std::fs::create_dir(place.out("base/slice")).unwrap();
+    for entry in std::fs::read_dir(slice).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, place.out("base/slice").join(path.file_name().unwrap())).unwrap();
+    }
+    let (model, train) = (place.out("base/tiny.json"), place.out("base/train.json"));
+    let (mut tiny, mut spec) = (read(&model), read(&train));
+    tiny["input"] = json!(784);
+    tiny["readout"]["classes"] = json!(10);
+    spec["data"] = json!({ "mnist": { "folder": "slice" } });
+    std::fs::write(model, tiny.to_string()).unwrap();
+    std::fs::write(&train, spec.to_string()).unwrap();
+
+    let runs = place.run("a");
+    assert_eq!((runs.len(), &runs[0]["measures"]), (2, &runs[1]["measures"]));
+    let begun = std::fs::read_to_string(place.out("a/metrics.jsonl")).unwrap();
+    std::fs::write(place.out("a/metrics.jsonl"), begun.split_inclusive('\n').next().unwrap()).unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    assert_eq!(timeless(lines(&place.out("a"))), timeless(runs));
+
+    let holograd = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
+        let output = command.current_dir(place.0.path()).arg("run").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    holograd(&["base/train.json", "--out", "deep/er/one"]);
+    holograd(&["base/train.json", "--out", "deep/er/one", "--resume", "--set", "epochs=2"]);
+    holograd(&["deep/er/one/experiment.json", "--out", "again"]);
+    assert_eq!(timeless(lines(&place.out("deep/er/one"))), timeless(lines(&place.out("again"))));
+}
+
+/// What a careful reader would object to is told once for each point, and how wide the spread is is not overstated.
+#[test]
+fn a_sweep_tells_warnings_and_calls_a_few_runs_a_range() {
+    let mut sweep = sweep();
+    sweep["cases"] = json!({ "quiet": {}, "loud": { "imperfections.state_noise.white.std": 3.0 } });
+    sweep["vary"] = json!({ "batch_size": [20] });
+    let told = |sweep: &Value| {
+        let place = Place::new(sweep);
+        let output = place.command("a").stdout(Stdio::piped()).output().unwrap();
+        assert!(output.status.success());
+        let told = String::from_utf8(output.stdout).unwrap();
+        (told, lines(&place.out("a")))
+    };
+    sweep["seeds"] = json!(3);
+    let (three, runs) = told(&sweep);
+    let warning = runs[3]["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("more noise than signal"), "{warning}");
+    let line = format!("case = loud, batch_size = 20: 3 of 3 runs warn: {warning}\n");
+    assert!(three.contains(&line), "{line} is missing from {three}");
+    assert_eq!(three.matches("more noise than signal").count(), 1, "{three}");
+    assert!(three.contains(", range 0.") && three.contains("over 3 runs"), "{three}");
+    assert!(!three.contains("interval"), "{three}");
+    sweep["seeds"] = json!(4);
+    let (four, _) = told(&sweep);
+    assert!(four.contains(", 95 % interval 0.") && !four.contains("range"), "{four}");
+    sweep["seeds"] = json!(1);
+    let (one, runs) = told(&sweep);
+    let accuracy = runs[0]["measures"]["test_accuracy"].as_f64().unwrap();
+    let line = format!("case = quiet, batch_size = 20: test_accuracy {accuracy:.4} over 1 run\n");
+    assert!(one.contains(&line), "{line} is missing from {one}");
+}
+
+/// With three runs or fewer the percentiles of the bootstrap are the lowest and the highest run; with four they are not.
+#[test]
+fn the_spread_of_three_runs_is_their_range() {
+    let values = [0.3, 0.1, 0.9, 0.4];
+    for count in 1..=4 {
+        let spread = interval(&[values[..count].iter().copied().map(Some).collect()], 1).unwrap();
+        let range = values[..count].iter().fold((1.0_f64, 0.0_f64), |r, v| (r.0.min(*v), r.1.max(*v)));
+        let point = |runs, failures| SweepPoint {
+            values: IndexMap::new(),
+            runs,
+            failures,
+            measures: IndexMap::new(),
+        };
+        let same = (spread.low - range.0).abs() < 1e-12 && (spread.high - range.1).abs() < 1e-12;
+        assert_eq!(point(count, 0).spread_name(), if same { "range" } else { "95 % interval" }, "{spread:?}");
+        assert_eq!(point(count + 2, 2).spread_name(), point(count, 0).spread_name());
+    }
+}
+
+/// Overrides reach below the experiment of a sweep, and one that could not count is refused.
+#[test]
+fn fields_below_the_experiment_are_overridden_or_refused() {
+    let mut sweep = sweep();
+    sweep["set"] = json!({ "epochs": 1 });
+    sweep["cases"] = json!({ "a": { "compare": 5, "halvings": 1 }, "b": { "compare": 6 } });
+    sweep["seeds"] = json!(2);
+    let place = Place::new(&sweep);
+    let run = |out: &str, sets: &[&str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        place.command(out).args(sets).stderr(Stdio::piped()).output().unwrap()
+    };
+    let sets = [
+        "experiment.model.layers.0.size=6",
+        "experiment.imperfections=cmos",
+        "experiment.imperfections.device_seed=3",
+        // The second case leaves it alone.
+        "experiment.halvings=2",
+    ];
+    let output = run("a", &sets);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let experiment = &read(&place.out("a").join("experiment.json"))["experiment"];
+    assert_eq!(experiment["model"]["layers"][0]["size"], 6);
+    assert_eq!(
+        (&experiment["imperfections"]["preset"], &lines(&place.out("a"))[0]["device_seed"]),
+        (&json!("cmos"), &json!(3))
+    );
+    for (set, field) in [
+        ("experiment.epochs=3", "set.epochs"),
+        ("experiment.compare=3", "cases.a.compare"),
+        ("experiment.optimiser.sgd.learning_rate=3", "vary.optimiser.sgd.learning_rate"),
+        ("experiment.seed=3", "seeds"),
+    ] {
+        let output = run("b", &[set]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{set}: {message}");
+        let told = format!("--set {set}: `{field}` decides; use --set {field}=");
+        assert!(message.contains(&told), "{told}: {message}");
+    }
 }
 
 #[test]
@@ -313,6 +532,18 @@ fn what_is_not_legal_is_refused_before_any_work() {
             vec!["vary.epochs", "positive"],
         ),
         ("/vary", json!({ "seed": [1, 2] }), vec!["vary.seed", "use `seeds`"]),
+        ("/set", json!({ "seed": 1 }), vec!["`set.seed`", "use `seeds`"]),
+        ("/cases", json!({ "a": { "seed": 1 } }), vec!["`cases.a.seed`", "use `seeds`"]),
+        (
+            "/cases",
+            json!({ "a": { "imperfections.device_seed": 1 } }),
+            vec!["`cases.a.imperfections.device_seed`", "use `device_seeds`"],
+        ),
+        ("/set", json!({ "imperfections": { "device_seed": 1 } }), vec!["use `device_seeds`"]),
+        ("/set", json!({ "parameters": "a" }), vec!["`set.parameters`", "use `experiment.parameters`"]),
+        ("/set", json!({ "learning_rates": { "nope": 1 } }), vec!["learning_rates.nope"]),
+        ("/set", json!({ "data": "digits" }), vec!["`data`", "64 inputs", "4 inputs"]),
+        ("/cases", json!({ "a": { "model": "absent.json" } }), vec!["absent.json", "`model`"]),
         ("/vary", json!({}), vec!["vary", "found none"]),
         ("/measure", json!(["test_acuracy"]), vec!["measure[0]", "test_accuracy, test_loss"]),
         ("/x", json!("epochs"), vec!["`x`", "epochs", "optimiser.sgd.learning_rate"]),
