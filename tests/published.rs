@@ -135,7 +135,7 @@ fn cosine_and_distance_follow_the_published_curves_over_all_amplitudes() {
         let theirs = ["total_cosine", "distance"].map(|name| column(&published, &label, name));
         // The papers' map, for as long as theirs: from the free equilibrium after 100 steps, 100 steps at each point.
         let settle = value!({ "step": 1.0, "tolerance": 1e-6, "max_time": 100.0 });
-        let (mut cosines, mut worst, mut worst_beyond) = (Vec::new(), 0.0_f64, 0.0_f64);
+        let (mut cosines, mut worst, mut worst_beyond, mut apart) = (Vec::new(), 0.0_f64, 0.0_f64, 0.0_f64);
         for (i, amplitude) in amplitudes.iter().enumerate() {
             let cauchy =
                 value!({ "amplitude": amplitude, "points": points, "per_synapse": true, "settle": settle });
@@ -149,9 +149,14 @@ fn cosine_and_distance_follow_the_published_curves_over_all_amplitudes() {
             );
             let most = if *amplitude <= 0.5 { &mut worst } else { &mut worst_beyond };
             *most = most.max(off);
+            // What single precision and the tolerance of settling leave of a state, over |β|; and of the distance itself.
+            apart = apart.max((distance - theirs[1][i]).abs() / (1e-6 / amplitude + 1e-6 * theirs[1][i]));
             cosines.push(cosine);
         }
-        println!("{label}: cosines off by {worst:.1e}, beyond 0.5 by {worst_beyond:.1e}");
+        println!(
+            "{label}: cosines off by {worst:.1e}, beyond 0.5 by {worst_beyond:.1e}; distances by {apart:.2} of 1e-6"
+        );
+        assert!(apart < 1.0, "{label}: distances off by {apart}");
         assert!(worst < 1e-6 && worst_beyond < 1e-6, "{label}: {worst:e}, {worst_beyond:e}");
         assert_eq!(turning_point(&amplitudes, &cosines), turning_point(&amplitudes, &theirs[0]), "{label}");
     }
