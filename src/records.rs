@@ -45,13 +45,13 @@ pub struct Epoch {
     /// Angle between forward and transposed backward weights, all pairs together, in degrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback_angle: Option<f64>,
-    /// |S|/(|S| + |A|) of the symmetric and antisymmetric parts of the Jacobian W − 1.
+    /// |S|/(|S| + |A|) of the symmetric and antisymmetric parts of W − 1, the Jacobian at unit gain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jacobian_symmetry: Option<f64>,
-    /// |JJᵀ − JᵀJ|/|J|² of the Jacobian W − 1.
+    /// |JJᵀ − JᵀJ|/|J|² of J = W − 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_normality: Option<f64>,
-    /// Eigenvalues of the Jacobian W − 1, real and imaginary part.
+    /// Eigenvalues of W − 1, real and imaginary part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eigenvalues: Option<Vec<[f64; 2]>>,
     /// Slowest relaxation rate of the first four in every ten of the compared samples, in 1/τ.

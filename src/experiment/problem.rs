@@ -113,8 +113,8 @@ pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
 /// If there are not that many.
 pub fn only<T: Scalar>(loaded: &Loaded, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
     if sample >= samples.count {
-        let legal = format!("the batch has {} samples, counted from 0", samples.count);
-        return Err(Error::input(loaded.origin.display(), "sample", format!("found {sample}"), legal));
+        let found = format!("found {sample} in a batch of {}", samples.count);
+        return Err(Error::input(loaded.origin.display(), "sample", found, "samples are counted from 0"));
     }
     // Its noise is that of a batch of its own.
     Ok(Samples { first: 0, ..samples.select(&[sample]) })

@@ -153,7 +153,7 @@ impl EstimatorSpec {
             return Err(Invalid::new(
                 "",
                 "found an activation that is not holomorphic (hard_tanh or relu)",
-                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic`, `chebyshev` and `adjoint` stay real",
+                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic`, `adjoint`, and `chebyshev` and `harmonic_balance` of one harmonic stay real",
             ));
         }
         let per_synapse = match self {
