@@ -159,7 +159,7 @@ fn curves(
     }
     if !all_diverged.is_empty() && foot.is_finite() {
         let places = all_diverged.into_iter().map(|x| (x, foot)).collect();
-        panel = panel.series(Series::new("all runs diverged", Mark::Points, places).in_black());
+        panel = panel.series(Series::new("all runs diverged", Mark::Points, places).in_round_black());
     }
     panel
 }
