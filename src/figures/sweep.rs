@@ -114,7 +114,7 @@ fn curves(
     let one = [Value::Null];
     let by_value = numbers.is_none();
     let series = if by_value { &x.values } else { lines.map_or(&one[..], |l| &l.values) };
-    // Where runs diverged: at the mean of the others, or without a mean.
+    // Where runs diverged: at the mean of the others; or, without a mean, by their series.
     let (mut diverged, mut all_diverged) = (Vec::new(), Vec::new());
     for (index, value) in series.iter().enumerate() {
         let aside = apart * (index as f64 - (series.len() - 1) as f64 / 2.0);
@@ -131,7 +131,7 @@ fn curves(
                 means.push((across, f64::NAN));
                 bars.push((f64::NAN, f64::NAN));
                 if point.failures > 0 {
-                    all_diverged.push(across);
+                    all_diverged.push((index, across));
                 }
                 continue;
             };
@@ -152,14 +152,18 @@ fn curves(
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel.series(Series::new(label, mark, means).error_bars(bars).colour(index));
     }
-    let foot = panel.series.iter().flat_map(|s| &s.points).fold(f64::INFINITY, |least, p| least.min(p.1));
+    let shown = panel.series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|y| y.is_finite());
+    let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
     if !diverged.is_empty() {
         let label = "some runs diverged";
         panel = panel.series(Series::new(label, Mark::Open, diverged).in_round_black());
     }
-    if !all_diverged.is_empty() && foot.is_finite() {
-        let places = all_diverged.into_iter().map(|x| (x, foot)).collect();
-        panel = panel.series(Series::new("all runs diverged", Mark::Points, places).in_round_black());
+    if !all_diverged.is_empty() && low.is_finite() {
+        let foot = low - 0.08 * (high - low);
+        panel = panel.series(Series::new("all runs diverged", Mark::Points, Vec::new()).in_black());
+        for (index, across) in all_diverged {
+            panel = panel.series(Series::new("", Mark::Points, vec![(across, foot)]).crossed(index));
+        }
     }
     panel
 }

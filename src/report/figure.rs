@@ -350,6 +350,14 @@ impl Series {
         self.colour(style::BLACK)
     }
 
+    /// In the colour `index`, its markers crosses: for what is missing from the curve of that colour.
+    #[must_use]
+    pub fn crossed(self, index: usize) -> Self {
+        let colour = index % style::COLOURS;
+        // Each time round the palette the colours come with the next shape; that of black is a cross.
+        self.colour(colour + style::COLOURS * (style::BLACK - colour))
+    }
+
     /// In black, its markers round: for what stands for markers of several colours and shapes, as in a legend.
     #[must_use]
     pub fn in_round_black(self) -> Self {
