@@ -127,7 +127,8 @@ impl Sweep {
         Ok(lines)
     }
 
-    /// Does the runs on all threads of the current pool, one run a thread; each line is on disk as soon as its run is done.
+    /// Does the runs on all threads of the current pool, one run a thread, or several where there are fewer runs than threads;
+    /// each line is on disk as soon as its run is done.
     pub(super) fn work(
         &self,
         open: &[&Run],
@@ -137,14 +138,16 @@ impl Sweep {
         let bar = progress_bar(options.progress, open.len());
         let next = AtomicUsize::new(0);
         let done = Mutex::new(BTreeMap::new());
+        let threads = rayon::current_num_threads();
+        let workers = threads.min(open.len());
         let worker = || -> Result<()> {
-            // Runs are the parallelism: what is parallel within one stays on its thread.
-            let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            let alone = alone.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+            // Runs are the parallelism: what is parallel within one stays on its share of the threads.
+            let share = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build();
+            let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
             while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // An error that ends the sweep ends it for all.
                 let end = |_: &Error| next.store(open.len(), Ordering::Relaxed);
-                let record = alone.install(|| self.measure(run, folder, options)).inspect_err(end)?;
+                let record = share.install(|| self.measure(run, folder, options)).inspect_err(end)?;
                 let line = line_of(&record)?;
                 let mut done = done.lock().map_err(|_| Error::Internal("another run panicked".into()))?;
                 folder.append_metrics(&record).inspect_err(end)?;
@@ -154,9 +157,8 @@ impl Sweep {
             }
             Ok(())
         };
-        let threads = rayon::current_num_threads().min(open.len());
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
             let panicked = |_| Err(Error::Internal("a run panicked".into()));
             workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(panicked))
         })?;
