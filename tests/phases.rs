@@ -31,7 +31,7 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
     let free = equilibrium::free(&setting, &problem.samples, &read(&quiet)).unwrap();
     let nudged = |beta: f64, tick: u64| {
         let teaching = Teaching::constant(Complex::new(beta, 0.0));
-        let phase = Phase { teaching, rails: 1, correction: None };
+        let phase = Phase { teaching, rails: 1, correction: None, drive: None };
         equilibrium::equilibrium(&setting, &problem.samples, phase, &read(&noisy), Some((&free.state, tick)))
             .unwrap()
     };

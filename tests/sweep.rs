@@ -104,6 +104,30 @@ fn an_entry_stands_in_for_values_and_for_parts_of_paths() {
     assert!(refusal.contains("level = -0.2"), "{refusal}");
 }
 
+/// More threads than runs are shared among them, and change no number.
+#[test]
+fn threads_change_no_number() {
+    let place = Place::new(&sweep());
+    let run = |threads: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
+        command
+            .arg("run")
+            .arg(place.sweep())
+            .arg("--out")
+            .arg(place.out(threads))
+            .args(["--threads", threads]);
+        assert!(command.stdout(Stdio::null()).status().unwrap().success());
+        let mut runs = timeless(lines(&place.out(threads)));
+        // Lines come as runs are done.
+        runs.sort_by_key(|run| run["point"].as_u64());
+        runs
+    };
+    let alone = run("1");
+    assert_eq!(alone.len(), 2);
+    assert_eq!(alone, run("2"));
+    assert_eq!(alone, run("5"));
+}
+
 /// The last axis is the fastest, then the seed, then the device; a point without imperfections needs one device only.
 #[test]
 fn runs_are_in_the_order_of_the_grid() {

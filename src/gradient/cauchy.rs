@@ -86,7 +86,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             let (rails, start) = if stays_real { (1, &free.state) } else { (2, &start) };
             let start = Some((&start[..], tick));
             let correction = self.correct_asymmetry.then_some(&free.rates[..]);
-            let phase = Phase { teaching, rails, correction };
+            let phase = Phase { teaching, rails, correction, drive: Some(&free.drive) };
             let point = equilibrium::equilibrium(setting, samples, phase, nudged, start)?;
             tick = point.tick;
             evaluations += point.evaluations;

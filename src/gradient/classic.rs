@@ -62,7 +62,7 @@ impl<T: Scalar> Estimator<T> for Classic {
             let teaching = Teaching::constant(Complex::new(beta, 0.0));
             let start = Some((&free.state[..], tick));
             let correction = self.correct_asymmetry.then_some(&free.rates[..]);
-            let phase = Phase { teaching, rails: 1, correction };
+            let phase = Phase { teaching, rails: 1, correction, drive: Some(&free.drive) };
             equilibrium::equilibrium(setting, samples, phase, nudged, start)
         };
         let plus = nudge(self.amplitude, free.tick)?;

@@ -105,7 +105,7 @@ pub struct Equilibrium<T: Scalar> {
     /// What the read-out sees: the last tick, or those that [`Settle::average`] asks for.
     pub instants: Vec<Instant<T>>,
     /// W_in x + b, laid out as the state.
-    drive: Vec<T>,
+    pub drive: Vec<T>,
     /// Largest |G − s|.
     pub residual: f64,
     /// Evaluations of the right-hand side.
@@ -134,18 +134,25 @@ pub struct Phase<'a, T> {
     /// The free rates a*, laid out as a real state, where the coupling is corrected for its asymmetry; see
     /// [`Dynamics::correct_asymmetry`].
     pub correction: Option<&'a [T]>,
+    /// W_in x + b where an earlier phase has computed it, laid out as a real state.
+    pub drive: Option<&'a [T]>,
 }
 
 impl<T: Scalar> Phase<'_, T> {
     /// A real state without teaching.
     #[must_use]
     pub fn free() -> Self {
-        Self { teaching: Teaching::none(), rails: 1, correction: None }
+        Self { teaching: Teaching::none(), rails: 1, correction: None, drive: None }
     }
 
     /// The field of this phase.
     fn bind<'a>(&self, effective: &'a Effective<T>, samples: &Samples<T>) -> Dynamics<'a, T> {
-        let mut field = Dynamics::new(effective, samples, self.rails);
+        let real = StateShape::new(effective.network(), samples.count, 1);
+        let mut field = match self.drive {
+            None => Dynamics::new(effective, samples, self.rails),
+            Some(drive) if self.rails == 1 => Dynamics::with_drive(effective, samples, 1, drive.to_vec()),
+            Some(drive) => Dynamics::with_drive(effective, samples, 2, complexified(&real, drive)),
+        };
         field.teach(self.teaching);
         if let Some(free) = self.correction {
             field.correct_asymmetry(free);

@@ -49,6 +49,22 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
         let shape = StateShape::new(effective.network(), samples.count, rails);
         let drive = drive(effective, &shape, &samples.inputs);
+        Self::with_drive(effective, samples, rails, drive)
+    }
+
+    /// As [`Self::new`], with W_in x + b as another field of these samples has computed it, laid out as the state.
+    ///
+    /// # Panics
+    /// If the drive is not laid out as the state.
+    #[must_use]
+    pub fn with_drive(
+        effective: &'a Effective<T>,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Vec<T>,
+    ) -> Self {
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        assert_eq!(drive.len(), shape.len(), "drive and state have one layout");
         let places = (samples.first..).take(samples.count).collect();
         Self::bound(effective, shape, (drive, samples.targets.clone(), places))
     }
