@@ -83,7 +83,9 @@ pub fn draw(folder: &Path) -> Result<()> {
         }
         for (name, panel) in &mut panels {
             let columns = ("epoch", *name);
-            *panel = beside(panel.clone(), Some(&published), columns, |_| None, |y| y * sweep::factor(name));
+            let ours = std::mem::take(panel);
+            let theirs = beside(ours, Some(&published), columns, |_| None, |y| y * sweep::factor(name));
+            *panel = at_the_foot(theirs);
         }
     }
     // What is measured once, at the end, has no history.
@@ -94,6 +96,34 @@ pub fn draw(folder: &Path) -> Result<()> {
         .fold(Figure::new(), Figure::panel)
         .write(folder, "epochs")
         .map(drop)
+}
+
+/// What was published and lies below ours by more than ours reach apart, as runs that failed do, stands at the foot of the panel: to
+/// scale it would leave no room for the rest.
+fn at_the_foot(mut panel: Panel) -> Panel {
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)))
+    };
+    let of = |panel: &Panel, theirs: bool| {
+        let series = panel.series.iter().filter(|s| (s.mark == Mark::Open) == theirs);
+        series.flat_map(|s| s.points.clone()).filter(|p| p.1.is_finite()).collect::<Vec<_>>()
+    };
+    let (low, high) = range(&mut of(&panel, false).iter().map(|p| p.1));
+    let least = low - (high - low);
+    let below: Vec<(f64, f64)> = of(&panel, true).into_iter().filter(|p| p.1 < least).collect();
+    if below.is_empty() {
+        return panel;
+    }
+    for series in panel.series.iter_mut().filter(|s| s.mark == Mark::Open) {
+        series.points.retain(|p| p.1 >= least);
+    }
+    let (lowest, highest) = range(&mut below.iter().map(|p| p.1));
+    let shown = of(&panel, false).into_iter().chain(of(&panel, true));
+    let (low, high) = range(&mut shown.map(|p| p.1));
+    let foot = low - 0.08 * (high - low);
+    let label = format!("published, below: {lowest:.1} to {highest:.1}");
+    let marks = below.into_iter().map(|(x, _)| (x, foot)).collect();
+    panel.series(Series::new(label, Mark::Points, marks).in_black_pointing_down())
 }
 
 /// The mean of lines that begin alike, as far as all of them go, with their range.
@@ -108,6 +138,27 @@ fn mean(label: &str, lines: &[Vec<(f64, f64)>]) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn published_runs_that_failed_leave_room_for_the_others() {
+        let ours = vec![(1.0, 94.0), (2.0, 97.0), (3.0, 98.0)];
+        let theirs = vec![(1.0, 93.0), (2.0, 91.0), (2.0, 11.0), (3.0, 9.7)];
+        let panel = |theirs: Vec<(f64, f64)>| {
+            let panel = Panel::new("epoch", "%").series(Series::new("ours", Mark::LinePoints, ours.clone()));
+            at_the_foot(panel.series(Series::new("published", Mark::Open, theirs)))
+        };
+        let drawn = panel(theirs.clone());
+        assert_eq!(drawn.series[0].points, ours);
+        assert_eq!(drawn.series[1].points, theirs[..2]);
+        let below = &drawn.series[2];
+        assert_eq!(below.label, "published, below: 9.7 to 11.0");
+        assert_eq!(below.points.iter().map(|p| p.0).collect::<Vec<_>>(), [2.0, 3.0]);
+        assert!(below.points.iter().all(|p| p.1 < 91.0 && p.1 > 90.0));
+        // Where nothing failed nothing is moved.
+        let drawn = panel(theirs[..2].to_vec());
+        assert_eq!(drawn.series.len(), 2);
+        assert_eq!(drawn.series[1].points, theirs[..2]);
+    }
 
     #[test]
     fn many_runs_become_their_mean_and_range_as_far_as_all_of_them_go() {

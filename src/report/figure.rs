@@ -358,6 +358,12 @@ impl Series {
         self.colour(colour + style::COLOURS * (style::BLACK - colour))
     }
 
+    /// In black, its markers pointing down: for what lies below the frame.
+    #[must_use]
+    pub fn in_black_pointing_down(self) -> Self {
+        self.colour(style::BLACK + 5 * style::COLOURS)
+    }
+
     /// In black, its markers round: for what stands for markers of several colours and shapes, as in a legend.
     #[must_use]
     pub fn in_round_black(self) -> Self {
