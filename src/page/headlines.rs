@@ -316,24 +316,43 @@ fn warned<'a>(epochs: impl Iterator<Item = &'a Epoch>) -> Option<String> {
 }
 
 /// After how many epochs the mean accuracy of our runs, (epoch, accuracy) each, is not below all of theirs, and by how much it is
-/// after the others.
+/// after the others. Of theirs, those that have failed, at less than half the best, are no measure.
 fn by_epoch(ours: &[Vec<(f64, f64)>], theirs: &[&Curve]) -> Option<String> {
+    // More epochs than this are summed up.
+    const MOST: usize = 3;
     let common = ours.iter().map(Vec::len).min()?;
-    let (mut reached, mut compared, mut short) = (0, 0, Vec::new());
+    let (mut compared, mut short, mut failed) = (0, Vec::new(), 0);
     for i in 0..common {
         let epoch = ours[0][i].0;
         let published = at_epoch(theirs.iter().copied(), epoch, "test_accuracy");
-        let Some(lowest) = published.into_iter().reduce(f64::min) else { continue };
+        let best = published.iter().copied().fold(0.0, f64::max);
+        let learnt = || published.iter().copied().filter(|accuracy| 2.0 * accuracy >= best);
+        let Some(lowest) = learnt().reduce(f64::min) else { continue };
+        failed = failed.max(published.len() - learnt().count());
         let mean = ours.iter().map(|run| run[i].1).sum::<f64>() / ours.len() as f64;
         compared += 1;
-        if mean >= lowest {
-            reached += 1;
-        } else {
-            short.push(format!("{} points below after epoch {epoch}", number(100.0 * (lowest - mean))));
+        if mean < lowest {
+            short.push((epoch, 100.0 * (lowest - mean)));
         }
     }
-    let rest = if short.is_empty() { String::new() } else { format!("; {}", short.join(", ")) };
-    (compared > 0).then(|| format!("{reached} of {compared}{rest}"))
+    if compared == 0 {
+        return None;
+    }
+    let mut text = format!("{} of {compared}", compared - short.len());
+    if failed > 0 {
+        text += &format!(", without {failed} published of {} that failed", theirs.len());
+    }
+    if short.len() > MOST {
+        let (worst, most) = short.iter().copied().fold((0.0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
+        let epochs: Vec<String> = short.iter().map(|(epoch, _)| epoch.to_string()).collect();
+        let most = number(most);
+        text +=
+            &format!("; below after epochs {}, by {most} points at most (epoch {worst})", epochs.join(", "));
+    } else if !short.is_empty() {
+        let told = |(epoch, by): &(f64, f64)| format!("{} points below after epoch {epoch}", number(*by));
+        text += &format!("; {}", short.iter().map(told).collect::<Vec<_>>().join(", "));
+    }
+    Some(text)
 }
 
 /// What a measure is multiplied by, and how that is said.
@@ -429,6 +448,23 @@ mod tests {
         let theirs = [curve([0.75, 0.93]), curve([0.9, 0.94])];
         let theirs: Vec<&Curve> = theirs.iter().collect();
         assert_eq!(by_epoch(&ours, &theirs).unwrap(), "1 of 2; 2 points below after epoch 2");
+        // One that fails is no measure; where all are at chance, chance is.
+        let failed = [curve([0.75, 0.1]), curve([0.9, 0.91])];
+        let failed: Vec<&Curve> = failed.iter().collect();
+        assert_eq!(by_epoch(&ours, &failed).unwrap(), "2 of 2, without 1 published of 2 that failed");
+        assert_eq!(
+            by_epoch(&[vec![(1.0, 0.1)]], &[&curve([0.11, 0.0])]).unwrap(),
+            "0 of 1; 1 points below after epoch 1"
+        );
+        // Many are summed up.
+        let long = |accuracy: f64| (1..=5).map(|epoch| (f64::from(epoch), accuracy)).collect::<Vec<_>>();
+        let better = |by: f64| long(0.9).into_iter().map(|p| p.1 + by * p.0).map(Some).collect();
+        let columns =
+            [("epoch", long(0.0).iter().map(|p| Some(p.0)).collect()), ("test_accuracy", better(0.01))];
+        let columns = columns.map(|(name, values): (&str, Vec<_>)| (name.to_owned(), values)).into();
+        let better = Curve { label: "published".into(), beside: None, columns };
+        let told = "1 of 5; below after epochs 2, 3, 4, 5, by 4 points at most (epoch 5)";
+        assert_eq!(by_epoch(&[long(0.91)], &[&better]).unwrap(), told);
         assert_eq!(by_epoch(&ours, &[]), None);
         assert_eq!(by_epoch(&[], &theirs), None);
     }
