@@ -177,7 +177,7 @@ fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
             "columns": { "epoch": [1, 2], "test_accuracy": accuracies } })
     };
     let published =
-        serde_json::json!({ "source": "a paper", "curves": [curve([0.0, 2.0]), curve([0.5, 3.0])] });
+        serde_json::json!({ "source": "a paper", "curves": [curve([0.0, 2.0]), curve([0.0, 3.0])] });
     fs::write(folder.path().join("sweep.json"), sweep.to_string()).unwrap();
     fs::write(folder.path().join("published.json"), published.to_string()).unwrap();
     succeed(folder.path(), &["run", "sweep.json", "--out", "out"]);
