@@ -3,12 +3,10 @@
 //! The product of crate `gemm` takes scratch for packing its factors from the allocator, unless one of its three dimensions
 //! is small. That is measured product by product, and nothing may come on top of it.
 
-mod common;
-
 use std::alloc::{GlobalAlloc, System};
 use std::cell::Cell;
 
-use common::{Problem, random, toy};
+use crate::common::{Problem, random, toy};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::instant::Disturbances;
 use holograd::imperfections::noise::{Rails, WhiteNoise};

@@ -1,8 +1,6 @@
 //! Substrates without weight symmetry: the exact correction beside the adjoint, homeostasis beside its dense form.
 
-mod common;
-
-use common::{Problem, order, random};
+use crate::common::{Problem, order, random};
 use holograd::gradient::compare::compare;
 use holograd::learning::homeostasis::{Homeostasis, Probes};
 use holograd::learning::kolen_pollack;

@@ -1,13 +1,11 @@
 //! Bad input never starts a run, never panics, leaves nothing behind, and is answered by one message that says what to change.
 
-mod program;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::program::{self, contents, holograd, run, text};
 use holograd::files::{Tensors, Values, read_tensors, write_tensors};
-use program::{contents, holograd, run, text};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -450,12 +448,8 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
     // In blocks of 512 bytes: fails at experiment.json, then at the checkpoint.
     for (blocks, file) in [(1, "experiment.json"), (16, "checkpoint.safetensors")] {
         for out in ["out", "empty"] {
-            let program = env!("CARGO_BIN_EXE_holograd");
-            let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {SHORT} --out {out}");
-            let mut command = Command::new("sh");
-            // Braces and quotes of the settings are data.
-            let script = script.replace("data={", "'data={").replace("}}", "}}'");
-            command.current_dir(folder).args(["-c", &script]);
+            let arguments: Vec<&str> = SHORT.split(' ').chain(["--out", out]).collect();
+            let command = program::on_a_full_disk(folder, blocks, &arguments);
             refused(folder, command, &[&format!("{out}/{file}: cannot write")]);
         }
     }

@@ -1,14 +1,12 @@
 //! The command line and the run folders keep their contract.
 
-mod program;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::program::{self, json, metrics, succeed};
 use holograd::experiment::{self, library};
 use holograd::files::{read_tensors, sha256};
-use program::{json, metrics, succeed};
 use serde_json::{Value, json};
 
 /// One epoch of the digits on a tenth of the samples.

@@ -1,14 +1,12 @@
 //! Weights that evolve in the same differential equation as the neurons, against an independent integration of that equation,
 //! the lock-in of the estimators and the adjoint; and the kind of experiment that rests on them.
 
-mod common;
-mod program;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Problem, random, slope, toy};
+use crate::common::{Problem, random, slope, toy};
+use crate::program::{json, metrics, run, succeed, text};
 use holograd::data::{Dataset, batches};
 use holograd::gradient::compare::compare;
 use holograd::imperfections::Imperfections;
@@ -20,7 +18,6 @@ use holograd::substrate::network::Network;
 use holograd::substrate::parameters::Parameters;
 use nalgebra::DMatrix;
 use num_complex::Complex;
-use program::{json, metrics, run, succeed, text};
 use serde_json::{Value, json};
 
 /// A course with Runge–Kutta steps of 0.25 τ.

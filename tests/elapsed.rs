@@ -1,14 +1,12 @@
 //! The error of always-on estimates against time, beside the linear response written out with a matrix exponential.
 
-mod program;
-
 use std::fs;
 
+use crate::program::{json, metrics, succeed};
 use holograd::data::{DataSpec, Dataset};
 use holograd::files::read_tensors;
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex;
-use program::{json, metrics, succeed};
 use serde_json::json;
 
 const HIDDEN: [usize; 2] = [5, 4];

@@ -1,15 +1,12 @@
 //! Networks that stay fast: the floor under the slowest relaxation rate.
 
-mod common;
-mod program;
-
 use std::path::Path;
 
-use common::{Problem, random};
+use crate::common::{Problem, random};
+use crate::program::{metrics, run, succeed, text};
 use holograd::learning::RateFloor;
 use holograd::learning::floor::scale_recurrent;
 use holograd::substrate::effective::Form;
-use program::{metrics, run, succeed, text};
 use serde_json::json;
 
 /// Two tied layers at rest in a tanh network's origin, where ρ′ = 1 and J = −I + W: the slowest rate is (1 − σ)/τ, with σ

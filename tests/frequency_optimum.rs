@@ -1,8 +1,6 @@
 //! The best frequency under 1/f noise: simulation beside theory.
 
-mod program;
-
-use program::{json, metrics, run, succeed, text};
+use crate::program::{json, metrics, run, succeed, text};
 
 #[test]
 fn the_best_period_moves_with_the_corner_as_theory_predicts() {

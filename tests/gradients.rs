@@ -1,11 +1,9 @@
 //! Estimators against finite differences, closed forms and each other.
 
-mod common;
-
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use common::{Problem, order, random, slope, toy};
+use crate::common::{Problem, order, random, slope, toy};
 use holograd::gradient::compare::{agreement, compare};
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, estimate_batch};

@@ -1,8 +1,6 @@
 //! Every integrator on problems with known solutions: orders, tolerances, the clock, and how much work is done.
 
-mod common;
-
-use common::{order, random, toy};
+use crate::common::{order, random, toy};
 use holograd::integrators::{Integrator, IntegratorSpec, Leak, VectorField};
 use holograd::simulate::Simulation;
 use holograd::substrate::effective::Form;

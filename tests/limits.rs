@@ -1,11 +1,9 @@
 //! What cannot be computed is refused or told, and numbers at the edge of what can are right.
 
-mod common;
-mod program;
-
 use std::fs;
 
-use common::{Problem, random, toy};
+use crate::common::{Problem, random, toy};
+use crate::program::{self, json, metrics, run, succeed, text};
 use holograd::data::Dataset;
 use holograd::error::Error;
 use holograd::experiment::load;
@@ -17,7 +15,6 @@ use holograd::scalar::Scalar;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use nalgebra::DMatrix;
-use program::{json, metrics, run, succeed, text};
 use serde_json::{Value, json};
 
 /// What is said of an experiment that is not legal.

@@ -1,8 +1,6 @@
 //! State noise as a distribution: moments within confidence bounds, orders of convergence from exact second moments.
 
-mod common;
-
-use common::{Problem, order, random, toy};
+use crate::common::{Problem, order, random, toy};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::imperfections::fluctuation::Fluctuation;
 use holograd::imperfections::instant::Instant;

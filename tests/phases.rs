@@ -1,8 +1,6 @@
 //! Phases of frozen teaching: what a synapse sees of them, and what is said of one that does not end.
 
-mod common;
-
-use common::random;
+use crate::common::random;
 use holograd::gradient::equilibrium::{self, Equilibrium, Phase, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::imperfections::instant::Instant;

@@ -7,9 +7,7 @@
 //! * weights are stored [from, to], the transpose of ours, and the tied weight counts both of its directions;
 //! * estimates multiply the two signals of every synapse at every point, those of the read-out included.
 
-mod common;
-
-use common::{Problem, path, toy};
+use crate::common::{Problem, path, toy};
 use holograd::gradient::Estimate;
 use holograd::gradient::compare::compare;
 use holograd::published::Published;

@@ -1,9 +1,7 @@
 //! The radius of convergence, by a witness that knows nothing of power series: an equilibrium that is followed round a circle in β
 //! returns to where it began as long as no branch point lies inside.
 
-mod common;
-
-use common::{Problem, random, toy};
+use crate::common::{Problem, random, toy};
 use holograd::substrate::effective::Form;
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex;

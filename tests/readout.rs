@@ -1,8 +1,6 @@
 //! Gradients without frequency bias and without a complex substrate: docs/read-out.md.
 
-mod common;
-
-use common::{Problem, random, toy};
+use crate::common::{Problem, random, toy};
 use holograd::error::Error;
 use holograd::gradient::compare::compare;
 use holograd::gradient::equilibrium::{self, Settle};

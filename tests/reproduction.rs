@@ -1,13 +1,11 @@
 //! The figures of paper 1's toy network as the program makes them, and the page that it writes about them.
 
-mod program;
-
 use std::fs;
 use std::path::Path;
 
+use crate::program::{json, metrics, run, succeed, text};
 use holograd::files::read_npz;
 use num_complex::Complex;
-use program::{json, metrics, run, succeed, text};
 use serde_json::Value;
 
 /// The toy network written out in plain arithmetic, from the published file: it shares nothing with the simulator.

@@ -1,12 +1,10 @@
 //! A training run gives the same bits however often it is killed and however many threads it has.
 
-mod program;
-
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use program::{holograd, metrics, run, succeed, text};
+use crate::program::{self, holograd, metrics, run, succeed, text};
 use serde_json::Value;
 
 /// A run of about a second: 360 digits, batches that their number does not divide, carried states.
@@ -182,9 +180,8 @@ fn given_files_do_not_collide_with_what_the_run_writes() {
 /// A run of the toy network, with files of a few KiB, under a limit of the size of a file.
 #[cfg(target_os = "linux")]
 fn limited(folder: &Path, blocks: u64, arguments: &str) -> String {
-    let program = env!("CARGO_BIN_EXE_holograd");
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {arguments}");
-    let output = std::process::Command::new("sh").current_dir(folder).args(["-c", &script]).output().unwrap();
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = program::on_a_full_disk(folder, blocks, &arguments).output().unwrap();
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
     message
@@ -260,11 +257,7 @@ fn a_run_that_meets_a_full_disk_can_be_resumed() {
     fs::write(path.join("out/metrics.jsonl"), padded).unwrap();
     // The experiment that is in the folder is the one that is continued.
     let resume = "run digits --resume --out out --set epochs=5";
-    let program = env!("CARGO_BIN_EXE_holograd");
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {resume}");
-    let output = std::process::Command::new("sh").current_dir(path).args(["-c", &script]).output().unwrap();
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    let message = limited(path, blocks, resume);
     assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
     let output = run(path, &resume.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{}", text(&output.stderr));

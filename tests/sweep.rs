@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::program::{holograd, json, metrics, on_a_full_disk, run, succeed, text};
 use holograd::bootstrap::{Interval, interval};
 use holograd::records::SweepPoint;
 use holograd::rng::{self, Purpose};
@@ -41,8 +42,7 @@ impl Place {
     }
 
     fn command(&self, out: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
-        command.arg("run").arg(self.sweep()).arg("--out").arg(self.out(out)).args(["--threads", "2"]);
+        let mut command = holograd(self.0.path(), &["run", "sweep.json", "--out", out, "--threads", "2"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -50,31 +50,21 @@ impl Place {
     /// Runs the sweep to its end and returns its lines.
     fn run(&self, out: &str) -> Vec<Value> {
         assert!(self.command(out).status().unwrap().success());
-        lines(&self.out(out))
+        metrics(&self.out(out))
     }
 
     /// What `check` says of the sweep, which must be refused.
     fn refusal(&self) -> String {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_holograd")).arg("check").arg(self.sweep()).output().unwrap();
+        let output = run(self.0.path(), &["check", "sweep.json"]);
         assert_eq!(output.status.code(), Some(2));
-        String::from_utf8(output.stderr).unwrap()
+        text(&output.stderr)
     }
-}
-
-fn lines(folder: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Lines without what the clock says.
 fn timeless(mut runs: Vec<Value>) -> Vec<Value> {
     runs.iter_mut().for_each(|run| drop(run.as_object_mut().unwrap().remove("seconds")));
     runs
-}
-
-fn read(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn sweep() -> Value {
@@ -109,15 +99,8 @@ fn an_entry_stands_in_for_values_and_for_parts_of_paths() {
 fn threads_change_no_number() {
     let place = Place::new(&sweep());
     let run = |threads: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
-        command
-            .arg("run")
-            .arg(place.sweep())
-            .arg("--out")
-            .arg(place.out(threads))
-            .args(["--threads", threads]);
-        assert!(command.stdout(Stdio::null()).status().unwrap().success());
-        let mut runs = timeless(lines(&place.out(threads)));
+        succeed(place.0.path(), &["run", "sweep.json", "--out", threads, "--threads", threads]);
+        let mut runs = timeless(metrics(&place.out(threads)));
         // Lines come as runs are done.
         runs.sort_by_key(|run| run["point"].as_u64());
         runs
@@ -178,9 +161,9 @@ fn a_substrate_without_imperfections_takes_one_device() {
     sweep["device_seeds"] = json!(5);
     let place = Place::new(&sweep);
     assert_eq!(place.run("a").len(), 2);
-    let summary = read(&place.out("a").join("summary.json"));
+    let summary = json(place.out("a").join("summary.json"));
     assert_eq!(summary["points"][1]["values"]["optimiser.sgd.learning_rate"], 0.2);
-    let run = lines(&place.out("a"))[1]["measures"]["test_accuracy"].clone();
+    let run = metrics(&place.out("a"))[1]["measures"]["test_accuracy"].clone();
     let interval = &summary["points"][1]["measures"]["test_accuracy"];
     assert_eq!([&interval["mean"], &interval["low"], &interval["high"]], [&run; 3]);
     for file in ["sweep.svg", "sweep.png", "manifest.json", "experiment.json"] {
@@ -197,9 +180,9 @@ fn a_killed_sweep_resumes_to_the_same_file_and_redoes_nothing() {
     sweep["seeds"] = json!(4);
     let place = Place::new(&sweep);
     let mut child = place.command("killed").spawn().unwrap();
-    let metrics = place.out("killed").join("metrics.jsonl");
+    let table = place.out("killed").join("metrics.jsonl");
     let deadline = Instant::now() + Duration::from_secs(120);
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
+    while std::fs::read_to_string(&table).map_or(0, |text| text.lines().count()) < 5 {
         assert!(
             Instant::now() < deadline && child.try_wait().unwrap().is_none(),
             "it was to be killed half way"
@@ -208,20 +191,20 @@ fn a_killed_sweep_resumes_to_the_same_file_and_redoes_nothing() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let text = std::fs::read_to_string(&metrics).unwrap();
+    let text = std::fs::read_to_string(&table).unwrap();
     let before: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
     assert!((5..48).contains(&before.len()), "{}", before.len());
     // A kill may also tear a line.
-    std::fs::write(&metrics, format!("{}{{\"key\":\"12", before.concat())).unwrap();
+    std::fs::write(&table, format!("{}{{\"key\":\"12", before.concat())).unwrap();
 
     assert!(place.command("killed").arg("--resume").status().unwrap().success());
-    let after = std::fs::read_to_string(&metrics).unwrap();
+    let after = std::fs::read_to_string(&table).unwrap();
     for line in before {
         assert!(after.contains(line), "what was finished stays, its seconds included");
     }
     let whole = timeless(place.run("whole"));
     assert_eq!(whole.len(), 48);
-    assert_eq!(timeless(lines(&place.out("killed"))), whole);
+    assert_eq!(timeless(metrics(&place.out("killed"))), whole);
 }
 
 /// A run that keeps its history continues from its checkpoint; what it has done stays.
@@ -236,7 +219,7 @@ fn a_run_with_history_resumes_within() {
     let whole = place.run("a");
     assert_eq!(whole.len(), 2);
     let history = |run: &Value| place.out("a").join("runs").join(run["key"].as_str().unwrap());
-    let epochs: Vec<Vec<Value>> = whole.iter().map(|run| lines(&history(run))).collect();
+    let epochs: Vec<Vec<Value>> = whole.iter().map(|run| metrics(&history(run))).collect();
     for (run, epochs) in whole.iter().zip(&epochs) {
         let numbers: Vec<u64> = epochs.iter().map(|e| e["epoch"].as_u64().unwrap()).collect();
         assert_eq!(numbers, [1, 2, 3]);
@@ -245,24 +228,24 @@ fn a_run_with_history_resumes_within() {
     assert!(place.out("a").join("epochs.png").exists());
 
     // As if it had been stopped after the last epoch of the second run, which had begun to write another line.
-    let metrics = place.out("a").join("metrics.jsonl");
-    let text = std::fs::read_to_string(&metrics).unwrap();
-    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    let table = place.out("a").join("metrics.jsonl");
+    let text = std::fs::read_to_string(&table).unwrap();
+    std::fs::write(&table, text.split_inclusive('\n').next().unwrap()).unwrap();
     let torn = history(&whole[1]).join("metrics.jsonl");
     std::fs::write(&torn, std::fs::read_to_string(&torn).unwrap() + "{\"epoch\":").unwrap();
     assert!(place.command("a").arg("--resume").status().unwrap().success());
-    assert_eq!(lines(&history(&whole[1])), epochs[1], "no epoch was done again");
-    assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
+    assert_eq!(metrics(&history(&whole[1])), epochs[1], "no epoch was done again");
+    assert_eq!(metrics(&place.out("a"))[1]["measures"], whole[1]["measures"]);
 
     // As if it had been stopped between its first line and its first checkpoint: no line is doubled.
-    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    std::fs::write(&table, text.split_inclusive('\n').next().unwrap()).unwrap();
     std::fs::write(&torn, format!("{}\n", epochs[1][0])).unwrap();
     std::fs::remove_file(history(&whole[1]).join("checkpoint.safetensors")).unwrap();
     assert!(place.command("a").arg("--resume").status().unwrap().success());
-    assert_eq!(timeless(lines(&history(&whole[1]))), timeless(epochs[1].clone()));
+    assert_eq!(timeless(metrics(&history(&whole[1]))), timeless(epochs[1].clone()));
 
     // The manifest knows what lies below, too.
-    let manifest = read(&place.out("a").join("manifest.json"));
+    let manifest = json(place.out("a").join("manifest.json"));
     for run in &whole {
         let name = format!("runs/{}/metrics.jsonl", run["key"].as_str().unwrap());
         let hash = holograd::files::sha256(place.out("a").join(&name)).unwrap();
@@ -270,10 +253,10 @@ fn a_run_with_history_resumes_within() {
     }
 
     // As if it had been stopped before: the run is done from its start.
-    std::fs::write(&metrics, text.split_inclusive('\n').next().unwrap()).unwrap();
+    std::fs::write(&table, text.split_inclusive('\n').next().unwrap()).unwrap();
     std::fs::remove_dir_all(history(&whole[1])).unwrap();
     assert!(place.command("a").arg("--resume").status().unwrap().success());
-    assert_eq!(lines(&place.out("a"))[1]["measures"], whole[1]["measures"]);
+    assert_eq!(metrics(&place.out("a"))[1]["measures"], whole[1]["measures"]);
 }
 
 /// More epochs go on from the checkpoints; fewer are refused.
@@ -286,7 +269,7 @@ fn a_finished_sweep_with_history_continues_for_more_epochs() {
     sweep["history"] = json!(true);
     let place = Place::new(&sweep);
     let short = place.run("a");
-    let kept = |run: &Value| lines(&place.out("a").join("runs").join(run["key"].as_str().unwrap()));
+    let kept = |run: &Value| metrics(&place.out("a").join("runs").join(run["key"].as_str().unwrap()));
     let before: Vec<Vec<Value>> = short.iter().map(kept).collect();
     let resume = |epochs: &str| {
         let set = format!("set.epochs={epochs}");
@@ -294,7 +277,7 @@ fn a_finished_sweep_with_history_continues_for_more_epochs() {
         command.args(["--resume", "--set", &set]).stderr(Stdio::piped()).output().unwrap()
     };
     assert!(resume("4").status.success());
-    let long = lines(&place.out("a"));
+    let long = metrics(&place.out("a"));
     for (run, before) in long.iter().zip(&before) {
         let epochs = kept(run);
         assert_eq!((epochs.len(), &epochs[..2]), (4, &before[..]), "no epoch was done again");
@@ -308,9 +291,9 @@ fn a_finished_sweep_with_history_continues_for_more_epochs() {
     }
     let refused = resume("3");
     assert_eq!(refused.status.code(), Some(2));
-    let message = String::from_utf8(refused.stderr).unwrap();
+    let message = text(&refused.stderr);
     assert!(message.contains("experiment.epochs") && message.contains("learnt for 4"), "{message}");
-    assert_eq!(lines(&place.out("a")), long, "nothing is lost");
+    assert_eq!(metrics(&place.out("a")), long, "nothing is lost");
 }
 
 /// A resumed sweep may have another grid: what is kept takes its place there.
@@ -322,12 +305,12 @@ fn lines_that_are_kept_belong_to_the_points_of_the_present_grid() {
     let before = place.run("a");
     let mut resume = place.command("a");
     assert!(resume.args(["--resume", "--set", "vary.batch_size=[10,20,30]"]).status().unwrap().success());
-    let after = lines(&place.out("a"));
+    let after = metrics(&place.out("a"));
     let told: Vec<_> = after.iter().map(|run| (&run["point"], &run["values"]["batch_size"])).collect();
     assert_eq!(told, [(&json!(0), &json!(10)), (&json!(1), &json!(20)), (&json!(2), &json!(30))]);
     let seconds = |run: &Value| run["seconds"].as_f64().unwrap();
     assert!((seconds(&after[1]) / seconds(&before[0]) - 1.0).abs() < 1e-12, "it was not done again");
-    let summary = read(&place.out("a").join("summary.json"));
+    let summary = json(place.out("a").join("summary.json"));
     let runs: Vec<_> = summary["points"].as_array().unwrap().iter().map(|point| &point["runs"]).collect();
     assert_eq!(runs, [1, 1, 1]);
 }
@@ -344,16 +327,15 @@ fn a_sweep_that_meets_a_full_disk_can_be_resumed() {
     let size = |name: &str| std::fs::metadata(place.out("calm").join(name)).unwrap().len();
     let blocks = size("experiment.json").div_ceil(512) + 1;
     assert!(size("metrics.jsonl") > 2 * 512 * blocks);
-    let program = env!("CARGO_BIN_EXE_holograd");
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} run sweep.json --out out");
-    let output = Command::new("sh").current_dir(place.0.path()).args(["-c", &script]).output().unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
+    let mut command = on_a_full_disk(place.0.path(), blocks, &["run", "sweep.json", "--out", "out"]);
+    let output = command.output().unwrap();
+    let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
-    let kept = lines(&place.out("out"));
+    let kept = metrics(&place.out("out"));
     assert!((1..whole.len()).contains(&kept.len()), "{}", kept.len());
     assert!(place.command("out").arg("--resume").status().unwrap().success());
-    let after = lines(&place.out("out"));
+    let after = metrics(&place.out("out"));
     assert!(kept.iter().all(|run| after.contains(run)), "what was done stays");
     assert_eq!(timeless(after), timeless(whole));
 }
@@ -366,7 +348,7 @@ fn models_of_cases_are_carried_along() {
     sweep["vary"] = json!({ "model_of_all": ["base/tiny.json"] });
     sweep["set"] = json!({ "model": "{model_of_all}" });
     let place = Place::new(&sweep);
-    let mut wide = read(&place.out("base/tiny.json"));
+    let mut wide = json(place.out("base/tiny.json"));
     wide["name"] = json!("wide");
     wide["layers"][0]["size"] = json!(9);
     std::fs::write(place.out("wide.json"), wide.to_string()).unwrap();
@@ -393,7 +375,7 @@ fn data_folders_are_relative_to_the_file_that_names_them() {
         std::fs::copy(&path, place.out("base/slice").join(path.file_name().unwrap())).unwrap();
     }
     let (model, train) = (place.out("base/tiny.json"), place.out("base/train.json"));
-    let (mut tiny, mut spec) = (read(&model), read(&train));
+    let (mut tiny, mut spec) = (json(&model), json(&train));
     tiny["input"] = json!(784);
     tiny["readout"]["classes"] = json!(10);
     spec["data"] = json!({ "mnist": { "folder": "slice" } });
@@ -405,17 +387,13 @@ fn data_folders_are_relative_to_the_file_that_names_them() {
     let begun = std::fs::read_to_string(place.out("a/metrics.jsonl")).unwrap();
     std::fs::write(place.out("a/metrics.jsonl"), begun.split_inclusive('\n').next().unwrap()).unwrap();
     assert!(place.command("a").arg("--resume").status().unwrap().success());
-    assert_eq!(timeless(lines(&place.out("a"))), timeless(runs));
+    assert_eq!(timeless(metrics(&place.out("a"))), timeless(runs));
 
-    let holograd = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
-        let output = command.current_dir(place.0.path()).arg("run").args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    holograd(&["base/train.json", "--out", "deep/er/one"]);
-    holograd(&["base/train.json", "--out", "deep/er/one", "--resume", "--set", "epochs=2"]);
-    holograd(&["deep/er/one/experiment.json", "--out", "again"]);
-    assert_eq!(timeless(lines(&place.out("deep/er/one"))), timeless(lines(&place.out("again"))));
+    let runs_with = |arguments: &[&str]| succeed(place.0.path(), &[&["run"], arguments].concat());
+    runs_with(&["base/train.json", "--out", "deep/er/one"]);
+    runs_with(&["base/train.json", "--out", "deep/er/one", "--resume", "--set", "epochs=2"]);
+    runs_with(&["deep/er/one/experiment.json", "--out", "again"]);
+    assert_eq!(timeless(metrics(&place.out("deep/er/one"))), timeless(metrics(&place.out("again"))));
 }
 
 /// What a careful reader would object to is told once for each point, and how wide the spread is is not overstated.
@@ -428,8 +406,8 @@ fn a_sweep_tells_warnings_and_calls_a_few_runs_a_range() {
         let place = Place::new(sweep);
         let output = place.command("a").stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success());
-        let told = String::from_utf8(output.stdout).unwrap();
-        (told, lines(&place.out("a")))
+        let told = text(&output.stdout);
+        (told, metrics(&place.out("a")))
     };
     sweep["seeds"] = json!(3);
     let (three, runs) = told(&sweep);
@@ -489,11 +467,11 @@ fn fields_below_the_experiment_are_overridden_or_refused() {
         "experiment.halvings=2",
     ];
     let output = run("a", &sets);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let experiment = &read(&place.out("a").join("experiment.json"))["experiment"];
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let experiment = &json(place.out("a").join("experiment.json"))["experiment"];
     assert_eq!(experiment["model"]["layers"][0]["size"], 6);
     assert_eq!(
-        (&experiment["imperfections"]["preset"], &lines(&place.out("a"))[0]["device_seed"]),
+        (&experiment["imperfections"]["preset"], &metrics(&place.out("a"))[0]["device_seed"]),
         (&json!("cmos"), &json!(3))
     );
     for (set, field) in [
@@ -503,7 +481,7 @@ fn fields_below_the_experiment_are_overridden_or_refused() {
         ("experiment.seed=3", "seeds"),
     ] {
         let output = run("b", &[set]);
-        let message = String::from_utf8(output.stderr).unwrap();
+        let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{set}: {message}");
         let told = format!("--set {set}: `{field}` decides; use --set {field}=");
         assert!(message.contains(&told), "{told}: {message}");

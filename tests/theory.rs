@@ -1,10 +1,8 @@
 //! Section "why one continuous phase suffices" of docs/equations.md, on the toy network of paper 1.
 
-mod common;
-
 use std::f64::consts::TAU;
 
-use common::{Problem, toy};
+use crate::common::{Problem, toy};
 use holograd::gradient::compare::{compare, complex_relative_error};
 use holograd::integrators::{IntegratorSpec, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, View, Window};

@@ -1,15 +1,13 @@
 //! Each imperfection alone has the law that its definition says; together they are the same device, noise and bits every time.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod fabrication;
 mod programming;
 mod running;
 
 use std::sync::Arc;
 
+use crate::common::{Problem, random, toy};
 use approx::assert_relative_eq;
-use common::{Problem, random, toy};
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
 use holograd::imperfections::drift::{Drift, DriftLaw, pcm_exponent, pcm_read_noise};
 use holograd::imperfections::instant::Disturbances;

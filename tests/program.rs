@@ -1,5 +1,4 @@
 //! What the tests of the built program share: running it, and looking at what it leaves behind.
-#![allow(dead_code)] // each test file uses its own part
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,15 @@ use serde_json::Value;
 pub fn holograd(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));
     command.current_dir(folder).args(arguments);
+    command
+}
+
+/// The program where no file may grow beyond `blocks` of 512 bytes: a disk that fills up.
+#[cfg(target_os = "linux")]
+pub fn on_a_full_disk(folder: &Path, blocks: u64, arguments: &[&str]) -> Command {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let mut command = Command::new("sh");
+    command.current_dir(folder).args(["-c", &script, "sh", env!("CARGO_BIN_EXE_holograd")]).args(arguments);
     command
 }
 

@@ -1,5 +1,4 @@
 //! What several test files share: the toy network of paper 1, random networks, and closed forms from dense linear algebra.
-#![allow(dead_code)] // each test file uses its own part
 
 use std::sync::Arc;
 
