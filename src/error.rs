@@ -162,6 +162,17 @@ pub fn positive(path: &str, value: f64) -> std::result::Result<(), Invalid> {
     }
 }
 
+/// Checks that there are numbers, each finite and positive.
+///
+/// # Errors
+/// [`Invalid`] at `path`, or at the number that is not.
+pub fn all_positive(path: &str, values: &[f64]) -> std::result::Result<(), Invalid> {
+    if values.is_empty() {
+        return Err(Invalid::new(path, "found none", "a list of numbers greater than 0"));
+    }
+    values.iter().enumerate().try_for_each(|(i, value)| positive(&format!("{path}[{i}]"), *value))
+}
+
 /// Checks that a number is finite and at least zero.
 ///
 /// # Errors

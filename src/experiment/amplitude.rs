@@ -9,7 +9,7 @@ use super::folder::RunFolder;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, validate_estimators};
 use super::{Options, problem};
-use crate::error::{Error, Invalid, Result, positive};
+use crate::error::{Error, Invalid, Result, all_positive};
 use crate::gradient::compare::compare;
 use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
 use crate::imperfections::Imperfections;
@@ -63,12 +63,7 @@ impl Kind for Amplitude {
     }
 
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
-        if self.amplitudes.is_empty() {
-            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
-        }
-        for (i, amplitude) in self.amplitudes.iter().enumerate() {
-            positive(&format!("amplitudes[{i}]"), *amplitude)?;
-        }
+        all_positive("amplitudes", &self.amplitudes)?;
         validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
     }
 

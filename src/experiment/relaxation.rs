@@ -9,7 +9,7 @@ use super::folder::RunFolder;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, validate_holomorphic};
 use super::{Options, problem};
-use crate::error::{Invalid, Result, positive};
+use crate::error::{Invalid, Result, all_positive, positive};
 use crate::gradient::equilibrium::complexified;
 use crate::integrators::VectorField;
 use crate::records::RelaxationPhase;
@@ -82,12 +82,7 @@ impl Kind for Relaxation {
     }
 
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
-        if self.amplitudes.is_empty() {
-            return Err(Invalid::new("amplitudes", "found none", "a list of numbers greater than 0"));
-        }
-        for (i, amplitude) in self.amplitudes.iter().enumerate() {
-            positive(&format!("amplitudes[{i}]"), *amplitude)?;
-        }
+        all_positive("amplitudes", &self.amplitudes)?;
         if !(1..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));
         }

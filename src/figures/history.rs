@@ -118,9 +118,7 @@ fn at_the_foot(mut panel: Panel) -> Panel {
         series.points.retain(|p| p.1 >= least);
     }
     let (lowest, highest) = range(&mut below.iter().map(|p| p.1));
-    let shown = of(&panel, false).into_iter().chain(of(&panel, true));
-    let (low, high) = range(&mut shown.map(|p| p.1));
-    let foot = low - 0.08 * (high - low);
+    let Some(foot) = panel.foot() else { return panel };
     let label = format!("published, below: {lowest:.1} to {highest:.1}");
     let marks = below.into_iter().map(|(x, _)| (x, foot)).collect();
     panel.series(Series::new(label, Mark::Points, marks).in_black_pointing_down())

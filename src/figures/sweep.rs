@@ -152,14 +152,11 @@ fn curves(
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel.series(Series::new(label, mark, means).error_bars(bars).colour(index));
     }
-    let shown = panel.series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|y| y.is_finite());
-    let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
     if !diverged.is_empty() {
         let label = "some runs diverged";
         panel = panel.series(Series::new(label, Mark::Open, diverged).in_round_black());
     }
-    if !all_diverged.is_empty() && low.is_finite() {
-        let foot = low - 0.08 * (high - low);
+    if let Some(foot) = panel.foot().filter(|_| !all_diverged.is_empty()) {
         panel = panel.series(Series::new("all runs diverged", Mark::Points, Vec::new()).in_black());
         for (index, across) in all_diverged {
             panel = panel.series(Series::new("", Mark::Points, vec![(across, foot)]).crossed(index));

@@ -273,6 +273,14 @@ impl Panel {
         self
     }
 
+    /// A height a little below all points, for marks that have no place to scale; none without points.
+    #[must_use]
+    pub fn foot(&self) -> Option<f64> {
+        let heights = self.series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|y| y.is_finite());
+        let (low, high) = heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
+        low.is_finite().then_some(low - 0.08 * (high - low))
+    }
+
     /// With a solid line.
     #[must_use]
     pub fn line(self, label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
