@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anderson::{Options, fixed_point};
 use super::{Setting, Stop};
-use crate::error::Result;
-use crate::error::{Invalid, non_negative, positive};
+use crate::error::{Invalid, Result, non_negative, positive};
 use crate::integrators::{FixedStep, Leak, Method, VectorField};
 use crate::lockin::{Observer, View};
 use crate::scalar::{Layout, Scalar};
