@@ -1,6 +1,7 @@
 //! The page of results: Markdown from run folders, every number with the command, seed, commit and time that made it.
 
 mod headlines;
+mod sweep;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     if let Some(published) = published {
         let _ = write!(out, "\nPublished: {}.\n", published.source);
     }
-    let _ = write!(out, "\n{}\n", provenance(&manifest, headlines::seconds_of_runs(folder)));
+    let _ = write!(out, "\n{}\n", provenance(&manifest, sweep::seconds_of_runs(folder)));
     Ok(out)
 }
 
