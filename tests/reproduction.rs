@@ -192,6 +192,7 @@ fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
     let found = row.split("1 of 2; ").nth(1).unwrap().split(" points below after epoch 2").next().unwrap();
     assert!((found.parse::<f64>().unwrap() - below).abs() < 0.06, "{row}: not {below}");
     assert!(row.starts_with("| fast: "), "{row}");
+    assert!(page.contains("Made by `holograd run sweep.json`; seeds 0 to 1, commit `"), "{page}");
     let theirs = rows(&page, "Beside the published results", "fast: test accuracy (%) after epoch 3");
     assert!(theirs.len() == 1 && theirs[0].contains("250 (200 to 300, 2 runs)"), "{page}");
 

@@ -124,12 +124,12 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     if let Some(published) = published {
         let _ = write!(out, "\nPublished: {}.\n", published.source);
     }
-    let _ = write!(out, "\n{}\n", provenance(&manifest, sweep::seconds_of_runs(folder)));
+    let _ = write!(out, "\n{}\n", provenance(&manifest, sweep::together(folder).as_ref()));
     Ok(out)
 }
 
-/// How the numbers came about; `runs` are the seconds that the runs of a sweep took together.
-fn provenance(manifest: &Value, runs: Option<f64>) -> String {
+/// How the numbers came about; `runs` are those of a sweep.
+fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
     let mut arguments: Vec<&str> =
         manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str).collect();
     // Where the folder lay is nobody's concern, and whoever repeats the run has nothing to resume.
@@ -142,15 +142,16 @@ fn provenance(manifest: &Value, runs: Option<f64>) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
         if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
     };
-    let runs =
-        runs.map_or_else(String::new, |s| format!("; its runs took {} s together", headlines::number(s)));
-    let time = if resumed { format!(" for the last of its parts{runs}") } else { String::new() };
+    let seeds = runs.map_or_else(|| format!("seed {}", manifest["seed"]), |runs| runs.seeds.clone());
+    let whole = runs.map_or_else(String::new, |runs| {
+        format!("; its runs took {} s together", headlines::number(runs.seconds))
+    });
+    let time = if resumed { format!(" for the last of its parts{whole}") } else { String::new() };
     let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(
-        "Made by `holograd {}`; seed {}, commit `{}`, version {}, {} s on {} threads ({}){time}.",
+        "Made by `holograd {}`; {seeds}, commit `{}`, version {}, {} s on {} threads ({}){time}.",
         command.join(" "),
-        manifest["seed"],
         manifest["commit"].as_str().unwrap_or("unknown"),
         manifest["version"].as_str().unwrap_or("unknown"),
         manifest["wall_seconds"].as_f64().map_or_else(|| "?".into(), headlines::number),

@@ -1,5 +1,6 @@
 //! The headline numbers of a sweep.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::headlines::{Row, at_epoch, number, spread};
@@ -164,17 +165,39 @@ fn unit(measure: &str) -> (f64, &'static str) {
     if measure.ends_with("accuracy") { (100.0, " (%)") } else { (1.0, "") }
 }
 
-/// Seconds that the runs of a sweep took together, with the parts before they were resumed if they kept their history; none of
-/// another kind of run.
+/// What the runs of a sweep have in common.
+pub struct Together {
+    /// Their seeds, in words.
+    pub seeds: String,
+    /// Seconds that they took together, with the parts before they were resumed if they kept their history.
+    pub seconds: f64,
+}
+
+/// The runs of a sweep, taken together; none of another kind of run.
 #[must_use]
-pub fn seconds_of_runs(folder: &Path) -> Option<f64> {
+pub fn together(folder: &Path) -> Option<Together> {
     let runs: Vec<SweepRun> = read_metrics(folder).ok()?;
     let histories = histories(folder);
     let epochs = |run: &SweepRun| {
         let (_, epochs) = histories.iter().find(|(with, _)| with.key == run.key)?;
         Some(epochs.iter().map(|epoch| epoch.seconds).sum())
     };
-    Some(runs.iter().map(|run| epochs(run).unwrap_or(run.seconds)).sum())
+    Some(Together {
+        seeds: seeds(&runs.iter().map(|run| run.seed).collect()),
+        seconds: runs.iter().map(|run| epochs(run).unwrap_or(run.seconds)).sum(),
+    })
+}
+
+fn seeds(seeds: &BTreeSet<u64>) -> String {
+    match (seeds.first(), seeds.last()) {
+        (Some(first), Some(last)) if first != last && last - first == seeds.len() as u64 - 1 => {
+            format!("seeds {first} to {last}")
+        }
+        _ => {
+            let listed: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            format!("seed{} {}", if listed.len() == 1 { "" } else { "s" }, listed.join(", "))
+        }
+    }
 }
 
 /// The runs of a sweep that kept their history, with it.
@@ -229,6 +252,13 @@ mod tests {
     use approx::assert_relative_eq;
 
     use super::*;
+
+    #[test]
+    fn seeds_are_named_shortly() {
+        let told =
+            [vec![3], vec![0, 1], vec![4, 2, 3], vec![1, 7]].map(|list| seeds(&list.into_iter().collect()));
+        assert_eq!(told, ["seed 3", "seeds 0 to 1", "seeds 2 to 4", "seeds 1, 7"]);
+    }
 
     #[test]
     fn epochs_that_fall_short_of_every_published_run_are_told() {
