@@ -109,6 +109,10 @@ fn at_the_foot(mut panel: Panel) -> Panel {
         series.flat_map(|s| s.points.clone()).filter(|p| p.1.is_finite()).collect::<Vec<_>>()
     };
     let (low, high) = range(&mut of(&panel, false).iter().map(|p| p.1));
+    if low > high {
+        // Nothing of ours to measure by.
+        return panel;
+    }
     let least = low - (high - low);
     let below: Vec<(f64, f64)> = of(&panel, true).into_iter().filter(|p| p.1 < least).collect();
     if below.is_empty() {
@@ -156,6 +160,9 @@ mod tests {
         let drawn = panel(theirs[..2].to_vec());
         assert_eq!(drawn.series.len(), 2);
         assert_eq!(drawn.series[1].points, theirs[..2]);
+        // Beside nothing of ours all of it stays.
+        let drawn = at_the_foot(Panel::new("epoch", "%").series(Series::new("", Mark::Open, theirs.clone())));
+        assert_eq!((drawn.series.len(), &drawn.series[0].points), (1, &theirs));
     }
 
     #[test]
