@@ -3,6 +3,7 @@
 mod allocation;
 mod asymmetry;
 mod bad_input;
+mod bootstrap;
 mod cli;
 mod common;
 mod continuous;
@@ -13,6 +14,7 @@ mod gradients;
 mod imperfections;
 mod integrators;
 mod limits;
+mod mutation;
 mod noise;
 mod phases;
 mod program;
