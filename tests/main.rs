@@ -1,4 +1,4 @@
-//! Tests that need the whole, in one program: `cargo test --test main readout` runs those of `readout.rs`.
+//! Tests that need the whole, in one program: `cargo test --test main readout::` runs those of `readout.rs`.
 
 mod allocation;
 mod asymmetry;
