@@ -69,7 +69,7 @@ fn lock_in(criterion: &mut Criterion) {
     let record = Record { start: 0, stride: 1, samples_per_period: 100, weights };
     let view = View { shape: &shape, state: &state, rates: &state, output_error: &error };
     let mut neurons = LockIn::new(record.clone(), &[0, 1], &network, &shape);
-    let mut synapses = SynapseLockIn::new(record, &network, &shape);
+    let mut synapses = SynapseLockIn::new(record, &effective);
     group.bench_function("per neuron", |bencher| bencher.iter(|| neurons.observe(black_box(3), &view)));
     group.bench_function("per synapse", |bencher| bencher.iter(|| synapses.observe(black_box(3), &view)));
     group.finish();

@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, positive};
-use crate::scalar::{Scalar, gemm_outer};
-use crate::substrate::network::Network;
+use crate::scalar::Scalar;
+use crate::substrate::effective::Effective;
+use crate::substrate::interactions::{Direction, Synapses};
+use crate::substrate::network::{Edge, Network};
 use crate::substrate::state::StateShape;
 
 /// What an observer sees of the substrate at one tick.
@@ -219,42 +221,32 @@ pub(crate) fn add_product<T: Scalar>(shape: &StateShape, w: Complex<f64>, values
     }
 }
 
-/// Re c₁[a_i a_j] of every synapse of a tied pair, and Re c₀[e a] of every read-out synapse, summed over the batch: what
-/// hardware with a multiplier in each synapse measures. O(n²) where the neuron's read-out costs O(n).
-pub struct SynapseLockIn<T: Scalar> {
+/// Re c₁[∂φ/∂W] of every synapse of a tied pair, Re c₁[a_i a_j] where it is linear, and Re c₀[e a] of every read-out synapse, summed over
+/// the batch: what hardware with a multiplier in each synapse measures. O(n²) where the neuron's read-out costs O(n).
+pub struct SynapseLockIn<'a, T: Scalar> {
+    effective: &'a Effective<T>,
     record: Record,
     phase_error: f64,
-    pairs: Vec<SynapsePair<T>>,
-    readout: Option<(usize, Vec<T>)>,
-    modulated: Vec<T>,
+    /// Index of each tied weight, and its sums.
+    pairs: Vec<(usize, Vec<T>)>,
+    readout: Option<Vec<T>>,
+    scratch: Vec<T>,
 }
 
-/// The correlations of one tied pair.
-struct SynapsePair<T> {
-    weight: usize,
-    from: usize,
-    to: usize,
-    sums: Vec<T>,
-}
-
-impl<T: Scalar> SynapseLockIn<T> {
+impl<'a, T: Scalar> SynapseLockIn<'a, T> {
     /// Accumulators for every tied pair of a network.
     #[must_use]
-    pub fn new(record: Record, network: &Network, shape: &StateShape) -> Self {
-        let pairs =
-            network.recurrent().filter(|(_, edge)| !edge.transposed).map(|(from, edge)| SynapsePair {
-                weight: edge.weight,
-                from,
-                to: edge.to,
-                sums: vec![T::zero(); shape.size(edge.to) * shape.size(from)],
-            });
-        let readout = match network.output {
-            crate::substrate::network::Output::Readout { layer, classes, .. } => {
-                Some((layer, vec![T::zero(); classes * shape.size(layer)]))
-            }
-            crate::substrate::network::Output::SquaredError { .. } => None,
-        };
-        Self { record, phase_error: 0.0, pairs: pairs.collect(), readout, modulated: Vec::new() }
+    pub fn new(record: Record, effective: &'a Effective<T>) -> Self {
+        let zeros = |synapses: &Synapses<T>| vec![T::zero(); synapses.weights().len()];
+        let pairs = pairs(effective).map(|(_, edge, synapses)| (edge.weight, zeros(synapses)));
+        Self {
+            record,
+            phase_error: 0.0,
+            pairs: pairs.collect(),
+            readout: effective.readout().map(|(synapses, _)| zeros(synapses)),
+            scratch: Vec::new(),
+            effective,
+        }
     }
 
     /// The same lock-in with a reference that is ahead of the drive by `radians`.
@@ -263,64 +255,43 @@ impl<T: Scalar> SynapseLockIn<T> {
         Self { phase_error: radians, ..self }
     }
 
-    /// Index of each tied weight with Σ_batch Re c₁[a_to a_from], [to × from] column-major.
+    /// Index of each tied weight with its Σ_batch Re c₁[∂φ/∂W], in the order of its interaction.
     pub fn correlations(&self) -> impl Iterator<Item = (usize, &[T])> {
-        self.pairs.iter().map(|pair| (pair.weight, pair.sums.as_slice()))
+        self.pairs.iter().map(|(weight, sums)| (*weight, sums.as_slice()))
     }
 
-    /// Σ_batch Re c₀[e a], [classes × n] column-major, where there is a read-out.
+    /// Σ_batch Re c₀[e a], in the order of the read-out's weights, where there is a read-out.
     #[must_use]
     pub fn readout(&self) -> Option<&[T]> {
-        self.readout.as_ref().map(|(_, sums)| sums.as_slice())
+        self.readout.as_deref()
     }
 }
 
-impl<T: Scalar> Observer<T> for SynapseLockIn<T> {
+/// The forward half of every tied pair.
+fn pairs<T: Scalar>(effective: &Effective<T>) -> impl Iterator<Item = (usize, &Edge, &Synapses<T>)> {
+    effective.recurrent().filter(|(_, edge, _)| edge.direction == Direction::Forward)
+}
+
+impl<T: Scalar> Observer<T> for SynapseLockIn<'_, T> {
     fn wants(&self, tick: u64) -> bool {
         self.record.index(tick).is_some()
     }
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
         let Some(index) = self.record.index(tick) else { return };
+        let Self { effective, record, phase_error, pairs: sums, readout, scratch } = self;
         let shape = view.shape;
-        let columns = shape.columns();
-        let first = self.record.demodulator(index, 1, self.phase_error);
-        for SynapsePair { from, to, sums, .. } in &mut self.pairs {
-            modulate(first, &view.rates[shape.layer(*to)], shape.rails, &mut self.modulated);
-            let source = &view.rates[shape.layer(*from)];
-            gemm_outer(
-                (shape.size(*to), columns, shape.size(*from)),
-                &self.modulated,
-                source,
-                T::one(),
-                sums,
-            );
+        let rates = |layer: usize| &view.rates[shape.layer(layer)];
+        let (re, im) = record.demodulator(index, 1, *phase_error);
+        for ((from, edge, synapses), (_, sums)) in pairs(effective).zip(sums) {
+            synapses.correlate(Complex::new(re, im), rates(from), rates(edge.to), shape.rails, sums, scratch);
         }
-        if let Some((layer, sums)) = &mut self.readout {
-            let classes = view.output_error.len() / columns;
-            modulate(
-                self.record.demodulator(index, 0, 0.0),
-                view.output_error,
-                shape.rails,
-                &mut self.modulated,
-            );
-            let source = &view.rates[shape.layer(*layer)];
-            gemm_outer((classes, columns, shape.size(*layer)), &self.modulated, source, T::one(), sums);
+        if let (Some((synapses, _)), Some(sums)) = (effective.readout(), readout) {
+            let (re, im) = record.demodulator(index, 0, 0.0);
+            let read = rates(effective.network().output.layer());
+            synapses.correlate(Complex::new(re, im), read, view.output_error, shape.rails, sums, scratch);
         }
     }
-}
-
-/// out = [Re wa, −Im wa], so that a real product with [Re b, Im b]ᵀ gives Re(w a b).
-pub(crate) fn modulate<T: Scalar>((w_re, w_im): (f64, f64), values: &[T], rails: usize, out: &mut Vec<T>) {
-    let (w_re, w_im) = (T::of(w_re), T::of(w_im));
-    out.clear();
-    if rails == 1 {
-        out.extend(values.iter().map(|a| w_re * *a));
-        return;
-    }
-    let (re, im) = values.split_at(values.len() / 2);
-    out.extend(re.iter().zip(im).map(|(a, b)| w_re * *a - w_im * *b));
-    out.extend(re.iter().zip(im).map(|(a, b)| -(w_re * *b + w_im * *a)));
 }
 
 #[cfg(test)]

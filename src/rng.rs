@@ -40,6 +40,8 @@ pub enum Purpose {
     Bootstrap = 14,
     /// Probes of the Jacobian, drawn at every update.
     Homeostasis = 15,
+    /// Which synapses a sparse connection has: part of the model.
+    Pattern = 16,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

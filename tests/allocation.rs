@@ -96,11 +96,8 @@ fn of_a_product((m, k, n): (usize, usize, usize)) -> u64 {
 fn of_the_products(problem: &Problem, rails: usize) -> u64 {
     let (network, columns) = (&problem.network, rails * problem.samples.count);
     let size = |layer: usize| network.layers[layer].size;
-    let pairs: u64 = network
-        .recurrent()
-        .filter(|(_, edge)| !edge.transposed)
-        .map(|(from, edge)| of_a_product((size(edge.to), columns, size(from))))
-        .sum();
+    let pairs: u64 =
+        network.between_layers().map(|(from, edge)| of_a_product((size(edge.to), columns, size(from)))).sum();
     let Output::Readout { layer, classes, .. } = network.output else {
         panic!("the problems have a read-out")
     };
@@ -135,7 +132,7 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
         weights: Window::Boxcar.weights(2 * TICKS as usize, 0.5),
     };
     let mut lockin = LockIn::new(record.clone(), &[0, 1, -1], &problem.network, &shape);
-    let mut synapses = SynapseLockIn::new(record, &problem.network, &shape);
+    let mut synapses = SynapseLockIn::new(record, &effective);
     let integrator = Box::new(FixedStep::new(method, 0.5, field.leak(), shape.len()));
     let white = (noise == Noise::White)
         .then(|| WhiteNoise::new(key, (0.1, Rails::Equal), 0, (method, 0.5), field.leak(), shape.len()));

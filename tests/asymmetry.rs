@@ -137,13 +137,13 @@ fn tied_weights_need_no_correction() {
 fn coupling(problem: &Problem) -> DMatrix<f64> {
     let neurons = problem.network.neurons();
     let mut whole = DMatrix::zeros(neurons, neurons);
-    for (name, weights) in problem.parameters.iter() {
+    for (name, weights) in problem.parameters.matrices() {
         let Some((from, to)) = name.strip_suffix(".weight").and_then(|stem| stem.split_once('-')) else {
             continue;
         };
         let layer = |name: &str| problem.network.layers.iter().find(|l| l.name == name);
         let (Some(from), Some(to)) = (layer(from), layer(to)) else { continue };
-        whole.view_mut((to.offset, from.offset), (to.size, from.size)).copy_from(weights);
+        whole.view_mut((to.offset, from.offset), (to.size, from.size)).copy_from(&weights);
     }
     whole
 }
@@ -204,7 +204,7 @@ fn the_homeostatic_gradient_is_the_derivative_of_its_loss_and_has_the_dense_mean
             let layer = |name: &str| problem.network.layers.iter().find(|l| l.name == name).unwrap();
             let (from, to) = (layer(from), layer(to));
             let block = dense.view((to.offset, from.offset), (to.size, from.size));
-            let off = (mean.at(edge.weight) - block).norm() / dense.norm();
+            let off = (mean.matrix(edge.weight) - block).norm() / dense.norm();
             assert!(off < 0.02, "{name}: {off}");
         }
     }
@@ -219,7 +219,7 @@ fn tied_weights_feel_no_homeostasis() {
     let mut gradient = Parameters::zeros(problem.network.shapes());
     let homeostasis = Homeostasis { coefficient: 1.0, probes: 5 };
     homeostasis.add_gradient(&problem.effective(Form::Potential), (1, 1), &mut gradient);
-    assert!(gradient.iter().all(|(_, g)| g.amax() < 1e-14));
+    assert!(gradient.matrices().all(|(_, g)| g.amax() < 1e-14));
 }
 
 #[test]

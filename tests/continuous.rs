@@ -84,8 +84,8 @@ fn the_coefficient_of_weights_that_stand_still_is_the_lock_in_of_every_synapse()
     );
     // The lock-in divides by what its window has seen of a constant; a circuit that starts at rest does not.
     let seen = 1.0 - (-60.0 / time_constant).exp();
-    for ((name, ours), (_, theirs)) in run.synapses.coefficient().iter().zip(lockin.gradient.iter()) {
-        let off = (ours - theirs * seen).amax();
+    for ((name, ours), (_, theirs)) in run.synapses.coefficient().matrices().zip(lockin.gradient.matrices()) {
+        let off = (ours - &theirs * seen).amax();
         assert!(off < 1e-13 && theirs.amax() > 1e-4, "{name}: {off:e} of {:e}", theirs.amax());
     }
 }

@@ -86,10 +86,10 @@ fn cost(problem: &Problem, parameters: &Parameters<f64>) -> f64 {
     let total = match output {
         Output::SquaredError { .. } => 0.5 * (rates - targets).norm_squared(),
         Output::Readout { weight, bias, .. } => {
-            let logits = parameters.at(weight) * rates;
+            let logits = parameters.matrix(weight) * rates;
             (0..count)
                 .map(|sample| {
-                    let z = logits.column(sample) + parameters.at(bias).column(0);
+                    let z = logits.column(sample) + parameters.matrix(bias).column(0);
                     z.map(f64::exp).sum().ln() - z.dot(&targets.column(sample))
                 })
                 .sum()
@@ -381,7 +381,7 @@ fn a_synapse_sees_what_its_neurons_see() {
             inner["per_synapse"] = json!(true);
             let neuron = problem.estimate(Form::Potential, estimator.clone()).gradient;
             let synapse = problem.estimate(Form::Potential, synapses).gradient;
-            for ((name, a), (_, b)) in neuron.iter().zip(synapse.iter()) {
+            for ((name, a), (_, b)) in neuron.matrices().zip(synapse.matrices()) {
                 let off = (a - b).amax();
                 assert!(off < 1e-10, "{}, {estimator}, {name}: {off:e}", problem.network.name);
             }
@@ -417,7 +417,8 @@ fn single_precision_agrees_with_double() {
     for problem in [toy(), random(tied(&json!("dsilu")), 12, 61)] {
         let mut parameters = Parameters::<f32>::zeros(problem.network.shapes());
         for index in 0..parameters.len() {
-            *parameters.at_mut(index) = problem.parameters.at(index).map(|x| x as f32);
+            let values = problem.parameters.at(index).iter().map(|x| *x as f32).collect::<Vec<_>>();
+            parameters.at_mut(index).copy_from_slice(&values);
         }
         let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect();
         let samples = Samples {

@@ -156,11 +156,9 @@ fn the_adjoint_tells_of_an_equation_that_it_could_not_solve() {
     let mut problem = random(model, 1, 3);
     let place =
         |problem: &Problem, name: &str| problem.network.shapes().iter().position(|s| s.name == name).unwrap();
-    for (name, value) in
-        [("a-b.weight", DMatrix::identity(2, 2)), ("readout.bias", DMatrix::from_vec(2, 1, vec![0.3, 0.0]))]
-    {
+    for (name, value) in [("a-b.weight", vec![1.0, 0.0, 0.0, 1.0]), ("readout.bias", vec![0.3, 0.0])] {
         let index = place(&problem, name);
-        *problem.parameters.at_mut(index) = value;
+        problem.parameters.at_mut(index).copy_from_slice(&value);
     }
     for name in ["input-a.weight", "a.bias", "b.bias"] {
         let index = place(&problem, name);
@@ -214,10 +212,10 @@ fn cost<T: Scalar>(scale: f64, labels: &[u32]) -> holograd::Result<f64> {
     let problem = toy();
     let mut parameters = Parameters::<T>::zeros(problem.network.shapes());
     for (index, (_, value)) in problem.parameters.iter().enumerate() {
-        *parameters.at_mut(index) = value.map(T::of);
+        parameters.at_mut(index).iter_mut().zip(value).for_each(|(to, from)| *to = T::of(*from));
     }
     let readout = problem.network.shapes().iter().position(|s| s.name == "readout.weight").unwrap();
-    *parameters.at_mut(readout) *= T::of(scale);
+    parameters.at_mut(readout).iter_mut().for_each(|w| *w *= T::of(scale));
     let inputs = DMatrix::from_fn(6, labels.len(), |i, _| problem.samples.inputs[i] as f32);
     let data = Dataset { inputs, labels: labels.to_vec(), classes: 4, name: "sure".into() };
     let effective = Effective::new(&problem.network, Form::Rate, &parameters);

@@ -64,7 +64,7 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
         let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
         let mean = |name: &str| {
             let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
-            estimate.gradient.at(index) * problem.samples.count as f64
+            estimate.gradient.matrix(index) * problem.samples.count as f64
         };
         let off = (mean("a-b.weight") - coupling).amax().max((mean("readout.weight") - output).amax());
         assert!(off < 1e-13, "{off:e}: {estimator}");

@@ -25,7 +25,7 @@ impl Plain {
     fn new(problem: &Problem) -> Self {
         let of = |name: &str| {
             let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
-            problem.parameters.at(index).clone()
+            problem.parameters.matrix(index)
         };
         let vector = |name: &str| DVector::from_column_slice(of(name).as_slice());
         let input = DVector::from_column_slice(&problem.samples.inputs);

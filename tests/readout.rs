@@ -211,10 +211,10 @@ fn scaled(network: &Network, parameters: &Parameters<f64>, scale: f64) -> Parame
     let mut scaled = parameters.clone();
     // Weak inputs leave the neurons where they respond.
     for edge in network.edges.iter().filter(|edge| edge.from == Source::Input) {
-        *scaled.at_mut(edge.weight) *= 0.3;
+        scaled.at_mut(edge.weight).iter_mut().for_each(|w| *w *= 0.3);
     }
-    for (_, edge) in network.recurrent().filter(|(_, edge)| !edge.transposed) {
-        *scaled.at_mut(edge.weight) *= scale;
+    for (_, edge) in network.between_layers() {
+        scaled.at_mut(edge.weight).iter_mut().for_each(|w| *w *= scale);
     }
     scaled
 }

@@ -79,7 +79,7 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let effective = Effective::new(&loaded.network, spec.form, &parameters);
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
-    let length = truth.gradient.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
+    let length = truth.gradient.norm();
     let mut lines = Vec::new();
     for (label, estimator) in &spec.estimators {
         let mut errors = Vec::new();

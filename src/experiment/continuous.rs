@@ -371,8 +371,8 @@ struct Trace {
     samples: usize,
     weight: usize,
     layer: usize,
-    count: usize,
-    rows: usize,
+    /// Places of the weights from each neuron to the one of the same number.
+    shown: Vec<usize>,
     time: Vec<f64>,
     beta: Vec<Complex<f64>>,
     activity: Vec<f64>,
@@ -384,13 +384,12 @@ impl Trace {
     /// A recorder of the first `samples` samples: of the first connection between layers, or else from the input.
     fn new(network: &Network, samples: usize) -> Self {
         let edge = network.edges.iter().find(|e| e.from != Source::Input).unwrap_or(&network.edges[0]);
-        let shape = &network.shapes()[edge.weight];
+        let ends = || edge.interaction.ends();
         Self {
             samples,
             weight: edge.weight,
             layer: edge.to,
-            count: SHOWN.min(shape.rows).min(shape.columns),
-            rows: shape.rows,
+            shown: (0..).map_while(|k| ends().position(|ends| ends == (k, k))).take(SHOWN).collect(),
             time: Vec::new(),
             beta: Vec::new(),
             activity: Vec::new(),
@@ -413,8 +412,7 @@ impl Trace {
         let neurons = &rates[shape.column(self.layer, 0, 0)];
         let (coefficient, weights) =
             (now.synapses.coefficient().at(self.weight), now.parameters.at(self.weight));
-        for (k, rate) in neurons.iter().enumerate().take(self.count) {
-            let element = k * self.rows + k;
+        for (rate, element) in neurons.iter().zip(self.shown.clone()) {
             self.activity.push(rate.double());
             self.coefficient.push(-coefficient[element].double());
             self.weights.push(weights[element].double());
@@ -422,7 +420,7 @@ impl Trace {
     }
 
     fn write(&self, spec: &Continuous, folder: &RunFolder) -> Result<()> {
-        let (ticks, shape) = (self.time.len(), [self.time.len(), self.count]);
+        let (ticks, shape) = (self.time.len(), [self.time.len(), self.shown.len()]);
         let axes = ["tick", "synapse"];
         let mut arrays = Npz::new();
         arrays.insert("time", &[ticks], &self.time, "tau", &["tick"]);

@@ -191,7 +191,7 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
     refuse_vanishing(loaded, &truth)?;
-    let norm = truth.iter().map(|(_, g)| g.norm_squared()).sum::<f64>().sqrt();
+    let norm = truth.norm();
     let free = equilibrium::free(&setting, &samples, &Settle::default())?;
     let real = StateShape::new(network, samples.count, 1);
     let complex = complexified(&real, &free.state);

@@ -257,7 +257,7 @@ impl<'a> Theory<'a> {
         let silent = vec![0.0; network.output.size() * self.samples.count];
         let read = |error_vector: &[f64]| {
             let local = Local { error_vector, free: &self.rates, output_error: &silent };
-            let mut gradient = readout::gradient(network, &self.shape, self.samples, &local);
+            let mut gradient = readout::gradient(self.setting.effective, &self.shape, self.samples, &local);
             gradient.scale(1.0 / self.samples.count as f64);
             gradient
         };

@@ -302,7 +302,7 @@ impl Problem<'_> {
         let network = self.setting.effective.network();
         let silent = vec![0.0; network.output.size()];
         let local = Local { error_vector, free, output_error: &silent };
-        let gradient = readout::gradient(network, &self.shape, &self.one, &local);
+        let gradient = readout::gradient(self.setting.effective, &self.shape, &self.one, &local);
         let missing = || Error::Internal("a truth of zero".into());
         compare(&gradient, &self.truth).synapses.relative_error.ok_or_else(missing)
     }
@@ -328,8 +328,8 @@ fn run(spec: &FrequencyOptimum, loaded: &Loaded, folder: &RunFolder) -> Result<V
     let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
     let truth = estimate_batch(&Adjoint::default(), &setting, &one, &mut Vec::new())?.gradient;
     refuse_vanishing(loaded, &truth)?;
-    let weights = network.recurrent().filter(|(_, edge)| !edge.transposed).map(|(_, edge)| edge.weight);
-    let size = weights.map(|index| truth.at(index).norm_squared()).sum::<f64>().sqrt();
+    let weights = network.between_layers().flat_map(|(_, edge)| truth.at(edge.weight));
+    let size = weights.map(|g| g * g).sum::<f64>().sqrt();
     let shape = StateShape::new(network, 1, 1);
     let substrate = linearise(&setting, &one, &shape)?;
     let moved = |place: (usize, usize), by: f64| {

@@ -250,15 +250,13 @@ pub fn gradient_variance(network: &Network, rates: &DVector<f64>, of_response: &
 /// Receiving and sending neuron of each edge that a weight between layers is used by, weight by weight: two for a tied pair.
 fn ends(network: &Network) -> Vec<Vec<(usize, usize)>> {
     let mut all = Vec::new();
-    for (index, shape) in network.shapes().iter().enumerate() {
-        let edges: Vec<_> = network.recurrent().filter(|(_, edge)| edge.weight == index).collect();
-        if edges.is_empty() {
-            continue;
-        }
-        for (column, row) in (0..shape.columns).flat_map(|c| (0..shape.rows).map(move |r| (c, r))) {
+    for (_, own) in network.between_layers() {
+        let edges: Vec<_> = network.recurrent().filter(|(_, edge)| edge.weight == own.weight).collect();
+        for (receiver, sender) in own.interaction.ends() {
             let neurons = |(from, edge): &(usize, &Edge)| {
                 let (to, from) = (network.layers[edge.to].offset, network.layers[*from].offset);
-                if edge.transposed { (to + column, from + row) } else { (to + row, from + column) }
+                let (i, j) = edge.direction.orient(receiver, sender);
+                (to + i, from + j)
             };
             all.push(edges.iter().map(neurons).collect());
         }

@@ -223,7 +223,7 @@ impl Recorder {
             free: &real_part(&real, &rest.rates),
             output_error: &rest.output_error[..outputs],
         };
-        let agreement = compare(&readout::gradient(network, &real, samples, &local), truth).synapses;
+        let agreement = compare(&readout::gradient(effective, &real, samples, &local), truth).synapses;
         Running {
             cosine: agreement.cosine.unwrap_or(0.0),
             relative_error: agreement.relative_error.unwrap_or(f64::NAN),

@@ -224,7 +224,8 @@ impl Train {
         let mut optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
             .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))?;
         if let Some(KolenPollack { decay }) = self.kolen_pollack {
-            optimiser = optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f, b]), decay);
+            optimiser =
+                optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f.weight, b.weight]), decay);
         }
         let plan = Plan {
             seed: self.seed,

@@ -236,6 +236,13 @@ impl Tensors {
         Err(self.refuse(name, found, format!("the expected shape is {shape:?}")))
     }
 
+    /// The refusal of one entry of an array that has been read, counted row-major.
+    #[must_use]
+    pub fn refuse_entry(&self, name: &str, place: usize, legal: &str) -> Error {
+        let shape = self.get(name).map_or(&[][..], |array| &array.shape);
+        self.refuse(name, format!("entry {:?} is not zero", index_of(place, shape)), legal)
+    }
+
     fn refuse(&self, name: &str, found: impl Into<String>, legal: impl Into<String>) -> Error {
         Error::input(&self.file, name, found, legal)
     }

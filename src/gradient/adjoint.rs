@@ -92,7 +92,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         Ok(Estimate {
-            gradient: readout::gradient(network, &shape, samples, &local),
+            gradient: readout::gradient(setting.effective, &shape, samples, &local),
             quadrature: None,
             free: matrices(&shape, &free.rates),
             error_vector: matrices(&shape, &error_vector),

@@ -116,21 +116,27 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let (error_vector, imaginary) = (real_part(&real, &first), imaginary_part(&real, &first));
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
-        let mut gradient = readout::gradient(network, &real, samples, &local);
+        let mut gradient = readout::gradient(setting.effective, &real, samples, &local);
         if self.per_synapse {
             readout::clear_products(network, &mut gradient);
             for (k, phase) in (0..).zip(&phases) {
                 let share = 1.0 / (points as f64 * phase.len() as f64);
                 let weight = root_of_unity(k, points).conj() * (share / amplitude);
                 for Instant { rates, output_error } in phase {
-                    readout::add_products(network, &complex, rates, weight, &mut gradient);
-                    readout::add_readout(network, &complex, (rates, output_error), share, &mut gradient);
+                    readout::add_products(setting.effective, &complex, rates, weight, &mut gradient);
+                    readout::add_readout(
+                        setting.effective,
+                        &complex,
+                        (rates, output_error),
+                        share,
+                        &mut gradient,
+                    );
                 }
             }
             if points == 1 {
                 let weight = Complex::new(-1.0 / (amplitude * free.instants.len() as f64), 0.0);
                 for instant in &free.instants {
-                    readout::add_products(network, &real, &instant.rates, weight, &mut gradient);
+                    readout::add_products(setting.effective, &real, &instant.rates, weight, &mut gradient);
                 }
             }
         }
@@ -153,7 +159,9 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         };
         Ok(Estimate {
             gradient,
-            quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &quadrature)),
+            quadrature: setting
+                .diagnose
+                .then(|| readout::gradient(setting.effective, &real, samples, &quadrature)),
             free: matrices(&real, &free.rates),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &free.output_error),

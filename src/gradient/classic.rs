@@ -76,13 +76,13 @@ impl<T: Scalar> Estimator<T> for Classic {
             plus.rates.iter().zip(&reference.rates).map(|(a, b)| (*a - *b) * scale).collect();
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
-        let mut gradient = readout::gradient(network, &shape, samples, &local);
+        let mut gradient = readout::gradient(setting.effective, &shape, samples, &local);
         if self.per_synapse {
             readout::clear_products(network, &mut gradient);
             for (phase, weight) in [(&plus, 1.0 / span), (reference, -1.0 / span)] {
                 let weight = Complex::new(weight / phase.instants.len() as f64, 0.0);
                 for instant in &phase.instants {
-                    readout::add_products(network, &shape, &instant.rates, weight, &mut gradient);
+                    readout::add_products(setting.effective, &shape, &instant.rates, weight, &mut gradient);
                 }
             }
             let nudged = [Some(&plus), minus.as_ref()];
@@ -90,7 +90,13 @@ impl<T: Scalar> Estimator<T> for Classic {
             for phase in nudged.into_iter().flatten() {
                 let share = share / phase.instants.len() as f64;
                 for Instant { rates, output_error } in &phase.instants {
-                    readout::add_readout(network, &shape, (rates, output_error), share, &mut gradient);
+                    readout::add_readout(
+                        setting.effective,
+                        &shape,
+                        (rates, output_error),
+                        share,
+                        &mut gradient,
+                    );
                 }
             }
         }

@@ -5,8 +5,7 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::Scalar;
-use crate::substrate::model::READOUT;
-use crate::substrate::parameters::Parameters;
+use crate::substrate::parameters::{Parameters, Role};
 
 /// How close one gradient is to another.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,13 +67,13 @@ impl Products {
 pub fn compare<T: Scalar>(estimate: &Parameters<T>, truth: &Parameters<T>) -> Comparison {
     let (mut total, mut synapses) = (Products::default(), Products::default());
     let mut parameters = IndexMap::new();
-    for ((name, a), (_, b)) in estimate.iter().zip(truth.iter()) {
-        let products = products(a.as_slice(), b.as_slice());
+    for (shape, ((_, a), (_, b))) in estimate.shapes().iter().zip(estimate.iter().zip(truth.iter())) {
+        let products = products(a, b);
         total.join(products);
-        if name.ends_with(".weight") && *name != format!("{READOUT}.weight") {
+        if shape.role == Role::Synapses {
             synapses.join(products);
         }
-        parameters.insert(name.to_owned(), products.agreement());
+        parameters.insert(shape.name.clone(), products.agreement());
     }
     Comparison { total: total.agreement(), synapses: synapses.agreement(), parameters }
 }

@@ -166,7 +166,7 @@ pub(super) fn respond<T: Scalar>(
     let harmonics = if setting.diagnose { &DIAGNOSTIC[..] } else { &DIAGNOSTIC[..2] };
     let lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
     let mut lockin = lockin.with_phase_error(setting.phase_error());
-    let correlations = || SynapseLockIn::new(drive.record.clone(), network, &complex);
+    let correlations = || SynapseLockIn::new(drive.record.clone(), setting.effective);
     let mut correlations = per_synapse.then(|| correlations().with_phase_error(setting.phase_error()));
     // What differs between even and odd periods is noise; a window that weights periods unequally cannot tell them apart.
     let uniform = drive.record.weights.windows(2).all(|pair| pair[0] == pair[1]);
@@ -231,7 +231,7 @@ pub(super) fn conclude<T: Scalar>(
     let output_error = weighted(&weights, responses.iter().map(|r| r.output_error.as_slice()));
 
     let local = Local { error_vector: &error_vector, free: &free, output_error: &output_error };
-    let mut gradient = readout::gradient(network, &real, samples, &local);
+    let mut gradient = readout::gradient(setting.effective, &real, samples, &local);
     for (i, (weight, _)) in slowest.synapses.iter().enumerate() {
         let sum = weighted(&weights, responses.iter().map(|r| r.synapses[i].1.as_slice()));
         gradient.at_mut(*weight).copy_from_slice(&sum);
@@ -258,7 +258,7 @@ pub(super) fn conclude<T: Scalar>(
     }
     diagnostics.noise_estimate = noise_estimate(responses, method, &real, &error_vector);
     Estimate {
-        quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &sideways)),
+        quadrature: setting.diagnose.then(|| readout::gradient(setting.effective, &real, samples, &sideways)),
         gradient,
         free: matrices(&real, &free),
         error_vector: matrices(&real, &error_vector),

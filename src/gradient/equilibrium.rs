@@ -8,7 +8,7 @@ use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::integrators::{FixedStep, Leak, Method, VectorField};
 use crate::lockin::{Observer, View};
-use crate::scalar::{Layout, Scalar};
+use crate::scalar::Scalar;
 use crate::simulate::Simulation;
 use crate::substrate::effective::Effective;
 use crate::substrate::field::Dynamics;
@@ -365,7 +365,7 @@ pub fn potentials<T: Scalar>(effective: &Effective<T>, samples: &Samples<T>, rat
 fn couple<T: Scalar>(effective: &Effective<T>, mut drive: Vec<T>, rates: &[T]) -> Vec<T> {
     let network = effective.network();
     let columns = rates.len() / network.layers.iter().map(|layer| layer.size).sum::<usize>();
-    effective.multiply(&StateShape::new(network, columns, 1), Layout::Plain, rates, &mut drive);
+    effective.couple(&StateShape::new(network, columns, 1), rates, &mut drive);
     drive
 }
 

@@ -516,8 +516,10 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         let silent = vec![T::zero(); reading.output_error.len()];
         let quadrature = Local { error_vector: &imaginary, free: &free, output_error: &silent };
         Ok(Estimate {
-            gradient: readout::gradient(network, &real, samples, &local),
-            quadrature: setting.diagnose.then(|| readout::gradient(network, &real, samples, &quadrature)),
+            gradient: readout::gradient(setting.effective, &real, samples, &local),
+            quadrature: setting
+                .diagnose
+                .then(|| readout::gradient(setting.effective, &real, samples, &quadrature)),
             free: matrices(&real, &free),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &reading.output_error),

@@ -2,8 +2,10 @@
 
 use num_complex::Complex;
 
-use crate::lockin::{View, modulate};
-use crate::scalar::{Scalar, gemm_outer};
+use crate::lockin::View;
+use crate::scalar::Scalar;
+use crate::substrate::effective::Effective;
+use crate::substrate::interactions::{Direction, modulate};
 use crate::substrate::network::{Network, Output, Source};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -19,42 +21,43 @@ pub struct Local<'a, T> {
     pub output_error: &'a [T],
 }
 
-/// ∂C/∂W = −δ_to a*_fromᵀ for every directed edge (a tied pair's two directions add up), ∂C/∂b = −δ,
-/// ∂C/∂R = (p − y) a*ᵀ; *summed* over the samples.
+/// For every directed edge minus the derivative of ∂φ/∂W along its receiver's δ: ∂C/∂W = −δ_to a*_fromᵀ where the interaction is linear
+/// (a tied pair's two directions add up); ∂C/∂b = −δ, ∂C/∂R = (p − y) a*ᵀ; *summed* over the samples.
 #[must_use]
 pub fn gradient<T: Scalar>(
-    network: &Network,
+    effective: &Effective<T>,
     shape: &StateShape,
     samples: &Samples<T>,
     local: &Local<'_, T>,
 ) -> Parameters<T> {
-    let batch = samples.count;
+    let network = effective.network();
     let mut gradient = Parameters::zeros(network.shapes());
     let minus: Vec<T> = local.error_vector.iter().map(|d| -*d).collect();
-    for edge in &network.edges {
-        let receiver = &minus[shape.layer(edge.to)];
-        let (source, columns) = match edge.from {
-            Source::Input => (samples.inputs.as_slice(), network.inputs),
-            Source::Layer(layer) => (&local.free[shape.layer(layer)], shape.size(layer)),
+    for (edge, synapses) in effective.edges() {
+        let receiver = shape.layer(edge.to);
+        let source = match edge.from {
+            Source::Input => samples.inputs.as_slice(),
+            Source::Layer(layer) => &local.free[shape.layer(layer)],
         };
-        let rows = shape.size(edge.to);
-        let out = gradient.at_mut(edge.weight).as_mut_slice();
-        if edge.transposed {
-            gemm_outer((columns, batch, rows), source, receiver, T::one(), out);
-        } else {
-            gemm_outer((rows, batch, columns), receiver, source, T::one(), out);
+        let out = gradient.at_mut(edge.weight);
+        match edge.direction {
+            Direction::Forward => synapses.contract(source, &minus[receiver], out),
+            Direction::Backward => {
+                synapses.contract_along(&local.free[receiver.clone()], source, &minus[receiver], out);
+            }
         }
     }
     for (index, layer) in network.layers.iter().enumerate() {
         if let Some(bias) = layer.bias {
-            sum_columns(&minus[shape.layer(index)], gradient.at_mut(bias).as_mut_slice());
+            sum_columns(&minus[shape.layer(index)], gradient.at_mut(bias));
         }
     }
-    if let Output::Readout { layer, classes, weight, bias } = network.output {
+    if let (Output::Readout { layer, weight, bias, .. }, Some((synapses, _))) =
+        (network.output, effective.readout())
+    {
         let rates = &local.free[shape.layer(layer)];
-        let out = gradient.at_mut(weight).as_mut_slice();
-        gemm_outer((classes, batch, shape.size(layer)), local.output_error, rates, T::one(), out);
-        sum_columns(local.output_error, gradient.at_mut(bias).as_mut_slice());
+        synapses.contract(rates, local.output_error, gradient.at_mut(weight));
+        sum_columns(local.output_error, gradient.at_mut(bias));
     }
     gradient
 }
@@ -79,66 +82,71 @@ pub fn clear_products<T: Scalar>(network: &Network, gradient: &mut Parameters<T>
     }
 }
 
-/// Adds −Re(w a_to a_fromᵀ), summed over the samples, to the gradient of every tied pair: the read-out of a multiplier in
-/// each synapse. `rates` are laid out as `shape`, real or complex.
+/// Adds −Re(w ∂φ/∂W), summed over the samples, to the gradient of every tied pair: −Re(w a_to a_fromᵀ) where it is linear, the
+/// read-out of a multiplier in each synapse. `rates` are laid out as `shape`, real or complex.
 pub fn add_products<T: Scalar>(
-    network: &Network,
+    effective: &Effective<T>,
     shape: &StateShape,
     rates: &[T],
     weight: Complex<f64>,
     gradient: &mut Parameters<T>,
 ) {
-    let mut modulated = Vec::new();
-    for (from, edge) in network.recurrent().filter(|(_, edge)| !edge.transposed) {
-        modulate((-weight.re, -weight.im), &rates[shape.layer(edge.to)], shape.rails, &mut modulated);
-        let source = &rates[shape.layer(from)];
-        let dimensions = (shape.size(edge.to), shape.columns(), shape.size(from));
-        gemm_outer(dimensions, &modulated, source, T::one(), gradient.at_mut(edge.weight).as_mut_slice());
+    let mut scratch = Vec::new();
+    for (from, edge, synapses) in effective.recurrent().filter(|(_, e, _)| e.direction == Direction::Forward)
+    {
+        let (from, to) = (&rates[shape.layer(from)], &rates[shape.layer(edge.to)]);
+        synapses.correlate(-weight, from, to, shape.rails, gradient.at_mut(edge.weight), &mut scratch);
     }
 }
 
 /// Adds weight · Re((p − y) aᵀ) and weight · Re(p − y), summed over the samples, to the gradient of the read-out: its own
 /// multipliers at one phase. `rates` are laid out as `shape`, `output_error` is [outputs × rails·samples].
 pub fn add_readout<T: Scalar>(
-    network: &Network,
+    effective: &Effective<T>,
     shape: &StateShape,
     (rates, output_error): (&[T], &[T]),
     weight: f64,
     gradient: &mut Parameters<T>,
 ) {
-    let Output::Readout { layer, classes, weight: matrix, bias } = network.output else { return };
-    let mut modulated = Vec::new();
-    modulate((weight, 0.0), output_error, shape.rails, &mut modulated);
-    let dimensions = (classes, shape.columns(), shape.size(layer));
-    let sink = gradient.at_mut(matrix).as_mut_slice();
-    gemm_outer(dimensions, &modulated, &rates[shape.layer(layer)], T::one(), sink);
-    sum_columns(&modulated[..classes * shape.batch], gradient.at_mut(bias).as_mut_slice());
+    let Output::Readout { layer, classes, weight: matrix, bias } = effective.network().output else { return };
+    let Some((synapses, _)) = effective.readout() else { return };
+    let mut scratch = Vec::new();
+    let rates = &rates[shape.layer(layer)];
+    synapses.correlate(
+        weight.into(),
+        rates,
+        output_error,
+        shape.rails,
+        gradient.at_mut(matrix),
+        &mut scratch,
+    );
+    modulate(weight.into(), output_error, shape.rails, &mut scratch);
+    sum_columns(&scratch[..classes * shape.batch], gradient.at_mut(bias));
 }
 
 /// Adds what every synapse sees at this instant: −Re(w a_to a_from) for a tied pair, −Re(w a_to) x for an input, −Re(w a) for a
 /// bias, κ Re(e a) for the read-out. With w = κ e^{−iωt}/|β| its average over a period is κ times the gradient, *summed* over
 /// the samples. `inputs` is [inputs × samples]; every connection between layers is tied.
 pub fn add_instantaneous<T: Scalar>(
-    network: &Network,
+    effective: &Effective<T>,
     view: &View<'_, T>,
     inputs: &[T],
     weight: Complex<f64>,
     gain: f64,
     gradient: &mut Parameters<T>,
 ) {
-    let shape = view.shape;
-    add_products(network, shape, view.rates, weight, gradient);
+    let (network, shape) = (effective.network(), view.shape);
+    add_products(effective, shape, view.rates, weight, gradient);
     let mut modulated = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
-        modulate((-weight.re, -weight.im), &view.rates[shape.layer(index)], shape.rails, &mut modulated);
+        modulate(-weight, &view.rates[shape.layer(index)], shape.rails, &mut modulated);
         let received = &modulated[..layer.size * shape.batch];
-        for edge in network.edges.iter().filter(|e| e.to == index && e.from == Source::Input) {
-            let dimensions = (layer.size, shape.batch, network.inputs);
-            gemm_outer(dimensions, received, inputs, T::one(), gradient.at_mut(edge.weight).as_mut_slice());
+        for (edge, synapses) in effective.from_input().filter(|(edge, _)| edge.to == index) {
+            synapses.contract(inputs, received, gradient.at_mut(edge.weight));
         }
         if let Some(bias) = layer.bias {
-            sum_columns(received, gradient.at_mut(bias).as_mut_slice());
+            sum_columns(received, gradient.at_mut(bias));
         }
     }
-    add_readout(network, shape, (view.rates, view.output_error), gain, gradient);
+    add_readout(effective, shape, (view.rates, view.output_error), gain, gradient);
 }

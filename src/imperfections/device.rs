@@ -8,6 +8,7 @@ use super::programming::Programming;
 use crate::rng::{self, NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Analog, Effective, Form};
+use crate::substrate::interactions::Direction;
 use crate::substrate::network::{Edge, Layer, Network, Output, Source};
 use crate::substrate::parameters::Parameters;
 
@@ -19,7 +20,7 @@ use crate::substrate::parameters::Parameters;
 pub struct Device<T: Scalar> {
     network: Arc<Network>,
     imperfections: Imperfections,
-    /// Factor of every edge's weights, laid out as they are.
+    /// Factor of every edge's weights, in their order.
     edges: Vec<Option<Vec<T>>>,
     /// Factor of the read-out's weights.
     readout: Option<Vec<T>>,
@@ -85,8 +86,8 @@ impl<T: Scalar> Device<T> {
             .iter()
             .enumerate()
             .map(|(index, shape)| {
-                if is_weight(network, index) {
-                    faults(spec, shape.rows * shape.columns, &mut stream(Part::Fault, index))
+                if shape.role.is_weight() {
+                    faults(spec, shape.form.len(), &mut stream(Part::Fault, index))
                 } else {
                     Vec::new()
                 }
@@ -94,38 +95,41 @@ impl<T: Scalar> Device<T> {
             .collect();
         // One device a parameter: the factor of its weight, unless it is stuck.
         let factors = |index: usize, mismatch: Mismatch| {
-            let shape = &network.shapes()[index];
-            let mut drawn = mismatch.factors(shape.rows * shape.columns, &mut stream(Part::Weight, index));
+            let count = network.shapes()[index].form.len();
+            let mut drawn = mismatch.factors(count, &mut stream(Part::Weight, index));
             stuck[index].iter().for_each(|(i, _)| drawn[*i] = 1.0);
             drawn
         };
         let edge = |(place, edge): (usize, &Edge)| -> Option<Vec<T>> {
-            let rows = size(edge.to);
-            let columns = match edge.from {
-                Source::Input => network.inputs,
-                Source::Layer(layer) => size(layer),
-            };
+            let count = edge.interaction.weights();
             let mut total: Option<Vec<f64>> = None;
-            let mut multiply = |factor: &dyn Fn(usize, usize) -> f64| {
-                let total = total.get_or_insert_with(|| vec![1.0; rows * columns]);
-                for (j, column) in total.chunks_exact_mut(rows).enumerate() {
-                    column.iter_mut().enumerate().for_each(|(i, x)| *x *= factor(i, j));
-                }
+            let mut multiply = |factors: &mut dyn Iterator<Item = f64>| {
+                let total = total.get_or_insert_with(|| vec![1.0; count]);
+                total.iter_mut().zip(factors).for_each(|(total, factor)| *total *= factor);
             };
+            // Receiving and sending neuron of the edge itself.
+            let ends = || edge.interaction.ends().map(|(r, s)| edge.direction.orient(r, s));
             if let Some(mismatch) = spec.weight {
-                let drawn = factors(edge.weight, mismatch);
-                multiply(&|i, j| drawn[if edge.transposed { i * columns + j } else { j * rows + i }]);
+                multiply(&mut factors(edge.weight, mismatch).into_iter());
             }
             if let Some(mismatch) = spec.feedback.filter(|_| is_feedback(network, place)) {
-                let drawn = mismatch.factors(rows * columns, &mut stream(Part::Feedback, place));
-                multiply(&|i, j| drawn[j * rows + i]);
+                let drawn = mismatch.factors(count, &mut stream(Part::Feedback, place));
+                match edge.direction {
+                    Direction::Forward => multiply(&mut drawn.into_iter()),
+                    // The circuits that run back lie in an order of their own.
+                    Direction::Backward => {
+                        multiply(
+                            &mut edge.interaction.feedback_order().into_iter().map(|place| drawn[place]),
+                        );
+                    }
+                }
             }
             if let Some(mismatch) = spec.input.filter(|_| edge.from == Source::Input) {
-                let drawn = mismatch.factors(columns, &mut stream(Part::Input, 0));
-                multiply(&|_, j| drawn[j]);
+                let drawn = mismatch.factors(network.inputs, &mut stream(Part::Input, 0));
+                multiply(&mut ends().map(|(_, sender)| drawn[sender]));
             }
             if let Some(gains) = &gains {
-                multiply(&|i, _| gains[edge.to][i]);
+                multiply(&mut ends().map(|(receiver, _)| gains[edge.to][receiver]));
             }
             total.map(|total| total.into_iter().map(T::of).collect())
         };
@@ -175,8 +179,8 @@ impl<T: Scalar> Device<T> {
         if changed {
             let mut written = parameters.clone();
             for index in 0..written.len() {
-                if is_weight(&self.network, index) {
-                    self.write(index, written.at_mut(index).as_mut_slice(), write, seconds);
+                if self.network.shapes()[index].role.is_weight() {
+                    self.write(index, written.at_mut(index), write, seconds);
                 }
             }
             effective.program(&written);
@@ -184,7 +188,7 @@ impl<T: Scalar> Device<T> {
             effective.program(parameters);
         }
         effective.alter(|Analog { weights, biases, readout }| {
-            for (weights, factors) in weights.iter_mut().zip(&self.edges) {
+            for (weights, factors) in weights.into_iter().zip(&self.edges) {
                 multiply(weights, factors.as_deref());
             }
             if let Some(readout) = readout {
@@ -218,8 +222,8 @@ impl<T: Scalar> Device<T> {
         let key = NoiseKey::new(seed, Purpose::Programming, write);
         let devices = NoiseKey::new(seed, Purpose::Device, (Part::Step as u64) << 32);
         for index in 0..parameters.len() {
-            let values = parameters.at_mut(index).as_mut_slice();
-            if !is_weight(&self.network, index) {
+            let values = parameters.at_mut(index);
+            if !self.network.shapes()[index].role.is_weight() {
                 values.iter_mut().zip(change.at(index)).for_each(|(w, d)| *w += *d);
                 continue;
             }
@@ -290,12 +294,6 @@ fn multiply<T: Scalar>(weights: &mut [T], factors: Option<&[T]>) {
     for (w, f) in weights.iter_mut().zip(factors.into_iter().flatten()) {
         *w *= *f;
     }
-}
-
-/// Whether a parameter is the weights of synapses.
-fn is_weight(network: &Network, index: usize) -> bool {
-    let of_readout = matches!(network.output, Output::Readout { weight, .. } if weight == index);
-    of_readout || network.edges.iter().any(|edge| edge.weight == index)
 }
 
 /// Whether an edge runs against an earlier one: the feedback of a pair.

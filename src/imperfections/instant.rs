@@ -8,6 +8,7 @@ use crate::integrators::IntegratorSpec;
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Effective, Form};
+use crate::substrate::network::Source;
 use crate::substrate::state::StateShape;
 
 /// The imperfections that act while a trajectory runs: noise and read-out.
@@ -158,9 +159,9 @@ pub struct SynapseNoise<T: Scalar> {
     /// σ times a unit process for each neuron, sample and rail.
     unit: Fluctuation<T>,
     rails: Rails,
-    /// Σ_j x_j² of each sample.
-    input_power: Vec<T>,
-    /// Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j, [layer × sample].
+    /// The clamped inputs, [inputs × samples].
+    inputs: Vec<T>,
+    /// Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j over the synapses of each neuron of a layer.
     powers: Vec<[T; 3]>,
 }
 
@@ -169,60 +170,51 @@ impl<T: Scalar> SynapseNoise<T> {
         // Rails that share their synapses still need two draws: their currents are correlated, not equal.
         let rails = unit.rails();
         let unit = if rails == Rails::Equal { unit.on(Rails::Independent) } else { unit };
-        Self { unit, rails, input_power: Vec::new(), powers: Vec::new() }
+        Self { unit, rails, inputs: Vec::new(), powers: Vec::new() }
     }
 
-    /// Takes in the clamped inputs, [inputs × samples], and makes room for `layers` layers.
-    pub fn bind(&mut self, inputs: &[T], samples: usize, layers: usize) {
-        let power = |x: &[T]| x.iter().map(|x| *x * *x).sum();
-        self.input_power = inputs.chunks_exact(inputs.len() / samples.max(1)).map(power).collect();
-        self.powers = vec![[T::zero(); 3]; layers * samples];
+    /// Takes in the clamped inputs, [inputs × samples], and makes room for the neurons of the largest layer.
+    pub fn bind(&mut self, inputs: &[T], largest: usize) {
+        self.inputs = inputs.to_vec();
+        self.powers.reserve_exact(largest);
     }
 
     /// Adds the noise of every connection into each layer, at the given rates.
     pub fn add(&mut self, effective: &Effective<T>, shape: &StateShape, rates: &[T], out: &mut [T]) {
-        let batch = shape.batch;
-        for layer in 0..shape.layers() {
-            for sample in 0..batch {
-                let re = &rates[shape.column(layer, 0, sample)];
-                let im = if shape.rails == 2 { &rates[shape.column(layer, 1, sample)] } else { &[] };
-                let power = &mut self.powers[layer * batch + sample];
-                *power = [product(re, re), product(im, im), product(re, im)];
-            }
-        }
-        let unit = self.unit.values();
-        for to in 0..shape.layers() {
-            let from_input = effective.from_input().filter(|(edge, _)| edge.to == to).count();
-            for sample in 0..batch {
-                let mut power = [T::of(from_input as f64) * self.input_power[sample], T::zero(), T::zero()];
-                for (from, edge, _) in effective.recurrent() {
-                    if edge.to == to {
-                        let more = &self.powers[from * batch + sample];
-                        power.iter_mut().zip(more).for_each(|(sum, p)| *sum += *p);
+        let (unit, inputs) = (self.unit.values(), self.inputs.len() / shape.batch);
+        for (to, sample) in (0..shape.layers()).flat_map(|to| (0..shape.batch).map(move |s| (to, s))) {
+            self.powers.clear();
+            self.powers.resize(shape.size(to), [T::zero(); 3]);
+            for (edge, synapses) in effective.edges().filter(|(edge, _)| edge.to == to) {
+                let (re, im): (&[T], &[T]) = match edge.from {
+                    Source::Input => (&self.inputs[sample * inputs..][..inputs], &[]),
+                    Source::Layer(from) if shape.rails == 1 => (&rates[shape.column(from, 0, sample)], &[]),
+                    Source::Layer(from) => {
+                        (&rates[shape.column(from, 0, sample)], &rates[shape.column(from, 1, sample)])
                     }
-                }
-                let [re, im, cross] = power;
-                let real = shape.column(to, 0, sample);
-                let size = re.sqrt();
-                let first = &unit[real.clone()];
-                out[real].iter_mut().zip(first).for_each(|(o, z)| *o += size * *z);
-                if shape.rails == 1 || self.rails == Rails::Real {
-                    continue;
-                }
+                };
+                synapses.add_power(edge.direction, re, im, &mut self.powers);
+            }
+            let real = shape.column(to, 0, sample);
+            let first = &unit[real.clone()];
+            for ((o, z), [re, ..]) in out[real].iter_mut().zip(first).zip(&self.powers) {
+                *o += re.sqrt() * *z;
+            }
+            if shape.rails == 1 || self.rails == Rails::Real {
+                continue;
+            }
+            let imaginary = shape.column(to, 1, sample);
+            let second = &unit[imaginary.clone()];
+            for (((o, a), b), [re, im, cross]) in
+                out[imaginary].iter_mut().zip(first).zip(second).zip(&self.powers)
+            {
                 // Cholesky factor of the two rails' covariance; they share it only if they share their synapses.
+                let size = re.sqrt();
                 let shared =
-                    if self.rails == Rails::Equal && size > T::zero() { cross / size } else { T::zero() };
-                let own = (im - shared * shared).max(T::zero()).sqrt();
-                let imaginary = shape.column(to, 1, sample);
-                let second = &unit[imaginary.clone()];
-                for ((o, a), b) in out[imaginary].iter_mut().zip(first).zip(second) {
-                    *o += shared * *a + own * *b;
-                }
+                    if self.rails == Rails::Equal && size > T::zero() { *cross / size } else { T::zero() };
+                let own = (*im - shared * shared).max(T::zero()).sqrt();
+                *o += shared * *a + own * *b;
             }
         }
     }
-}
-
-fn product<T: Scalar>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
 }

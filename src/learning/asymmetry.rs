@@ -93,19 +93,25 @@ struct Overlaps {
 impl Overlaps {
     fn new<T: Scalar>(effective: &Effective<T>) -> Self {
         let mut sums = Self::default();
-        for (from, edge, weights) in effective.recurrent() {
-            let rows = effective.network().layers[edge.to].size;
-            let norm: f64 = weights.iter().map(|w| w.double().powi(2)).sum();
+        for (from, edge, synapses) in effective.recurrent() {
+            let norm: f64 = synapses.weights().iter().map(|w| w.double().powi(2)).sum();
             sums.norm += norm;
             if from == edge.to {
-                sums.trace += weights.iter().step_by(rows + 1).map(|w| w.double()).sum::<f64>();
+                synapses.entries(&mut |i, j, w| sums.trace += if i == j { w.double() } else { 0.0 });
             }
             let partner = effective.recurrent().find(|(f, e, _)| *f == edge.to && e.to == from);
-            let Some((_, _, back)) = partner else { continue };
-            let columns = weights.len() / rows;
-            let overlap: f64 = (0..weights.len())
-                .map(|k| weights[k].double() * back[k / rows + (k % rows) * columns].double())
-                .sum();
+            let Some((_, other, back)) = partner else { continue };
+            let (rows, columns) =
+                (effective.network().layers[edge.to].size, effective.network().layers[from].size);
+            let mut block = DMatrix::<f64>::zeros(rows, columns);
+            synapses.entries(&mut |receiver, sender, w| {
+                block[edge.direction.orient(receiver, sender)] = w.double();
+            });
+            let mut overlap = 0.0;
+            back.entries(&mut |receiver, sender, w| {
+                let (i, j) = other.direction.orient(receiver, sender);
+                overlap += block[(j, i)] * w.double();
+            });
             // Every pair is met twice, once in either direction.
             sums.trace_of_square += overlap;
             if from < edge.to {
@@ -130,11 +136,12 @@ pub fn jacobian<T: Scalar>(effective: &Effective<T>) -> DMatrix<f64> {
     let layers = &effective.network().layers;
     let neurons = effective.network().neurons();
     let mut jacobian = -DMatrix::identity(neurons, neurons);
-    for (from, edge, weights) in effective.recurrent() {
-        let (to, from) = (&layers[edge.to], &layers[from]);
-        let block = DMatrix::from_iterator(to.size, from.size, weights.iter().map(|w| w.double()));
-        let mut place = jacobian.view_mut((to.offset, from.offset), (to.size, from.size));
-        place += block;
+    for (from, edge, synapses) in effective.recurrent() {
+        let (to, from) = (layers[edge.to].offset, layers[from].offset);
+        synapses.entries(&mut |receiver, sender, w| {
+            let (i, j) = edge.direction.orient(receiver, sender);
+            jacobian[(to + i, from + j)] += w.double();
+        });
     }
     jacobian
 }
@@ -146,7 +153,7 @@ fn probed_commutator<T: Scalar>(effective: &Effective<T>) -> f64 {
     let probes = Probes::<T>::draw(effective.network(), count, (0, update));
     let apply = |layout: Layout, v: &[T]| {
         let mut out: Vec<T> = v.iter().map(|x| -*x).collect();
-        effective.multiply(&shape, layout, v, &mut out);
+        effective.multiply(&shape, layout, &[], v, &mut out);
         out
     };
     let there = apply(Layout::Plain, &apply(Layout::Transposed, probes.values()));
@@ -163,7 +170,7 @@ fn outer_eigenvalues<T: Scalar>(effective: &Effective<T>, products: usize) -> Ve
     let shape = StateShape::new(effective.network(), 1, 1);
     let apply = |v: &[T], out: &mut [T]| {
         out.iter_mut().zip(v).for_each(|(o, x)| *o = -*x);
-        effective.multiply(&shape, Layout::Plain, v, out);
+        effective.multiply(&shape, Layout::Plain, &[], v, out);
     };
     ritz_values(&shape, apply, products).iter().flatten().map(|z| [z.re, z.im]).collect()
 }

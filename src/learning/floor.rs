@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Invalid, non_negative};
 use crate::imperfections::{Imperfections, device};
 use crate::scalar::Scalar;
-use crate::substrate::network::{Network, Source};
+use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 
 /// Keeps the slowest relaxation rate above a floor: where an update has left it below, the weights between layers are scaled
@@ -96,8 +96,7 @@ pub(super) fn largest<'a>(taus: impl Iterator<Item = &'a [f64]>) -> f64 {
 
 /// Multiplies the weights between layers, not those from the input and of the read-out.
 pub fn scale_recurrent<T: Scalar>(network: &Network, parameters: &mut Parameters<T>, factor: f64) {
-    let recurrent = |edge: &&crate::substrate::network::Edge| edge.from != Source::Input && !edge.transposed;
-    for edge in network.edges.iter().filter(recurrent) {
-        *parameters.at_mut(edge.weight) *= T::of(factor);
+    for (_, edge) in network.between_layers() {
+        parameters.at_mut(edge.weight).iter_mut().for_each(|w| *w *= T::of(factor));
     }
 }

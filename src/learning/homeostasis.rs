@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
 use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::{Layout, Scalar, gemm_outer};
+use crate::scalar::{Layout, Scalar};
 use crate::substrate::effective::Effective;
+use crate::substrate::interactions::Direction;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::state::StateShape;
@@ -105,16 +106,14 @@ impl<T: Scalar> Probes<T> {
         let scale = T::of(factor / (shape.neurons() * shape.batch) as f64);
         let post: Vec<T> = once.iter().zip(&back).map(|(y, z)| scale * (*y + *y - *z)).collect();
         let minus: Vec<T> = self.values.iter().map(|e| -scale * *e).collect();
-        for (from, edge) in effective.network().recurrent() {
+        for (from, edge, synapses) in effective.recurrent() {
             let (to, from) = (shape.layer(edge.to), shape.layer(from));
-            let (rows, columns) = (to.len() / shape.batch, from.len() / shape.batch);
-            let out = gradient.at_mut(edge.weight).as_mut_slice();
+            let out = gradient.at_mut(edge.weight);
             for (receiver, sender) in [(&post, &self.values), (&minus, &once)] {
                 let (receiver, sender) = (&receiver[to.clone()], &sender[from.clone()]);
-                if edge.transposed {
-                    gemm_outer((columns, shape.batch, rows), sender, receiver, T::one(), out);
-                } else {
-                    gemm_outer((rows, shape.batch, columns), receiver, sender, T::one(), out);
+                match edge.direction {
+                    Direction::Forward => synapses.contract_along(&[], receiver, sender, out),
+                    Direction::Backward => synapses.contract_along(&[], sender, receiver, out),
                 }
             }
         }
@@ -122,7 +121,7 @@ impl<T: Scalar> Probes<T> {
 
     fn multiply(&self, effective: &Effective<T>, layout: Layout, v: &[T]) -> Vec<T> {
         let mut out = vec![T::zero(); v.len()];
-        effective.multiply(&self.shape, layout, v, &mut out);
+        effective.multiply(&self.shape, layout, &[], v, &mut out);
         out
     }
 }

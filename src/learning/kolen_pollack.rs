@@ -30,8 +30,9 @@ impl KolenPollack {
 /// Gives both directions of every pair the sum of their gradients: −c₁[a_i a_j], what one multiplier in the pair would measure.
 pub fn share<T: Scalar>(network: &Network, gradient: &mut Parameters<T>) {
     for (forward, backward) in network.untied_pairs() {
-        let sum = gradient.at(forward) + gradient.at(backward).transpose();
-        *gradient.at_mut(backward) = sum.transpose();
-        *gradient.at_mut(forward) = sum;
+        let mut sum = backward.interaction.as_feedback(gradient.at(backward.weight));
+        sum.iter_mut().zip(gradient.at(forward.weight)).for_each(|(sum, g)| *sum = *g + *sum);
+        gradient.at_mut(backward.weight).copy_from_slice(&forward.interaction.as_feedback(&sum));
+        gradient.at_mut(forward.weight).copy_from_slice(&sum);
     }
 }

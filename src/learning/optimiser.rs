@@ -219,10 +219,10 @@ impl<T: Scalar> Optimiser<T> {
         for (index, factor) in self.factors.iter().enumerate() {
             let rate = rate * factor;
             let extra = self.decays[index];
-            let weights = parameters.at(index).as_slice();
-            let gradient = gradient.at(index).as_slice();
-            let change = self.change.at_mut(index).as_mut_slice();
-            let first = self.first.at_mut(index).as_mut_slice();
+            let weights = parameters.at(index);
+            let gradient = gradient.at(index);
+            let change = self.change.at_mut(index);
+            let first = self.first.at_mut(index);
             match self.spec {
                 OptimiserSpec::Sgd { momentum, weight_decay, .. } => {
                     let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay + extra));
@@ -238,7 +238,7 @@ impl<T: Scalar> Optimiser<T> {
                     let second_scale = T::of(1.0 / (1.0 - beta2.powf(count)));
                     let (b1, b2, epsilon) = (T::of(beta1), T::of(beta2), T::of(epsilon));
                     let (rate, decay) = (T::of(rate), T::of(rate * (weight_decay + extra)));
-                    let second = self.second.at_mut(index).as_mut_slice();
+                    let second = self.second.at_mut(index);
                     let memory = first.iter_mut().zip(second);
                     for (((w, (m, s)), g), change) in weights.iter().zip(memory).zip(gradient).zip(change) {
                         *m = b1 * *m + (T::one() - b1) * *g;

@@ -72,7 +72,6 @@ pub struct Course {
 /// The circuits at the synapses: multiplier, demodulator and low passes.
 #[derive(Debug, Clone)]
 pub struct LocalLockIn<T: Scalar> {
-    network: Arc<Network>,
     amplitude: f64,
     period: u64,
     phase_error: f64,
@@ -91,7 +90,6 @@ impl<T: Scalar> LocalLockIn<T> {
     pub fn new(network: &Arc<Network>, course: &Course) -> Self {
         let keep = (-course.step / course.time_constant).exp();
         Self {
-            network: Arc::clone(network),
             amplitude: course.amplitude,
             period: course.period,
             phase_error: course.imperfections.readout.map_or(0.0, |readout| readout.phase_error),
@@ -118,19 +116,31 @@ impl<T: Scalar> LocalLockIn<T> {
     }
 }
 
-impl<T: Scalar> Observer<T> for LocalLockIn<T> {
+/// The circuits beside the synapses that they belong to.
+struct Listening<'a, T: Scalar> {
+    circuits: &'a mut LocalLockIn<T>,
+    effective: &'a Effective<T>,
+}
+
+impl<T: Scalar> Observer<T> for Listening<'_, T> {
     fn wants(&self, _tick: u64) -> bool {
         true
     }
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
+        self.circuits.listen(self.effective, tick, view);
+    }
+}
+
+impl<T: Scalar> LocalLockIn<T> {
+    fn listen(&mut self, effective: &Effective<T>, tick: u64, view: &View<'_, T>) {
         let angle =
             std::f64::consts::TAU * (tick % self.period) as f64 / self.period as f64 + self.phase_error;
         let demodulator = num_complex::Complex::from_polar(self.gain / self.amplitude, -angle);
         let (keep, gain) = (T::of(self.keep), T::of(self.gain));
         let [first, rest @ ..] = self.stages.as_mut_slice() else { return };
         decay(first, keep);
-        add_instantaneous(&self.network, view, &self.inputs, demodulator, self.gain, first);
+        add_instantaneous(effective, view, &self.inputs, demodulator, self.gain, first);
         let mut before = &*first;
         for stage in rest {
             decay(stage, keep);
@@ -144,7 +154,7 @@ impl<T: Scalar> Observer<T> for LocalLockIn<T> {
 fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
     let least = T::min_positive_value() / T::epsilon();
     for index in 0..stage.len() {
-        for x in stage.at_mut(index).as_mut_slice() {
+        for x in stage.at_mut(index) {
             let kept = keep * *x;
             *x = if kept.abs() < least { T::zero() } else { kept };
         }
@@ -261,8 +271,9 @@ impl<T: Scalar> Plasticity<T> {
         simulation.tick = self.tick;
         simulation.white = around.white.take();
         simulation.converter = around.converter.take();
-        let observer = other.unwrap_or(&mut self.synapses);
-        let outcome = simulation.run(1, &mut [observer]);
+        let circuits = other.unwrap_or(&mut self.synapses);
+        let mut listening = Listening { circuits, effective: &self.effective };
+        let outcome = simulation.run(1, &mut [&mut listening]);
         self.tick = simulation.tick;
         self.rhs_evaluations += simulation.field.evaluations();
         self.state = simulation.state;

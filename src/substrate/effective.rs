@@ -1,12 +1,10 @@
 //! The effective network: the weights, biases and time constants that the physics uses.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use nalgebra::DMatrixView;
-
+use super::interactions::{Direction, Synapses, Wanted};
 use super::network::{Edge, Network, Output, Source};
-use super::panels::Panels;
-use super::parameters::Parameters;
+use super::parameters::{Arrangement, Parameters};
 use super::state::StateShape;
 use crate::scalar::{Layout, Scalar};
 
@@ -25,17 +23,13 @@ pub enum Form {
 
 /// A network programmed with parameters, every directed edge with weights of its own.
 ///
-/// A tied pair holds its transpose a second time, and every edge between layers its weights in [`Panels`]: the copies cost a
-/// pass each per weight update and let both directions run the fast product in every evaluation.
+/// Both edges of a tied pair hold the pair's weights: fabrication may have made them differ, and each prepares them for its own product.
 #[derive(Debug, Clone)]
 pub struct Effective<T: Scalar> {
     network: Arc<Network>,
     form: Form,
-    weights: Vec<Vec<T>>,
-    /// Of the edges between layers.
-    panels: Vec<Panels<T>>,
-    /// Of their transposes, once the adjoint or a corrected estimate has asked for them.
-    transposed: OnceLock<Vec<Panels<T>>>,
+    /// Of every edge, in the order of the network's.
+    synapses: Vec<Synapses<T>>,
     biases: Vec<Vec<T>>,
     readout: Option<Readout<T>>,
     taus: Option<Vec<Vec<f64>>>,
@@ -44,35 +38,43 @@ pub struct Effective<T: Scalar> {
 
 /// The read-out of an effective network.
 #[derive(Debug, Clone)]
-struct Readout<T> {
-    weight: Vec<T>,
+struct Readout<T: Scalar> {
+    synapses: Synapses<T>,
     bias: Vec<T>,
-    /// R and Rᵀ.
-    panels: [Panels<T>; 2],
 }
 
 /// The programmed quantities of an effective network, to be changed in place.
 pub(crate) struct Analog<'a, T> {
     /// Weights of every edge, in the order of the network's edges.
-    pub weights: &'a mut [Vec<T>],
+    pub weights: Vec<&'a mut [T]>,
     /// Biases of every layer.
     pub biases: &'a mut [Vec<T>],
     /// The read-out's weights.
     pub readout: Option<&'a mut [T]>,
 }
 
+/// The read-out is used in both directions: to read, and to teach.
+const BOTH: Wanted = Wanted { forward: true, backward: true };
+
 impl<T: Scalar> Effective<T> {
     /// Programs the parameters.
     #[must_use]
     pub fn new(network: &Arc<Network>, form: Form, parameters: &Parameters<T>) -> Self {
+        let readout = match network.output {
+            Output::Readout { weight, classes, .. } => match &network.shapes()[weight].form {
+                Arrangement::Weights(dense) => {
+                    Some(Readout { synapses: dense.couple(), bias: vec![T::zero(); classes] })
+                }
+                Arrangement::Vector(_) => None,
+            },
+            Output::SquaredError { .. } => None,
+        };
         let mut effective = Self {
             network: Arc::clone(network),
             form,
-            weights: vec![Vec::new(); network.edges.len()],
-            panels: Vec::new(),
-            transposed: OnceLock::new(),
+            synapses: network.edges.iter().map(|edge| edge.interaction.couple()).collect(),
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
-            readout: None,
+            readout,
             taus: None,
             teaching_gain: None,
         };
@@ -82,55 +84,32 @@ impl<T: Scalar> Effective<T> {
 
     /// Writes new parameters.
     pub fn program(&mut self, parameters: &Parameters<T>) {
-        for (edge, weights) in self.network.edges.iter().zip(&mut self.weights) {
-            let matrix = parameters.at(edge.weight);
-            weights.resize(matrix.len(), T::zero());
-            if edge.transposed {
-                for (j, column) in matrix.as_slice().chunks_exact(matrix.nrows()).enumerate() {
-                    let row = weights[j..].iter_mut().step_by(matrix.ncols());
-                    row.zip(column).for_each(|(sink, w)| *sink = *w);
-                }
-            } else {
-                weights.copy_from_slice(matrix.as_slice());
-            }
+        for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
+            synapses.weights_mut().copy_from_slice(parameters.at(edge.weight));
         }
         for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
             match layer.bias {
-                Some(index) => bias.copy_from_slice(parameters.at(index).as_slice()),
+                Some(index) => bias.copy_from_slice(parameters.at(index)),
                 // A device may have given it an offset.
                 None => bias.fill(T::zero()),
             }
         }
-        if let Output::Readout { weight, bias, .. } = self.network.output {
-            let copy = |index: usize| parameters.at(index).as_slice().to_vec();
-            let (weight, bias) = (copy(weight), copy(bias));
-            self.readout = Some(Readout { weight, bias, panels: Default::default() });
+        if let (Output::Readout { weight, bias, .. }, Some(readout)) =
+            (self.network.output, &mut self.readout)
+        {
+            readout.synapses.weights_mut().copy_from_slice(parameters.at(weight));
+            readout.bias.copy_from_slice(parameters.at(bias));
         }
-        self.pack();
+        self.prepare();
     }
 
-    fn pack(&mut self) {
-        let mut panels = std::mem::take(&mut self.panels);
-        panels.resize(self.recurrent().count(), Panels::default());
-        for ((_, edge, weights), panels) in self.recurrent().zip(&mut panels) {
-            panels.pack(self.network.layers[edge.to].size, weights);
+    fn prepare(&mut self) {
+        for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
+            synapses.prepare(edge.wanted());
         }
-        self.panels = panels;
-        self.transposed = OnceLock::new();
-        if let Some(Readout { weight, bias, panels: [forward, backward] }) = &mut self.readout {
-            let classes = bias.len();
-            forward.pack(classes, weight);
-            *backward = packed_transpose(classes, weight);
+        if let Some(readout) = &mut self.readout {
+            readout.synapses.prepare(BOTH);
         }
-    }
-
-    fn transposed(&self) -> &[Panels<T>] {
-        self.transposed.get_or_init(|| {
-            let pack = |(_, edge, weights): (usize, &Edge, &[T])| {
-                packed_transpose(self.network.layers[edge.to].size, weights)
-            };
-            self.recurrent().map(pack).collect()
-        })
     }
 
     /// The instance whose parameters these are.
@@ -145,37 +124,61 @@ impl<T: Scalar> Effective<T> {
         self.form
     }
 
-    /// Every edge between layers: sending layer, edge, weights [to × from], column-major.
-    pub fn recurrent(&self) -> impl Iterator<Item = (usize, &Edge, &[T])> {
-        self.network.edges.iter().zip(&self.weights).filter_map(|(edge, weights)| match edge.from {
+    /// Every edge with its programmed weights.
+    pub fn edges(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
+        self.network.edges.iter().zip(&self.synapses)
+    }
+
+    /// Every edge between layers: sending layer, edge, programmed weights.
+    pub fn recurrent(&self) -> impl Iterator<Item = (usize, &Edge, &Synapses<T>)> {
+        self.edges().filter_map(|(edge, synapses)| match edge.from {
             Source::Input => None,
-            Source::Layer(layer) => Some((layer, edge, weights.as_slice())),
+            Source::Layer(layer) => Some((layer, edge, synapses)),
         })
     }
 
-    /// out += W v, or Wᵀ v where the layout says so, with W the coupling between all layers; v is laid out as `shape`. Returns the
-    /// number of matrix products.
-    pub fn multiply(&self, shape: &StateShape, layout: Layout, v: &[T], out: &mut [T]) -> u64 {
-        let panels = match layout {
-            Layout::Plain => &self.panels,
-            Layout::Transposed => self.transposed(),
-        };
+    /// Every edge from the input, with its programmed weights.
+    pub fn from_input(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
+        self.edges().filter(|(edge, _)| edge.from == Source::Input)
+    }
+
+    /// Adds what all layers send to each other at the given rates, laid out as `shape`. Returns the number of products.
+    pub fn couple(&self, shape: &StateShape, rates: &[T], out: &mut [T]) -> u64 {
         let mut products = 0;
-        for ((from, edge, _), panels) in self.recurrent().zip(panels) {
-            let (source, sink) = match layout {
-                Layout::Plain => (from, edge.to),
-                Layout::Transposed => (edge.to, from),
-            };
-            panels.multiply_add(&v[shape.layer(source)], &mut out[shape.layer(sink)]);
+        for (from, edge, synapses) in self.recurrent() {
+            let (sent, out) = (&rates[shape.layer(from)], &mut out[shape.layer(edge.to)]);
+            match edge.direction {
+                Direction::Forward => synapses.forward(sent, out),
+                Direction::Backward => synapses.pull_back(&rates[shape.layer(edge.to)], sent, out),
+            }
             products += 1;
         }
         products
     }
 
-    /// Every edge from the input, with its weights [to × inputs], column-major.
-    pub fn from_input(&self) -> impl Iterator<Item = (&Edge, &[T])> {
-        let edges = self.network.edges.iter().zip(&self.weights);
-        edges.filter(|(edge, _)| edge.from == Source::Input).map(|(edge, weights)| (edge, weights.as_slice()))
+    /// out += K v, or Kᵀ v where the layout says so, with K the derivative of [`Self::couple`] at real rates: the coupling itself where
+    /// it is linear. `at` and v are laid out as real states, or v as a complex one. Returns the number of products.
+    pub fn multiply(&self, shape: &StateShape, layout: Layout, at: &[T], v: &[T], out: &mut [T]) -> u64 {
+        let real = shape.with_rails(1);
+        let mut products = 0;
+        for (from, edge, synapses) in self.recurrent() {
+            let (sender, receiver) = match edge.direction {
+                Direction::Forward => (from, edge.to),
+                Direction::Backward => (edge.to, from),
+            };
+            let at = |layer: usize| if at.is_empty() { at } else { &at[real.layer(layer)] };
+            let range = |layer: usize| shape.layer(layer);
+            if (layout == Layout::Plain) == (edge.direction == Direction::Forward) {
+                synapses.push_forward(at(sender), &v[range(sender)], &mut out[range(receiver)]);
+            } else {
+                synapses.pull_back(at(sender), &v[range(receiver)], &mut out[range(sender)]);
+            }
+            if edge.direction == Direction::Backward {
+                synapses.bend(at(sender), at(receiver), &v[range(sender)], &mut out[range(sender)]);
+            }
+            products += 1;
+        }
+        products
     }
 
     /// Bias of each neuron of a layer.
@@ -198,9 +201,10 @@ impl<T: Scalar> Effective<T> {
 
     /// Lets a device change what has been written.
     pub(crate) fn alter(&mut self, change: impl FnOnce(Analog<'_, T>)) {
-        let readout = self.readout.as_mut().map(|readout| readout.weight.as_mut_slice());
-        change(Analog { weights: &mut self.weights, biases: &mut self.biases, readout });
-        self.pack();
+        let readout = self.readout.as_mut().map(|readout| readout.synapses.weights_mut());
+        let weights = self.synapses.iter_mut().map(|synapses| synapses.weights_mut()).collect();
+        change(Analog { weights, biases: &mut self.biases, readout });
+        self.prepare();
     }
 
     /// Gives the neurons time constants and teaching gains of their own.
@@ -209,10 +213,10 @@ impl<T: Scalar> Effective<T> {
         self.teaching_gain = teaching_gain;
     }
 
-    /// R [classes × n], column-major, and r, where there is a read-out.
+    /// The read-out's synapses and biases, where there is one.
     #[must_use]
-    pub fn readout(&self) -> Option<(&[T], &[T])> {
-        self.readout.as_ref().map(|readout| (readout.weight.as_slice(), readout.bias.as_slice()))
+    pub fn readout(&self) -> Option<(&Synapses<T>, &[T])> {
+        self.readout.as_ref().map(|readout| (&readout.synapses, readout.bias.as_slice()))
     }
 
     /// out += R v, or Rᵀ v where the layout says so, with v one column after the other.
@@ -220,18 +224,10 @@ impl<T: Scalar> Effective<T> {
     /// # Panics
     /// If there is no read-out.
     pub fn multiply_readout(&self, layout: Layout, v: &[T], out: &mut [T]) {
-        let [forward, backward] = &self.readout.as_ref().expect("a read-out has weights").panels;
+        let synapses = &self.readout.as_ref().expect("a read-out has weights").synapses;
         match layout {
-            Layout::Plain => forward.multiply_add(v, out),
-            Layout::Transposed => backward.multiply_add(v, out),
+            Layout::Plain => synapses.forward(v, out),
+            Layout::Transposed => synapses.pull_back(&[], v, out),
         }
     }
-}
-
-/// The transpose of a matrix of so many rows, laid out.
-fn packed_transpose<T: Scalar>(rows: usize, matrix: &[T]) -> Panels<T> {
-    let columns = matrix.len() / rows;
-    let mut panels = Panels::default();
-    panels.pack(columns, DMatrixView::from_slice(matrix, rows, columns).transpose().as_slice());
-    panels
 }

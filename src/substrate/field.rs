@@ -10,7 +10,7 @@ use super::state::StateShape;
 use crate::imperfections::fluctuation::Fluctuation;
 use crate::imperfections::instant::Disturbances;
 use crate::integrators::{Leak, VectorField};
-use crate::scalar::{Layout, Scalar, gemm};
+use crate::scalar::{Layout, Scalar};
 use crate::teaching::{Teaching, Time, Waveform};
 
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
@@ -152,8 +152,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let real = self.shape.with_rails(1);
         let mut forward = vec![T::zero(); real.len()];
         let mut backward = forward.clone();
-        self.effective.multiply(&real, Layout::Plain, free, &mut forward);
-        self.effective.multiply(&real, Layout::Transposed, free, &mut backward);
+        self.effective.multiply(&real, Layout::Plain, free, free, &mut forward);
+        self.effective.multiply(&real, Layout::Transposed, free, free, &mut backward);
         let mut correction = vec![T::zero(); self.shape.len()];
         for layer in 0..real.layers() {
             let range = real.layer(layer);
@@ -169,7 +169,10 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             self.noisy_drive.clone_from(&self.drive);
         }
         if let Some(synapse) = &mut noise.synapse {
-            synapse.bind(inputs, self.shape.batch, self.shape.layers());
+            synapse.bind(
+                inputs,
+                (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0),
+            );
         }
         self.noise = noise;
     }
@@ -184,10 +187,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.noise.begin_step(tick);
         let Some(input) = &self.noise.input else { return };
         self.noisy_drive.copy_from_slice(&self.drive);
-        for (edge, weights) in self.effective.from_input() {
-            let dimensions = (self.shape.size(edge.to), self.effective.network().inputs, self.shape.batch);
-            let sink = &mut self.noisy_drive[self.shape.real(edge.to)];
-            gemm(dimensions, weights, Layout::Plain, input.values(), T::one(), sink);
+        for (edge, synapses) in self.effective.from_input() {
+            synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
         }
     }
 
@@ -296,13 +297,12 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let rates = rates.unwrap_or(&self.rates);
         let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
         out.copy_from_slice(drive);
-        let layout = if let Some(correction) = &self.correction {
+        self.products += if let Some(correction) = &self.correction {
             add(out, correction);
-            Layout::Transposed
+            self.effective.multiply(&self.shape, Layout::Transposed, &[], rates, out)
         } else {
-            Layout::Plain
+            self.effective.couple(&self.shape, rates, out)
         };
-        self.products += self.effective.multiply(&self.shape, layout, rates, out);
         if let Some(synapse) = &mut self.noise.synapse {
             synapse.add(self.effective, &self.shape, rates, out);
         }
@@ -414,9 +414,8 @@ fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) 
             column.copy_from_slice(effective.bias(layer));
         }
     }
-    for (edge, weights) in effective.from_input() {
-        let dimensions = (shape.size(edge.to), effective.network().inputs, shape.batch);
-        gemm(dimensions, weights, Layout::Plain, inputs, T::one(), &mut drive[shape.real(edge.to)]);
+    for (edge, synapses) in effective.from_input() {
+        synapses.drive(inputs, &mut drive[shape.real(edge.to)]);
     }
     drive
 }

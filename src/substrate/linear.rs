@@ -14,6 +14,8 @@ pub struct Linearised<'a, T: Scalar> {
     effective: &'a Effective<T>,
     shape: StateShape,
     slope: Vec<T>,
+    /// a*, where the coupling depends on it.
+    rates: Vec<T>,
 }
 
 impl<'a, T: Scalar> Linearised<'a, T> {
@@ -25,7 +27,7 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             let range = shape.layer(index);
             layer.activation.derivative_real(&potentials[range.clone()], &mut slope[range]);
         }
-        Self { effective, shape: shape.with_rails(1), slope }
+        Self { effective, shape: shape.with_rails(1), slope, rates: Vec::new() }
     }
 
     /// The network that was linearised.
@@ -92,7 +94,13 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = W v or Wᵀ v.
     fn multiply(&self, layout: Layout, v: &[T], out: &mut [T]) {
         out.fill(T::zero());
-        self.effective.multiply(&self.shape.with_rails(v.len() / self.slope.len()), layout, v, out);
+        self.effective.multiply(
+            &self.shape.with_rails(v.len() / self.slope.len()),
+            layout,
+            &self.rates,
+            v,
+            out,
+        );
     }
 
     /// J of one sample as a matrix, [neurons × neurons], in double precision.
@@ -101,14 +109,13 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         let n = self.shape.neurons();
         let layers = &self.effective.network().layers;
         let mut jacobian = -DMatrix::identity(n, n);
-        for (from, edge, weights) in self.effective.recurrent() {
+        for (from, edge, synapses) in self.effective.recurrent() {
             let slope = &self.slope[self.shape.column(from, 0, sample)];
-            let (rows, offset) = (self.shape.size(edge.to), (layers[edge.to].offset, layers[from].offset));
-            for (j, column) in weights.chunks_exact(rows).enumerate() {
-                for (i, w) in column.iter().enumerate() {
-                    jacobian[(offset.0 + i, offset.1 + j)] += w.double() * slope[j].double();
-                }
-            }
+            let (to, from) = (layers[edge.to].offset, layers[from].offset);
+            synapses.entries(&mut |receiver, sender, w| {
+                let (i, j) = edge.direction.orient(receiver, sender);
+                jacobian[(to + i, from + j)] += w.double() * slope[j].double();
+            });
         }
         jacobian
     }

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::activation::Activation;
+use super::interactions::sparse::SparseSpec;
+use super::interactions::{Dense, Interaction};
 use crate::error::{Invalid, positive};
 
 /// The name under which connections refer to the clamped input.
@@ -15,14 +17,14 @@ pub const READOUT: &str = "readout";
 /// Weights beyond which a network is refused rather than allocated (64 GiB in double precision).
 const MOST_WEIGHTS: u128 = 1 << 33;
 
-/// A network of dense connections between named layers: the contents of a model file.
+/// A network of connections between named layers: the contents of a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
     /// Name shown in reports.
     pub name: String,
-    /// Number of clamped inputs.
-    pub input: usize,
+    /// Number of clamped inputs, or their shape.
+    pub input: InputSpec,
     /// The layers, in the order in which states are stored.
     pub layers: Vec<LayerSpec>,
     /// Activation of every layer that does not name its own.
@@ -40,14 +42,56 @@ pub struct ModelSpec {
     pub cost: Option<Cost>,
 }
 
+/// The clamped inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number of inputs, or an object with their `shape`")]
+pub enum InputSpec {
+    /// A number of inputs without an order.
+    Size(usize),
+    /// An image.
+    Shaped {
+        /// [height, width, channels]; channels run fastest.
+        shape: [usize; 3],
+    },
+}
+
+impl InputSpec {
+    /// Number of inputs.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::Size(size) => size,
+            Self::Shaped { shape } => volume(shape),
+        }
+    }
+
+    /// [height, width, channels]; inputs without an order are one pixel of so many channels.
+    #[must_use]
+    pub fn shape(self) -> [usize; 3] {
+        match self {
+            Self::Size(size) => [1, 1, size],
+            Self::Shaped { shape } => shape,
+        }
+    }
+}
+
+/// Number of elements, as large as it gets.
+fn volume(shape: [usize; 3]) -> usize {
+    shape.into_iter().fold(1, usize::saturating_mul)
+}
+
 /// One layer of neurons.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSpec {
     /// Name: letters, digits and `_`; not `input` or `readout`.
     pub name: String,
-    /// Number of neurons.
-    pub size: usize,
+    /// Number of neurons; this or `shape`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// [height, width, channels] of the neurons, channels running fastest; this or `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<[usize; 3]>,
     /// Activation, if not the model's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
@@ -57,6 +101,38 @@ pub struct LayerSpec {
     /// Whether the neurons have a bias.
     #[serde(default = "yes")]
     pub bias: bool,
+}
+
+impl LayerSpec {
+    /// Number of neurons of a validated layer.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size.unwrap_or_else(|| self.shape.map_or(0, volume))
+    }
+
+    /// [height, width, channels]; neurons without an order are one pixel of so many channels.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape.unwrap_or([1, 1, self.size()])
+    }
+
+    fn validate_size(&self, place: usize) -> Result<(), Invalid> {
+        let path = |field: &str| format!("layers[{place}]{field}");
+        match (self.size, self.shape) {
+            (Some(size), None) => at_least_one(&path(".size"), size),
+            (None, Some(shape)) => shape
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, length)| at_least_one(&path(&format!(".shape[{i}]")), *length)),
+            (Some(_), Some(_)) => {
+                Err(Invalid::new(path(""), "found both `size` and `shape`", "give one of the two"))
+            }
+            (None, None) => {
+                let legal = "give the number of neurons, `size`, or their [height, width, channels], `shape`";
+                Err(Invalid::new(path(""), "found neither `size` nor `shape`", legal))
+            }
+        }
+    }
 }
 
 /// Time constants of a layer, in units of the nominal τ.
@@ -86,9 +162,30 @@ pub struct ConnectionSpec {
     /// The connection in the opposite direction.
     #[serde(default)]
     pub feedback: Feedback,
+    /// Which synapses there are, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SparseSpec>,
     /// Initial weights, if not the model's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
+}
+
+impl ConnectionSpec {
+    /// The sized interaction of a validated connection, the `place`-th of its model.
+    #[must_use]
+    pub fn interaction(&self, receivers: usize, senders: usize, place: usize) -> Interaction {
+        match &self.sparse {
+            None => Interaction::Dense(Dense { receivers, senders }),
+            Some(sparse) => Interaction::Sparse(sparse.build(receivers, senders, place)),
+        }
+    }
+
+    fn weights(&self, receivers: usize, senders: usize) -> u128 {
+        match &self.sparse {
+            None => (receivers as u128).saturating_mul(senders as u128),
+            Some(sparse) => sparse.synapses(receivers) as u128,
+        }
+    }
 }
 
 /// How the opposite direction of a connection is made (paper 2, section 4).
@@ -191,7 +288,7 @@ impl ModelSpec {
     /// # Errors
     /// The first finding, with its path in the model.
     pub fn validate(&self) -> Result<(), Invalid> {
-        at_least_one("input", self.input)?;
+        self.validate_input()?;
         self.activation.validate().map_err(|e| e.under("activation"))?;
         self.initialisation.validate("initialisation")?;
         self.validate_layers()?;
@@ -210,24 +307,34 @@ impl ModelSpec {
 
     /// Number of weights that the connections and the read-out hold.
     fn weights(&self) -> u128 {
-        let size = |name: &str| self.layer_size(name).unwrap_or(0) as u128;
+        let size = |name: &str| self.layer_size(name).unwrap_or(0);
         let edges = self.connections.iter().map(|c| {
             let directions = if c.feedback == Feedback::None { 1 } else { 2 };
-            directions * size(&c.from).saturating_mul(size(&c.to))
+            c.weights(size(&c.to), size(&c.from)).saturating_mul(directions)
         });
-        let readout = self.readout.iter().map(|r| size(&r.from).saturating_mul(r.classes as u128));
+        let readout = self.readout.iter().map(|r| (size(&r.from) as u128).saturating_mul(r.classes as u128));
         edges.chain(readout).fold(0, u128::saturating_add)
     }
 
     fn layer_size(&self, name: &str) -> Option<usize> {
         if name == INPUT {
-            return Some(self.input);
+            return Some(self.input.size());
         }
-        self.layers.iter().find(|l| l.name == name).map(|l| l.size)
+        self.layers.iter().find(|l| l.name == name).map(LayerSpec::size)
     }
 
     fn layer_names(&self) -> String {
         self.layers.iter().map(|l| format!("`{}`", l.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn validate_input(&self) -> Result<(), Invalid> {
+        match self.input {
+            InputSpec::Size(size) => at_least_one("input", size),
+            InputSpec::Shaped { shape } => shape
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, length)| at_least_one(&format!("input.shape[{i}]"), *length)),
+        }
     }
 
     fn validate_layers(&self) -> Result<(), Invalid> {
@@ -255,14 +362,14 @@ impl ModelSpec {
                     "names are unique",
                 ));
             }
-            at_least_one(&path("size"), layer.size)?;
+            layer.validate_size(i)?;
             if let Some(activation) = &layer.activation {
                 activation.validate().map_err(|e| e.under(&path("activation")))?;
             }
             match &layer.tau {
                 Tau::Uniform(tau) => positive(&path("tau"), *tau)?,
-                Tau::PerNeuron(taus) if taus.len() != layer.size => {
-                    let found = format!("found {} time constants for {} neurons", taus.len(), layer.size);
+                Tau::PerNeuron(taus) if taus.len() != layer.size() => {
+                    let found = format!("found {} time constants for {} neurons", taus.len(), layer.size());
                     return Err(Invalid::new(path("tau"), found, "give one number, or one for each neuron"));
                 }
                 Tau::PerNeuron(taus) => {
@@ -304,6 +411,10 @@ impl ModelSpec {
             }
             if let Some(initialisation) = connection.initialisation {
                 initialisation.validate(&path("initialisation"))?;
+            }
+            if let Some(sparse) = &connection.sparse {
+                let size = |name: &str| self.layer_size(name).unwrap_or(0);
+                sparse.validate(size(to), size(from)).map_err(|e| e.under(&path("sparse")))?;
             }
             if !seen.insert((from, to)) || (has_feedback && !seen.insert((to, from))) {
                 return Err(Invalid::new(

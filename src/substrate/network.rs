@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::activation::Activation;
+use super::interactions::{Dense, Direction, Interaction, Wanted};
 use super::model::{Feedback, Initialisation, ModelSpec, READOUT, Tau};
-use super::parameters::{ParameterShape, Start};
+use super::parameters::{Arrangement, ParameterShape, Role, Start};
 use crate::error::Invalid;
 
 /// A validated network. States of all layers are stored one after the other, in the order of `layers`.
@@ -49,8 +50,8 @@ pub enum Source {
     Layer(usize),
 }
 
-/// A directed connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A directed connection: one half of an interaction.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
     /// Sender.
     pub from: Source,
@@ -58,8 +59,22 @@ pub struct Edge {
     pub to: usize,
     /// Index of the weights among the parameters.
     pub weight: usize,
-    /// Whether the weights are used transposed: the backward direction of a tied pair.
-    pub transposed: bool,
+    /// What its weights do.
+    pub interaction: Arc<Interaction>,
+    /// Which half of the interaction it is: backward, the edge's receiver is the interaction's sender.
+    pub direction: Direction,
+}
+
+impl Edge {
+    /// The products that each evaluation of the field takes with the edge's weights.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        let between_layers = self.from != Source::Input;
+        Wanted {
+            forward: between_layers && self.direction == Direction::Forward,
+            backward: between_layers && self.direction == Direction::Backward,
+        }
+    }
 }
 
 /// What the cost acts on.
@@ -112,75 +127,90 @@ impl Network {
     pub fn new(model: &ModelSpec) -> Result<Self, Invalid> {
         model.validate()?;
         let mut shapes: Vec<ParameterShape> = Vec::new();
-        let mut add = |name: String, rows: usize, columns: usize, start: Start| {
-            shapes.push(ParameterShape { name, rows, columns, start });
+        let mut add = |name: String, role: Role, form: Arrangement, start: Start| {
+            shapes.push(ParameterShape { name, role, form, start });
             shapes.len() - 1
         };
         let index = |name: &str| model.layers.iter().position(|l| l.name == name);
         let mut edges = Vec::new();
-        for connection in &model.connections {
+        for (place, connection) in model.connections.iter().enumerate() {
             let initialisation = connection.initialisation.unwrap_or(model.initialisation);
             let (from, to) = (&connection.from, &connection.to);
             let receiver = index(to).expect("validated");
-            let rows = model.layers[receiver].size;
             let sender = index(from);
-            let columns = sender.map_or(model.input, |i| model.layers[i].size);
-            let weight = add(format!("{from}-{to}.weight"), rows, columns, Start::Drawn(initialisation));
+            let senders = sender.map_or(model.input.size(), |i| model.layers[i].size());
+            let interaction = connection.interaction(model.layers[receiver].size(), senders, place);
+            let forward = Arc::new(interaction);
+            let weights = Arrangement::Weights(Arc::clone(&forward));
+            let weight =
+                add(format!("{from}-{to}.weight"), Role::Synapses, weights, Start::Drawn(initialisation));
             let source = sender.map_or(Source::Input, Source::Layer);
-            edges.push(Edge { from: source, to: receiver, weight, transposed: false });
+            edges.push(Edge {
+                from: source,
+                to: receiver,
+                weight,
+                interaction: Arc::clone(&forward),
+                direction: Direction::Forward,
+            });
             let Some(sender) = sender else { continue };
-            let back =
-                |weight, transposed| Edge { from: Source::Layer(receiver), to: sender, weight, transposed };
-            let backward = |start| (format!("{to}-{from}.weight"), columns, rows, start);
-            match connection.feedback {
-                Feedback::None => {}
-                Feedback::Tied => edges.push(back(weight, true)),
-                Feedback::Independent => {
-                    let (name, rows, columns, start) = backward(Start::Drawn(initialisation));
-                    edges.push(back(add(name, rows, columns, start), false));
-                }
+            let (own, direction) = forward.feedback();
+            let own = Arc::new(own);
+            let mut own_weights = |start| {
+                let form = Arrangement::Weights(Arc::clone(&own));
+                (add(format!("{to}-{from}.weight"), Role::Synapses, form, start), Arc::clone(&own), direction)
+            };
+            let (weight, interaction, direction) = match connection.feedback {
+                Feedback::None => continue,
+                Feedback::Tied => (weight, forward, Direction::Backward),
+                Feedback::Independent => own_weights(Start::Drawn(initialisation)),
                 Feedback::Rotated { angle } => {
-                    let start = Start::Rotated { forward: weight, angle: angle.to_radians(), initialisation };
-                    let (name, rows, columns, start) = backward(start);
-                    edges.push(back(add(name, rows, columns, start), false));
+                    own_weights(Start::Rotated { forward: weight, angle: angle.to_radians(), initialisation })
                 }
-            }
+            };
+            edges.push(Edge { from: Source::Layer(receiver), to: sender, weight, interaction, direction });
         }
         let mut layers = Vec::new();
         let mut offset = 0;
         for layer in &model.layers {
-            let bias = layer.bias.then(|| add(format!("{}.bias", layer.name), layer.size, 1, Start::Zero));
+            let size = layer.size();
+            let bias = layer.bias.then(|| {
+                add(format!("{}.bias", layer.name), Role::Bias, Arrangement::Vector(size), Start::Zero)
+            });
             layers.push(Layer {
                 name: layer.name.clone(),
-                size: layer.size,
+                size,
                 offset,
                 activation: layer.activation.unwrap_or(model.activation),
                 tau: match &layer.tau {
-                    Tau::Uniform(tau) => vec![*tau; layer.size],
+                    Tau::Uniform(tau) => vec![*tau; size],
                     Tau::PerNeuron(taus) => taus.clone(),
                 },
                 bias,
             });
-            offset += layer.size;
+            offset += size;
         }
         let output = match &model.readout {
             Some(readout) => {
                 let layer = index(&readout.from).expect("validated");
                 let initialisation: Initialisation = readout.initialisation.unwrap_or(model.initialisation);
-                let columns = model.layers[layer].size;
+                let classes = readout.classes;
+                let dense =
+                    Interaction::Dense(Dense { receivers: classes, senders: model.layers[layer].size() });
+                let (role, start) = (Role::ReadOut, Start::Drawn(initialisation));
                 let weight =
-                    add(format!("{READOUT}.weight"), readout.classes, columns, Start::Drawn(initialisation));
-                let bias = add(format!("{READOUT}.bias"), readout.classes, 1, Start::Zero);
-                Output::Readout { layer, classes: readout.classes, weight, bias }
+                    add(format!("{READOUT}.weight"), role, Arrangement::Weights(Arc::new(dense)), start);
+                let bias =
+                    add(format!("{READOUT}.bias"), Role::Bias, Arrangement::Vector(classes), Start::Zero);
+                Output::Readout { layer, classes, weight, bias }
             }
             None => {
                 let layer = model.layers.len() - 1;
-                Output::SquaredError { layer, size: model.layers[layer].size }
+                Output::SquaredError { layer, size: model.layers[layer].size() }
             }
         };
         Ok(Self {
             name: model.name.clone(),
-            inputs: model.input,
+            inputs: model.input.size(),
             layers,
             edges,
             output,
@@ -210,7 +240,7 @@ impl Network {
     #[must_use]
     pub fn is_tied(&self) -> bool {
         self.edges.iter().all(|edge| {
-            let partner = |other: &&Edge| other.weight == edge.weight && other.transposed != edge.transposed;
+            let partner = |other: &&Edge| other.weight == edge.weight && other.direction != edge.direction;
             edge.from == Source::Input || self.edges.iter().any(|other| partner(&other))
         })
     }
@@ -223,14 +253,23 @@ impl Network {
         })
     }
 
-    /// The connections between two layers that run in both directions with weights of their own: indices of the two parameters.
-    pub fn untied_pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.recurrent().filter(|(from, edge)| *from < edge.to && !edge.transposed).filter_map(
-            |(from, edge)| {
-                let back =
-                    self.recurrent().find(|(f, e)| *f == edge.to && e.to == from && e.weight != edge.weight);
-                back.map(|(_, back)| (edge.weight, back.weight))
-            },
-        )
+    /// The connections between layers that are tied to their partner or have none, each once: those with weights of their own.
+    pub fn between_layers(&self) -> impl Iterator<Item = (usize, &Edge)> {
+        self.recurrent().filter(|(_, edge)| !self.is_tied_back(edge))
+    }
+
+    /// Whether an edge is the backward half of a tied pair.
+    fn is_tied_back(&self, edge: &Edge) -> bool {
+        let forward = |other: &Edge| other.weight == edge.weight && other.direction == Direction::Forward;
+        edge.direction == Direction::Backward && self.edges.iter().any(forward)
+    }
+
+    /// The pairs of edges that run between two layers in both directions with weights of their own.
+    pub fn untied_pairs(&self) -> impl Iterator<Item = (&Edge, &Edge)> {
+        self.recurrent().filter(|(from, edge)| *from < edge.to).filter_map(|(from, edge)| {
+            let back =
+                self.recurrent().find(|(f, e)| *f == edge.to && e.to == from && e.weight != edge.weight);
+            back.map(|(_, back)| (edge, back))
+        })
     }
 }

@@ -1,27 +1,98 @@
-//! Parameters and gradients: one matrix for each name of the parameter file.
+//! Parameters and gradients: the values of every name of the parameter file.
 
 use std::sync::Arc;
 
 use nalgebra::DMatrix;
 use rand_distr::{Distribution, Normal, Uniform};
 
+use super::interactions::Interaction;
 use super::model::Initialisation;
 use crate::error::Result;
 use crate::files::Tensors;
 use crate::rng::{self, Purpose};
 use crate::scalar::Scalar;
 
-/// Name and shape of one parameter, and how its initial values are drawn.
+/// Name of one parameter, what it is and how its initial values are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterShape {
     /// Name in parameter files, as `h1-h2.weight`.
     pub name: String,
-    /// Receiving neurons.
-    pub rows: usize,
-    /// Sending neurons; 1 for a bias.
-    pub columns: usize,
+    /// What it is to the network.
+    pub role: Role,
+    /// How its values are arranged.
+    pub form: Arrangement,
     /// How the initial values are drawn.
     pub start: Start,
+}
+
+/// What a parameter is to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The weights of a connection.
+    Synapses,
+    /// The biases of a layer or of the read-out.
+    Bias,
+    /// The weights of the read-out.
+    ReadOut,
+}
+
+impl Role {
+    /// Whether the values are weights, each a device of its own.
+    #[must_use]
+    pub fn is_weight(self) -> bool {
+        self != Self::Bias
+    }
+}
+
+/// How the values of a parameter are arranged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrangement {
+    /// The weights of an interaction, in its order.
+    Weights(Arc<Interaction>),
+    /// So many numbers.
+    Vector(usize),
+}
+
+impl Arrangement {
+    /// Number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Weights(interaction) => interaction.weights(),
+            Self::Vector(length) => *length,
+        }
+    }
+
+    /// Whether there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Dimensions in parameter files.
+    #[must_use]
+    pub fn dimensions(&self) -> Vec<usize> {
+        match self {
+            Self::Weights(interaction) => interaction.dimensions(),
+            Self::Vector(length) => vec![*length],
+        }
+    }
+
+    /// The values as the row-major array of a parameter file.
+    fn spread<T: Scalar>(&self, values: &[T]) -> Vec<T> {
+        let Self::Weights(interaction) = self else { return values.to_vec() };
+        let mut array = vec![T::zero(); interaction.dimensions().iter().product()];
+        interaction.places().zip(values).for_each(|(place, w)| array[place] = *w);
+        array
+    }
+
+    /// The values out of such an array, and where in it there is a number without a weight.
+    fn gather<T: Scalar>(&self, mut array: Vec<T>) -> std::result::Result<Vec<T>, usize> {
+        let Self::Weights(interaction) = self else { return Ok(array) };
+        let values =
+            interaction.places().map(|place| std::mem::replace(&mut array[place], T::zero())).collect();
+        array.iter().position(|x| !x.is_zero()).map_or(Ok(values), Err)
+    }
 }
 
 /// How the initial values of a parameter are drawn.
@@ -46,35 +117,43 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters<T: Scalar> {
     shapes: Arc<[ParameterShape]>,
-    values: Vec<DMatrix<T>>,
+    values: Vec<Vec<T>>,
 }
 
 impl<T: Scalar> Parameters<T> {
     /// All zero.
     #[must_use]
     pub fn zeros(shapes: &Arc<[ParameterShape]>) -> Self {
-        let values = shapes.iter().map(|s| DMatrix::from_element(s.rows, s.columns, T::zero())).collect();
+        let values = shapes.iter().map(|s| vec![T::zero(); s.form.len()]).collect();
         Self { shapes: Arc::clone(shapes), values }
     }
 
     /// Initial values from the seed: the same for both precisions up to rounding.
     #[must_use]
     pub fn initial(shapes: &Arc<[ParameterShape]>, seed: u64) -> Self {
-        let mut drawn: Vec<DMatrix<f64>> = Vec::with_capacity(shapes.len());
+        let mut drawn: Vec<Vec<f64>> = Vec::with_capacity(shapes.len());
         for (index, shape) in shapes.iter().enumerate() {
-            let (rows, columns) = (shape.rows, shape.columns);
-            let matrix = match shape.start {
-                Start::Zero => DMatrix::zeros(rows, columns),
-                Start::Drawn(initialisation) => draw(initialisation, columns, rows, columns, seed, index),
-                Start::Rotated { forward, angle, initialisation } => {
+            let count = shape.form.len();
+            let draw = |initialisation, fan_in| draw(initialisation, fan_in, count, seed, index);
+            let values = match (shape.start, &shape.form) {
+                (Start::Zero, _) | (_, Arrangement::Vector(_)) => vec![0.0; count],
+                (Start::Drawn(initialisation), Arrangement::Weights(interaction)) => {
+                    draw(initialisation, interaction.fan_in())
+                }
+                (Start::Rotated { forward, angle, initialisation }, _) => {
+                    let Arrangement::Weights(partner) = &shapes[forward].form else {
+                        unreachable!("a feedback's partner has weights")
+                    };
                     // "Same scale": the fan-in is the forward connection's, so both terms have equal variance.
-                    let random = draw(initialisation, rows, rows, columns, seed, index);
-                    drawn[forward].transpose() * angle.cos() + random * angle.sin()
+                    let random = draw(initialisation, partner.fan_in());
+                    let turned = partner.as_feedback(&drawn[forward]).into_iter().zip(random);
+                    turned.map(|(w, random)| w * angle.cos() + random * angle.sin()).collect()
                 }
             };
-            drawn.push(matrix);
+            drawn.push(values);
         }
-        Self { shapes: Arc::clone(shapes), values: drawn.into_iter().map(|m| m.map(T::of)).collect() }
+        let values = drawn.into_iter().map(|values| values.into_iter().map(T::of).collect()).collect();
+        Self { shapes: Arc::clone(shapes), values }
     }
 
     /// Reads every parameter of a network from a file's arrays, and refuses what is left over.
@@ -90,29 +169,26 @@ impl<T: Scalar> Parameters<T> {
     /// Reads every parameter under `prefix` and its name.
     ///
     /// # Errors
-    /// [`crate::Error::Input`] for a missing name, a wrong shape, or an entry that is not finite.
+    /// [`crate::Error::Input`] for a missing name, a wrong shape, or an entry that is not finite, or not zero where the connection has
+    /// no synapse.
     pub fn read(shapes: &Arc<[ParameterShape]>, tensors: &mut Tensors, prefix: &str) -> Result<Self> {
         let mut read = Self::zeros(shapes);
         for (shape, value) in shapes.iter().zip(&mut read.values) {
             let name = format!("{prefix}{}", shape.name);
-            // A bias is a vector in files.
-            *value = if name.ends_with(".bias") {
-                DMatrix::from_column_slice(shape.rows, 1, tensors.vector::<T>(&name, shape.rows)?.as_slice())
-            } else {
-                tensors.matrix(&name, [shape.rows, shape.columns])?
-            };
+            let array = tensors.reals::<T>(&name, &shape.form.dimensions())?;
+            *value = shape.form.gather(array).map_err(|place| {
+                let legal = "entries are zero where the connection has no synapse";
+                tensors.refuse_entry(&name, place, legal)
+            })?;
         }
         Ok(read)
     }
 
     /// Adds every parameter to a file's arrays, under `prefix` and its name.
     pub fn insert_into(&self, tensors: &mut Tensors, prefix: &str) {
-        for (name, value) in self.iter() {
-            if name.ends_with(".bias") {
-                tensors.insert_reals(format!("{prefix}{name}"), &[value.nrows()], value.as_slice());
-            } else {
-                tensors.insert_matrix(format!("{prefix}{name}"), value);
-            }
+        for (shape, value) in self.shapes.iter().zip(&self.values) {
+            let name = format!("{prefix}{}", shape.name);
+            tensors.insert_reals(name, &shape.form.dimensions(), &shape.form.spread(value));
         }
     }
 
@@ -122,7 +198,7 @@ impl<T: Scalar> Parameters<T> {
         &self.shapes
     }
 
-    /// Number of parameters (matrices, not elements).
+    /// Number of parameters (names, not elements).
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
@@ -134,32 +210,52 @@ impl<T: Scalar> Parameters<T> {
         self.values.is_empty()
     }
 
-    /// The matrix at an index, rows receiving.
+    /// The values at an index: those of a connection in the order of its interaction.
     #[must_use]
-    pub fn at(&self, index: usize) -> &DMatrix<T> {
+    pub fn at(&self, index: usize) -> &[T] {
         &self.values[index]
     }
 
-    /// The matrix at an index, to write to.
-    pub fn at_mut(&mut self, index: usize) -> &mut DMatrix<T> {
+    /// The values at an index, to write to.
+    pub fn at_mut(&mut self, index: usize) -> &mut [T] {
         &mut self.values[index]
     }
 
-    /// The matrix of that name.
+    /// Index of the parameter of that name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&DMatrix<T>> {
-        self.shapes.iter().position(|s| s.name == name).map(|i| &self.values[i])
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.shapes.iter().position(|s| s.name == name)
     }
 
-    /// Names and matrices, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &DMatrix<T>)> {
-        self.shapes.iter().map(|s| s.name.as_str()).zip(&self.values)
+    /// The parameter of that name, as [`Self::matrix`].
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<DMatrix<T>> {
+        self.index(name).map(|index| self.matrix(index))
+    }
+
+    /// Names and matrices, in order; see [`Self::matrix`].
+    pub fn matrices(&self) -> impl Iterator<Item = (&str, DMatrix<T>)> {
+        self.shapes.iter().zip(0..).map(|(shape, index)| (shape.name.as_str(), self.matrix(index)))
+    }
+
+    /// A parameter as parameter files hold it: a matrix [receivers × senders], with zeros where there is no synapse, or a column.
+    /// Further dimensions of a file are one with the columns.
+    #[must_use]
+    pub fn matrix(&self, index: usize) -> DMatrix<T> {
+        let form = &self.shapes[index].form;
+        let (rows, array) = (form.dimensions()[0], form.spread(&self.values[index]));
+        DMatrix::from_row_slice(rows, array.len() / rows.max(1), &array)
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[T])> {
+        self.shapes.iter().map(|s| s.name.as_str()).zip(self.values.iter().map(Vec::as_slice))
     }
 
     /// self + factor · other.
     pub fn add_scaled(&mut self, factor: T, other: &Self) {
         for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
-            for (a, b) in mine.as_mut_slice().iter_mut().zip(theirs.as_slice()) {
+            for (a, b) in mine.iter_mut().zip(theirs) {
                 *a += factor * *b;
             }
         }
@@ -167,15 +263,21 @@ impl<T: Scalar> Parameters<T> {
 
     /// factor · self.
     pub fn scale(&mut self, factor: T) {
-        for a in self.values.iter_mut().flat_map(|m| m.as_mut_slice()) {
+        for a in self.values.iter_mut().flatten() {
             *a *= factor;
         }
+    }
+
+    /// Root of the sum of all squares.
+    #[must_use]
+    pub fn norm(&self) -> f64 {
+        self.values.iter().flatten().map(|x| x.double().powi(2)).sum::<f64>().sqrt()
     }
 
     /// Whether no element is infinite or not a number.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        self.values.iter().flat_map(|m| m.as_slice()).all(|x| x.is_finite())
+        self.values.iter().flatten().all(|x| x.is_finite())
     }
 
     /// The same values in double precision.
@@ -183,19 +285,12 @@ impl<T: Scalar> Parameters<T> {
     pub fn to_double(&self) -> Parameters<f64> {
         Parameters {
             shapes: Arc::clone(&self.shapes),
-            values: self.values.iter().map(|m| m.map(Scalar::double)).collect(),
+            values: self.values.iter().map(|v| v.iter().map(|x| x.double()).collect()).collect(),
         }
     }
 }
 
-fn draw(
-    initialisation: Initialisation,
-    fan_in: usize,
-    rows: usize,
-    columns: usize,
-    seed: u64,
-    index: usize,
-) -> DMatrix<f64> {
+fn draw(initialisation: Initialisation, fan_in: usize, count: usize, seed: u64, index: usize) -> Vec<f64> {
     let mut stream = rng::stream(seed, Purpose::Initialisation, index as u64);
     let unit = 1.0 / (fan_in as f64).sqrt();
     match initialisation {
@@ -207,16 +302,16 @@ fn draw(
                     return x * scale * unit;
                 }
             };
-            DMatrix::from_fn(rows, columns, |_, _| within())
+            (0..count).map(|_| within()).collect()
         }
         Initialisation::Normal { scale } => {
             let normal = Normal::new(0.0, scale * unit).expect("a validated scale is finite");
-            DMatrix::from_fn(rows, columns, |_, _| normal.sample(&mut stream))
+            (0..count).map(|_| normal.sample(&mut stream)).collect()
         }
         Initialisation::Uniform { scale } => {
             let uniform =
                 Uniform::new_inclusive(-scale * unit, scale * unit).expect("a validated scale is finite");
-            DMatrix::from_fn(rows, columns, |_, _| uniform.sample(&mut stream))
+            (0..count).map(|_| uniform.sample(&mut stream)).collect()
         }
     }
 }

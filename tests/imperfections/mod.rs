@@ -16,6 +16,7 @@ use holograd::imperfections::{Device, Imperfections, Preset};
 use holograd::integrators::VectorField;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::field::Dynamics;
+use holograd::substrate::interactions::Direction;
 use holograd::substrate::model::ModelSpec;
 use holograd::substrate::network::Network;
 use holograd::substrate::parameters::Parameters;
@@ -52,7 +53,7 @@ fn flat(weight: f64, spec: &Imperfections, write: u64) -> Effective<f64> {
 
 /// The 10 000 weights a → b.
 fn forward(effective: &Effective<f64>) -> Vec<f64> {
-    effective.recurrent().find(|(_, edge, _)| !edge.transposed).unwrap().2.to_vec()
+    effective.recurrent().find(|(_, e, _)| e.direction == Direction::Forward).unwrap().2.weights().to_vec()
 }
 
 fn moments(values: &[f64]) -> (f64, f64) {

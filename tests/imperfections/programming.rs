@@ -72,7 +72,7 @@ fn pulsed(start: f64, change: f64, rule: Value, write: u64) -> Vec<f64> {
     device.update(&mut parameters, &wanted, write);
     let bias = network.layers[0].bias.unwrap();
     assert_eq!(parameters.at(bias)[0], start + change, "biases are not pulsed");
-    parameters.at(network.recurrent().next().unwrap().1.weight).as_slice().to_vec()
+    parameters.at(network.recurrent().next().unwrap().1.weight).to_vec()
 }
 
 #[test]
