@@ -32,7 +32,7 @@ fn measure(width: usize) -> (f64, f64) {
         json!({ "staircase": { "amplitude": 0.4, "points": 4, "hold": f64::from(STEPS / 4), "periods": 1 } });
     let estimator: EstimatorSpec = serde_json::from_value(staircase).expect("a legal estimator");
     let estimator = estimator.build::<f32>();
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let repeats = (200_000 / width / width).clamp(3, 40);
     let run = || {
         let start = Instant::now();

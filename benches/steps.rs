@@ -9,6 +9,7 @@ use holograd::integrators::{FixedStep, Method, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, View, Window};
 use holograd::scalar::Scalar;
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::parameters::Parameters;
@@ -48,7 +49,7 @@ fn period(criterion: &mut Criterion) {
         field.teach(Teaching { waveform: Waveform::Circular { ticks: 100 }, amplitude: 0.4, onset: 0 });
         let len = field.shape().len();
         let stepper = Box::new(FixedStep::new(method, 0.5, field.leak(), len));
-        let mut simulation = Simulation::new(field, stepper, 0.5, vec![0.0; len]);
+        let mut simulation = Simulation::new(Box::new(field), stepper, 0.5, vec![0.0; len]);
         group.bench_function(format!("{method:?}"), |bencher| {
             bencher.iter(|| simulation.run(black_box(100), &mut []).expect("a stable network"));
         });
@@ -68,8 +69,8 @@ fn lock_in(criterion: &mut Criterion) {
     let weights = Window::Boxcar.weights(100, 0.5);
     let record = Record { start: 0, stride: 1, samples_per_period: 100, weights };
     let view = View { shape: &shape, state: &state, rates: &state, output_error: &error };
-    let mut neurons = LockIn::new(record.clone(), &[0, 1], &network, &shape);
-    let mut synapses = SynapseLockIn::new(record, &effective);
+    let mut neurons = LockIn::new(record.clone(), &[0, 1], network.output.size(), &shape);
+    let mut synapses = SynapseLockIn::new(record, 0.1, &effective);
     group.bench_function("per neuron", |bencher| bencher.iter(|| neurons.observe(black_box(3), &view)));
     group.bench_function("per synapse", |bencher| bencher.iter(|| synapses.observe(black_box(3), &view)));
     group.finish();
@@ -88,7 +89,7 @@ fn training_step<T: Scalar>(criterion: &mut Criterion) {
         let effective = Effective::new(&network, Form::Rate, &Parameters::<T>::initial(network.shapes(), 0));
         let samples = samples::<T>(batch);
         for (name, noise) in [("quiet", None), ("noise", held.instant().map(|instant| (instant, 0)))] {
-            let setting = Setting { effective: &effective, noise, update: 0, diagnose: false };
+            let setting = Setting { substrate: &effective, noise, update: 0, diagnose: false };
             let estimator = estimator.build::<T>();
             group.bench_function(format!("{width} wide, {batch} samples, {name}"), |bencher| {
                 bencher.iter(|| {

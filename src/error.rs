@@ -120,7 +120,8 @@ impl Error {
 /// A legality check inside a description, before the file that holds it is known.
 ///
 /// [`Invalid::in_file`] turns it into an [`Error`] that names the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at `{path}`: {found}; {legal}")]
 pub struct Invalid {
     /// Path inside the description.
     pub path: String,

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, positive};
 use crate::scalar::Scalar;
-use crate::substrate::effective::Effective;
-use crate::substrate::interactions::{Direction, Synapses};
-use crate::substrate::network::{Edge, Network};
+use crate::substrate::Substrate;
+use crate::substrate::parameters::Parameters;
 use crate::substrate::state::StateShape;
 
 /// What an observer sees of the substrate at one tick.
@@ -150,9 +149,9 @@ pub struct Coefficient<T> {
 impl<T: Scalar> LockIn<T> {
     /// Accumulators for the given harmonics.
     #[must_use]
-    pub fn new(record: Record, harmonics: &[i64], network: &Network, shape: &StateShape) -> Self {
+    pub fn new(record: Record, harmonics: &[i64], outputs: usize, shape: &StateShape) -> Self {
         let complex = shape.with_rails(2);
-        let outputs = network.output.size() * complex.columns();
+        let outputs = outputs * complex.columns();
         let coefficient = |&harmonic| Coefficient {
             harmonic,
             rates: vec![T::zero(); complex.len()],
@@ -221,32 +220,23 @@ pub(crate) fn add_product<T: Scalar>(shape: &StateShape, w: Complex<f64>, values
     }
 }
 
-/// Re c₁[∂φ/∂W] of every synapse of a tied pair, Re c₁[a_i a_j] where it is linear, and Re c₀[e a] of every read-out synapse, summed over
-/// the batch: what hardware with a multiplier in each synapse measures. O(n²) where the neuron's read-out costs O(n).
+/// What a multiplier at each parameter measures: −Re c₁ of the product that it sees and, of the read-out, Re c₀, summed over the batch.
+/// O(n²) where the neuron's read-out costs O(n).
 pub struct SynapseLockIn<'a, T: Scalar> {
-    effective: &'a Effective<T>,
+    substrate: &'a dyn Substrate<T>,
     record: Record,
+    amplitude: f64,
     phase_error: f64,
-    /// Index of each tied weight, and its sums.
-    pairs: Vec<(usize, Vec<T>)>,
-    readout: Option<Vec<T>>,
+    sums: Parameters<T>,
     scratch: Vec<T>,
 }
 
 impl<'a, T: Scalar> SynapseLockIn<'a, T> {
-    /// Accumulators for every tied pair of a network.
+    /// Accumulators for every parameter that has a multiplier, under a drive of that amplitude.
     #[must_use]
-    pub fn new(record: Record, effective: &'a Effective<T>) -> Self {
-        let zeros = |synapses: &Synapses<T>| vec![T::zero(); synapses.weights().len()];
-        let pairs = pairs(effective).map(|(_, edge, synapses)| (edge.weight, zeros(synapses)));
-        Self {
-            record,
-            phase_error: 0.0,
-            pairs: pairs.collect(),
-            readout: effective.readout().map(|(synapses, _)| zeros(synapses)),
-            scratch: Vec::new(),
-            effective,
-        }
+    pub fn new(record: Record, amplitude: f64, substrate: &'a dyn Substrate<T>) -> Self {
+        let sums = Parameters::zeros(substrate.parameters());
+        Self { substrate, record, amplitude, phase_error: 0.0, sums, scratch: Vec::new() }
     }
 
     /// The same lock-in with a reference that is ahead of the drive by `radians`.
@@ -255,21 +245,11 @@ impl<'a, T: Scalar> SynapseLockIn<'a, T> {
         Self { phase_error: radians, ..self }
     }
 
-    /// Index of each tied weight with its Σ_batch Re c₁[∂φ/∂W], in the order of its interaction.
-    pub fn correlations(&self) -> impl Iterator<Item = (usize, &[T])> {
-        self.pairs.iter().map(|(weight, sums)| (*weight, sums.as_slice()))
-    }
-
-    /// Σ_batch Re c₀[e a], in the order of the read-out's weights, where there is a read-out.
+    /// The gradient as measured, summed over the batch; zero where there is no multiplier.
     #[must_use]
-    pub fn readout(&self) -> Option<&[T]> {
-        self.readout.as_deref()
+    pub fn sums(&self) -> &Parameters<T> {
+        &self.sums
     }
-}
-
-/// The forward half of every tied pair.
-fn pairs<T: Scalar>(effective: &Effective<T>) -> impl Iterator<Item = (usize, &Edge, &Synapses<T>)> {
-    effective.recurrent().filter(|(_, edge, _)| edge.direction == Direction::Forward)
 }
 
 impl<T: Scalar> Observer<T> for SynapseLockIn<'_, T> {
@@ -279,18 +259,12 @@ impl<T: Scalar> Observer<T> for SynapseLockIn<'_, T> {
 
     fn observe(&mut self, tick: u64, view: &View<'_, T>) {
         let Some(index) = self.record.index(tick) else { return };
-        let Self { effective, record, phase_error, pairs: sums, readout, scratch } = self;
-        let shape = view.shape;
-        let rates = |layer: usize| &view.rates[shape.layer(layer)];
+        let Self { substrate, record, amplitude, phase_error, sums, scratch } = self;
         let (re, im) = record.demodulator(index, 1, *phase_error);
-        for ((from, edge, synapses), (_, sums)) in pairs(effective).zip(sums) {
-            synapses.correlate(Complex::new(re, im), rates(from), rates(edge.to), shape.rails, sums, scratch);
-        }
-        if let (Some((synapses, _)), Some(sums)) = (effective.readout(), readout) {
-            let (re, im) = record.demodulator(index, 0, 0.0);
-            let read = rates(effective.network().output.layer());
-            synapses.correlate(Complex::new(re, im), read, view.output_error, shape.rails, sums, scratch);
-        }
+        let first = Complex::new(re, im) / *amplitude;
+        substrate.add_products(view.shape, view.rates, first, sums, scratch);
+        let (weight, _) = record.demodulator(index, 0, 0.0);
+        substrate.add_readout(view.shape, (view.rates, view.output_error), weight, sums, scratch);
     }
 }
 
@@ -303,6 +277,7 @@ mod tests {
     use super::*;
     use crate::rng::{NoiseKey, Purpose};
     use crate::substrate::model::ModelSpec;
+    use crate::substrate::network::Network;
 
     fn network() -> Network {
         let model: ModelSpec = serde_json::from_value(serde_json::json!({
@@ -346,7 +321,7 @@ mod tests {
                 weights: Window::Boxcar.weights(2 * ticks, 1.0),
             };
             let harmonics: Vec<i64> = (-6..=6).collect();
-            let mut lockin = LockIn::<f64>::new(record, &harmonics, &network, &shape);
+            let mut lockin = LockIn::<f64>::new(record, &harmonics, network.output.size(), &shape);
             let rates = random_record(shape.len(), ticks as u64, 0);
             let errors = random_record(outputs, ticks as u64, 1);
             for tick in 0..start + 3 * stride * ticks as u64 {

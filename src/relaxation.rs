@@ -1,9 +1,8 @@
 //! The slowest relaxation rate: the clock that every finite-frequency estimate has to respect.
 
 use crate::krylov::ritz_values;
-use crate::scalar::Scalar;
-use crate::substrate::linear::Linearised;
-use crate::substrate::network::Network;
+use crate::scalar::{Layout, Scalar};
+use crate::substrate::Linear;
 
 /// Products with J per sample: enough for two digits of the slowest rate on networks of hundreds of neurons.
 pub const PRODUCTS: usize = 60;
@@ -12,24 +11,19 @@ pub const PRODUCTS: usize = 60;
 ///
 /// Arnoldi on the Jacobian, matrix-free, with [`PRODUCTS`] products; exact for networks of up to so many neurons.
 #[must_use]
-pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network) -> f64 {
-    slowest_rate_by(linearised, network, PRODUCTS)
+pub fn slowest_rate<T: Scalar>(linear: &dyn Linear<T>) -> f64 {
+    slowest_rate_by(linear, PRODUCTS)
 }
 
 /// As [`slowest_rate`], with fewer or more products. Of a symmetric J too few show too fast a rate, never too slow a one.
 #[must_use]
-pub fn slowest_rate_by<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network, products: usize) -> f64 {
-    let shape = linearised.shape();
+pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f64 {
+    let shape = linear.shape();
     let mut scratch = vec![T::zero(); shape.len()];
-    let taus: Vec<&[f64]> =
-        (0..network.layers.len()).map(|layer| linearised.effective().tau(layer)).collect();
     let apply = |v: &[T], out: &mut [T]| {
-        linearised.couple(v, out, &mut scratch);
-        for (layer, tau) in taus.iter().enumerate() {
-            let range = shape.layer(layer);
-            for (o, (v, tau)) in out[range.clone()].iter_mut().zip(v[range].iter().zip(tau.iter().cycle())) {
-                *o = (*o - *v) / T::of(*tau);
-            }
+        linear.target(Layout::Plain, v, out, &mut scratch);
+        for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
+            *o = (*o - *v) / *tau;
         }
     };
     let values = ritz_values(shape, apply, products);
@@ -42,7 +36,9 @@ mod tests {
 
     use super::*;
     use crate::substrate::effective::{Effective, Form};
+    use crate::substrate::linear::Linearised;
     use crate::substrate::model::ModelSpec;
+    use crate::substrate::network::Network;
     use crate::substrate::parameters::Parameters;
     use crate::substrate::state::StateShape;
 
@@ -74,7 +70,7 @@ mod tests {
             let rates: Vec<f64> = (0..3).map(slowest).collect();
             let expected = rates.iter().copied().fold(f64::INFINITY, f64::min);
             assert!(rates.iter().any(|r| (r - expected).abs() > 1e-3), "the samples differ: {rates:?}");
-            let found = slowest_rate(&linearised, &network);
+            let found = slowest_rate(&linearised);
             assert!((found - expected).abs() < 1e-10, "{found}, not {expected}");
         }
     }
@@ -97,7 +93,7 @@ mod tests {
             eigenvalues.iter().map(|z| -z.re).fold(f64::INFINITY, f64::min)
         };
         let expected = slowest(0).min(slowest(1));
-        let found = slowest_rate(&linearised, &network);
+        let found = slowest_rate(&linearised);
         assert!((found - expected).abs() < 0.01 * expected.abs(), "{found}, not {expected}");
     }
 }

@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::imperfections::noise::WhiteNoise;
 use crate::imperfections::readout::Converter;
-use crate::integrators::{Integrator, VectorField};
+use crate::integrators::Integrator;
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
-use crate::substrate::field::Dynamics;
+use crate::substrate::{Field, Population};
 use crate::teaching::Time;
 
 /// Magnitude beyond which a state counts as diverged: no substrate of bounded weights comes near it.
@@ -19,7 +19,7 @@ const WILD: f64 = 100.0;
 /// A trajectory in progress: the field, how it is integrated, and where it stands.
 pub struct Simulation<'a, T: Scalar> {
     /// The field.
-    pub field: Dynamics<'a, T>,
+    pub field: Box<dyn Field<'a, T> + 'a>,
     /// The integrator.
     pub integrator: Box<dyn Integrator<T>>,
     /// White state noise, if any.
@@ -35,6 +35,7 @@ pub struct Simulation<'a, T: Scalar> {
     target: Vec<T>,
     /// Where the first wild rate was seen: index and tick.
     wild: Option<(usize, u64)>,
+    populations: Vec<Population>,
 }
 
 impl<'a, T: Scalar> Simulation<'a, T> {
@@ -44,7 +45,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     /// If the state is not laid out as the field's.
     #[must_use]
     pub fn new(
-        mut field: Dynamics<'a, T>,
+        mut field: Box<dyn Field<'a, T> + 'a>,
         integrator: Box<dyn Integrator<T>>,
         step: f64,
         state: Vec<T>,
@@ -52,7 +53,18 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
         field.set_step(step);
-        Self { field, integrator, white: None, converter: None, step, state, tick: 0, target, wild: None }
+        Self {
+            populations: field.substrate().populations(),
+            field,
+            integrator,
+            white: None,
+            converter: None,
+            step,
+            state,
+            tick: 0,
+            target,
+            wild: None,
+        }
     }
 
     /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
@@ -71,7 +83,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
             }
             let Self { field, integrator, white, state, target, tick, .. } = self;
             let kick = white.as_mut().map(|noise| noise.draw(*tick, field.shape()));
-            integrator.step(field, *tick, state, target, kick)?;
+            integrator.step(&mut **field, *tick, state, target, kick)?;
             self.tick += 1;
         }
         self.check()
@@ -114,8 +126,8 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     /// The first rate that is not a number, or beyond [`WILD`] where the activation is bounded.
     fn wild_rate(&self) -> Option<usize> {
         let shape = self.field.shape();
-        for (place, layer) in self.field.effective().network().layers.iter().enumerate() {
-            if !layer.activation.is_bounded() {
+        for (place, population) in self.populations.iter().enumerate() {
+            if !population.bounded {
                 continue;
             }
             let (range, most) = (shape.layer(place), T::of(WILD));
@@ -145,7 +157,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     fn diverged(&self, moment: String, index: usize, what: &str) -> Error {
         let shape = self.field.shape();
         let (layer, neuron, _, sample) = shape.locate(index);
-        let (name, sample) = (&self.field.effective().network().layers[layer].name, self.field.place(sample));
+        let (name, sample) = (&self.populations[layer].name, self.field.place(sample));
         Error::Diverged {
             moment,
             place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),

@@ -16,6 +16,7 @@ use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use holograd::rng::{NoiseKey, Purpose};
 use holograd::scalar::gemm_outer;
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::network::Output;
@@ -122,7 +123,7 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
     let instant = imperfections.instant().unwrap();
     if noise == Noise::Held {
         let noise = Disturbances::new(&instant, 1, 0, field.shape(), problem.network.inputs, 0);
-        field.hold_noise(noise, &problem.samples.inputs);
+        field.hold_noise(noise, &problem.samples.inputs).unwrap();
     }
     let shape = field.shape().clone();
     let record = Record {
@@ -131,12 +132,12 @@ fn of_one_period(problem: &Problem, form: Form, method: Method, noise: Noise, ra
         samples_per_period: TICKS,
         weights: Window::Boxcar.weights(2 * TICKS as usize, 0.5),
     };
-    let mut lockin = LockIn::new(record.clone(), &[0, 1, -1], &problem.network, &shape);
-    let mut synapses = SynapseLockIn::new(record, &effective);
+    let mut lockin = LockIn::new(record.clone(), &[0, 1, -1], problem.network.output.size(), &shape);
+    let mut synapses = SynapseLockIn::new(record, 0.1, &effective);
     let integrator = Box::new(FixedStep::new(method, 0.5, field.leak(), shape.len()));
     let white = (noise == Noise::White)
         .then(|| WhiteNoise::new(key, (0.1, Rails::Equal), 0, (method, 0.5), field.leak(), shape.len()));
-    let mut simulation = Simulation::new(field, integrator, 0.5, vec![0.0; shape.len()]);
+    let mut simulation = Simulation::new(Box::new(field), integrator, 0.5, vec![0.0; shape.len()]);
     simulation.white = white;
     if noise == Noise::Held {
         let outputs = problem.network.output.size();
@@ -186,7 +187,7 @@ fn an_evaluation_is_one_real_product_a_direction() {
                 let field = Dynamics::new(&effective, &problem.samples, rails);
                 let len = field.shape().len();
                 let integrator = Box::new(FixedStep::new(Method::Rk4, 0.5, field.leak(), len));
-                let mut simulation = Simulation::new(field, integrator, 0.5, vec![0.0; len]);
+                let mut simulation = Simulation::new(Box::new(field), integrator, 0.5, vec![0.0; len]);
                 simulation.run(5, &mut []).unwrap();
                 assert_eq!(simulation.field.evaluations(), 20);
                 assert_eq!(simulation.field.products(), 20 * directions, "{form:?}, {rails} rails");

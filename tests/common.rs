@@ -5,6 +5,7 @@ use std::sync::Arc;
 use holograd::files::read_tensors;
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
+use holograd::substrate::Linear;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::linear::Linearised;
 use holograd::substrate::model::ModelSpec;
@@ -70,7 +71,7 @@ impl Problem {
         let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
         spec.validate(&self.network, form, None).unwrap();
         let effective = self.effective(form);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
         estimate_batch(&*spec.build(), &setting, &self.samples, &mut Vec::new()).unwrap()
     }
 
@@ -78,7 +79,7 @@ impl Problem {
     pub fn free(&self) -> Free {
         assert_eq!(self.samples.count, 1);
         let effective = self.effective(Form::Potential);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
         let settle = Settle { tolerance: Some(1e-14), max_time: 4000.0, ..Settle::default() };
         let free = equilibrium::free(&setting, &self.samples, &settle).unwrap();
         let shape = StateShape::new(&self.network, 1, 1);

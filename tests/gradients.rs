@@ -74,7 +74,7 @@ fn smooth() -> [Value; 5] {
 /// The mean cost of the batch at its free equilibrium, from the rates alone.
 fn cost(problem: &Problem, parameters: &Parameters<f64>) -> f64 {
     let effective = Effective::new(&problem.network, Form::Potential, parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let free = equilibrium::free(&setting, &problem.samples, &Settle::default()).unwrap();
     assert_eq!(free.stop, Stop::Settled);
     let (output, count) = (problem.network.output, problem.samples.count);
@@ -260,7 +260,7 @@ fn noisy(problem: &Problem, form: Form, estimator: &Value, noise: Option<(Noise,
     spec.validate(&problem.network, form, Some(&imperfections)).unwrap();
     let noise = noise.and_then(|(_, seed)| Some((imperfections.instant()?, seed)));
     let effective = problem.effective(form);
-    let setting = Setting { effective: &effective, noise, update: 5, diagnose: true };
+    let setting = Setting { substrate: &effective, noise, update: 5, diagnose: true };
     estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
 }
 
@@ -350,7 +350,7 @@ fn a_staircase_may_begin_at_the_free_equilibrium() {
     let found = problem.estimate(Form::Rate, staircase(settle.clone()));
     // By hand: relaxed first, then driven from there.
     let effective = problem.effective(Form::Rate);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
     let settle: Settle = serde_json::from_value(settle).unwrap();
     let free = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
     let shape = StateShape::new(&problem.network, 2, 1);
@@ -431,7 +431,7 @@ fn single_precision_agrees_with_double() {
             let double = problem.estimate(Form::Potential, estimator.clone()).gradient;
             let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
             let effective = Effective::new(&Arc::clone(&problem.network), Form::Potential, &parameters);
-            let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+            let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
             let single = estimate_batch(&*spec.build(), &setting, &samples, &mut Vec::new()).unwrap();
             let off = compare(&single.gradient.to_double(), &double).total.relative_error.unwrap();
             println!("{}, {estimator}: {off:.1e}", problem.network.name);

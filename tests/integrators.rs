@@ -3,6 +3,7 @@
 use crate::common::{order, random, toy};
 use holograd::integrators::{Integrator, IntegratorSpec, Leak, VectorField};
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::teaching::{Teaching, Time, Waveform};
@@ -171,7 +172,7 @@ fn from_tick(tick: u64, integrator: IntegratorSpec) -> Vec<f64> {
     field.teach(Teaching { waveform: Waveform::Circular { ticks: 20 }, amplitude: 0.3, onset: 0 });
     let len = field.shape().len();
     let stepper = integrator.build(0.5, field.leak(), len);
-    let mut simulation = Simulation::new(field, stepper, 0.5, vec![0.0; len]);
+    let mut simulation = Simulation::new(Box::new(field), stepper, 0.5, vec![0.0; len]);
     simulation.tick = tick;
     simulation.run(40, &mut []).unwrap();
     assert_eq!(simulation.tick, tick + 40);
@@ -223,7 +224,7 @@ fn time_constants_only_rescale_the_clock() {
             let field = Dynamics::new(&effective, &problem.samples, 1);
             let (len, step) = (field.shape().len(), 0.25 * tau);
             let stepper = spec(json!(method)).build(step, field.leak(), len);
-            let mut simulation = Simulation::new(field, stepper, step, vec![0.0; len]);
+            let mut simulation = Simulation::new(Box::new(field), stepper, step, vec![0.0; len]);
             simulation.run(9, &mut []).unwrap();
             simulation.state
         };

@@ -133,7 +133,7 @@ fn estimators_beyond_what_can_be_computed_are_refused() {
 fn a_phase_without_noise_does_not_average_its_transient() {
     let problem = toy();
     let effective = problem.effective(Form::Rate);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let free = |average: f64| {
         let settle = Settle { noise: false, average, max_time: 400.0, ..Settle::default() };
         equilibrium::free(&setting, &problem.samples, &settle).unwrap()
@@ -198,7 +198,7 @@ fn auto_tells_a_slow_network_from_an_unstable_one_and_both_as_divergence() {
         // At rest an unstable network stays where it is.
         problem.samples.inputs.fill(if weight > 1.0 { 0.0 } else { 1.0 });
         let effective = problem.effective(Form::Potential);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
         let spec = estimator(json!({ "auto": { "relative_error": 1e-4, "budget": budget } }));
         let error = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap_err();
         let message = error.to_string();

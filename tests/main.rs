@@ -23,5 +23,6 @@ mod radius;
 mod readout;
 mod reproduction;
 mod resume;
+mod sparse;
 mod sweep;
 mod theory;

@@ -8,6 +8,7 @@ use holograd::imperfections::noise::{Noise, Rails, WhiteNoise};
 use holograd::integrators::{FixedStep, Integrator, Leak, Method, VectorField};
 use holograd::rng::{NoiseKey, Purpose};
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::parameters::Parameters;
@@ -44,7 +45,7 @@ fn noisy<'a>(
     let len = field.shape().len();
     let integrator = Box::new(FixedStep::new(method, step, field.leak(), len));
     let white = WhiteNoise::new(key(3), (SIGMA, rails), 0, (method, step), field.leak(), len);
-    let mut simulation = Simulation::new(field, integrator, step, vec![0.0; len]);
+    let mut simulation = Simulation::new(Box::new(field), integrator, step, vec![0.0; len]);
     simulation.white = Some(white);
     simulation
 }
@@ -291,7 +292,7 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
         let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
         let ratio = |noise: Noise, diagnose: bool| {
             let noise = Some((Instant::on_state(noise), 4));
-            let setting = Setting { effective: &effective, noise, update: 0, diagnose };
+            let setting = Setting { substrate: &effective, noise, update: 0, diagnose };
             let estimate =
                 estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
             estimate.diagnostics.signal_to_noise
@@ -404,7 +405,7 @@ fn noise_of_size_zero_is_no_noise() {
             let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
             let effective = problem.effective(Form::Potential);
             let setting = Setting {
-                effective: &effective,
+                substrate: &effective,
                 noise: noise.map(|n| (Instant::on_state(n), 1)),
                 update: 0,
                 diagnose: true,
@@ -543,7 +544,7 @@ fn noise_averages_out_of_the_gradient_with_the_record() {
         .unwrap();
         let noise = (update > 0)
             .then_some((Instant::on_state(Noise::White { std: 0.02, rails: Rails::Independent }), 2));
-        let setting = Setting { effective: &effective, noise, update, diagnose: false };
+        let setting = Setting { substrate: &effective, noise, update, diagnose: false };
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap().error_vector
     };
     let silent = estimate(40, 0);

@@ -21,7 +21,7 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
     let problem = random(model, 2, 5);
     let effective = problem.effective(Form::Rate);
     let noise = Some((Instant::on_state(Noise::Held { std: 0.2, shared: false, rails: Rails::Real }), 4));
-    let setting = Setting { effective: &effective, noise, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise, update: 0, diagnose: false };
     let quiet = json!({ "step": 1.0, "tolerance": 1e-13, "noise": false, "average": 3.0 });
     let noisy = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 20.0, "average": 4.0 });
     let read = |settle: &serde_json::Value| serde_json::from_value::<Settle>(settle.clone()).unwrap();
@@ -89,7 +89,7 @@ fn a_divergence_names_the_sample_by_its_place_in_the_batch() {
     problem.samples.inputs.fill(-10.0);
     problem.samples.inputs[11] = 10.0;
     let effective = problem.effective(Form::Rate);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     for accelerate in [false, true] {
         let settle = json!({ "step": 1.0, "accelerate": accelerate });
         let estimator = json!({ "classic": { "amplitude": 0.1, "settle": settle } });

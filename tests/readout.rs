@@ -10,6 +10,7 @@ use holograd::imperfections::noise::{Noise, Rails};
 use holograd::integrators::{IntegratorSpec, VectorField};
 use holograd::lockin::{LockIn, Record, Window};
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::network::{Network, Source};
@@ -93,9 +94,9 @@ fn integrated(problem: &Problem, rails: usize, period: f64) -> Vec<Vec<f64>> {
         weights: Window::Boxcar.weights(clock.ticks as usize, clock.step),
     };
     let asked: Vec<i64> = (0..=8).collect();
-    let mut lockin = LockIn::new(record, &asked, &problem.network, &shape);
+    let mut lockin = LockIn::new(record, &asked, problem.network.output.size(), &shape);
     let stepper = integrator.build(clock.step, field.leak(), shape.len());
-    let mut simulation = Simulation::new(field, stepper, clock.step, vec![0.0; shape.len()]);
+    let mut simulation = Simulation::new(Box::new(field), stepper, clock.step, vec![0.0; shape.len()]);
     simulation.run(settle + clock.ticks, &mut [&mut lockin]).unwrap();
     asked.iter().map(|&k| lockin.coefficient(k).unwrap().rates.clone()).collect()
 }
@@ -104,7 +105,7 @@ fn integrated(problem: &Problem, rails: usize, period: f64) -> Vec<Vec<f64>> {
 fn harmonic_balance_is_the_steady_state_that_integration_reaches() {
     let problem = toy();
     let effective = problem.effective(Form::Potential);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     for (name, rails) in [("circular", 2), ("cosine", 1)] {
         for period in [10.0, 40.0] {
             let spec = json!({ "drive": name, "amplitude": 0.3, "period": period, "harmonics": 9 });
@@ -258,7 +259,7 @@ fn auto_meets_the_requested_error_on_random_tied_networks() {
 fn auto_says_beforehand_what_it_cannot_afford() {
     let problem = slow_network(&[8, 8], 0.05, 1);
     let effective = problem.effective(Form::Potential);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let estimate = |spec: Value| {
         let spec: EstimatorSpec = serde_json::from_value(json!({ "auto": spec })).unwrap();
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new())
@@ -303,7 +304,7 @@ fn acceleration_reaches_the_relaxed_equilibrium_in_a_fraction_of_the_evaluations
     problem.samples.inputs.iter_mut().for_each(|x| *x = if *x > 0.8 { *x } else { 0.0 });
     for form in [Form::Potential, Form::Rate] {
         let effective = problem.effective(form);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
         let settle = Settle {
             step: 1.0,
             tolerance: Some(1e-8),
@@ -335,7 +336,7 @@ fn an_accelerated_equilibrium_does_not_depend_on_the_rest_of_its_batch() {
         "readout": { "from": "h2", "classes": 3, "cost": "cross_entropy" } });
     let problem = random(model, 10, 3);
     let effective = problem.effective(Form::Rate);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let settle =
         Settle { step: 1.0, tolerance: Some(1e-10), max_time: 5000.0, accelerate: true, ..Settle::default() };
     let alone = |settle: &Settle| -> Vec<_> {
@@ -377,7 +378,7 @@ fn the_order_follows_the_noise() {
         let noise = Noise::White { std, rails: Rails::Real };
         let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
         let instant = imperfections.instant().map(|instant| (instant, 5));
-        let setting = Setting { effective: &effective, noise: instant, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: instant, update: 0, diagnose: false };
         let spec = json!({ "chebyshev": { "amplitude": 0.5, "period": 60.0, "periods": 16,
             "integrator": { "euler": { "step": 0.25 } } } });
         let spec: EstimatorSpec = serde_json::from_value(spec).unwrap();
@@ -449,7 +450,7 @@ fn noise_is_told_from_bias() {
         let noise = Noise::White { std, rails: Rails::Independent };
         let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
         let noise = imperfections.instant().filter(|_| std > 0.0).map(|instant| (instant, seed));
-        let setting = Setting { effective: &effective, noise, update: 0, diagnose: true };
+        let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
         let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()
     };
@@ -525,7 +526,7 @@ fn auto_on_a_hundred_random_tied_networks() {
         let problem = slow_network(&sizes, rate, 1000 + u64::from(draw));
         let truth = problem.estimate(Form::Potential, json!("adjoint"));
         let effective = problem.effective(Form::Potential);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
         let mut told = Vec::new();
         for (place, requested) in [1e-2, 1e-3, 1e-4].into_iter().enumerate() {
             let spec: EstimatorSpec =

@@ -7,6 +7,7 @@ use holograd::gradient::compare::{compare, complex_relative_error};
 use holograd::integrators::{IntegratorSpec, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, View, Window};
 use holograd::simulate::Simulation;
+use holograd::substrate::Field;
 use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::teaching::{Teaching, Waveform};
@@ -47,9 +48,9 @@ fn harmonics(
         weights: Window::Boxcar.weights(clock.ticks as usize, clock.step),
     };
     let asked: Vec<i64> = (-3..=3).collect();
-    let mut lockin = LockIn::new(record, &asked, &problem.network, &shape);
+    let mut lockin = LockIn::new(record, &asked, problem.network.output.size(), &shape);
     let stepper = integrator.build(clock.step, field.leak(), shape.len());
-    let mut simulation = Simulation::new(field, stepper, clock.step, vec![0.0; shape.len()]);
+    let mut simulation = Simulation::new(Box::new(field), stepper, clock.step, vec![0.0; shape.len()]);
     simulation.run(settle + clock.ticks, &mut [&mut Potentials(&mut lockin)]).unwrap();
     let planar = |k: i64| &lockin.coefficient(k).unwrap().rates;
     let neurons = |k: i64| -> Vec<Complex<f64>> {

@@ -77,7 +77,7 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;
     let effective = Effective::new(&loaded.network, spec.form, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
     let length = truth.gradient.norm();
     let mut lines = Vec::new();

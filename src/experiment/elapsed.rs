@@ -20,8 +20,8 @@ use crate::gradient::{
 use crate::imperfections::Imperfections;
 use crate::records::{ElapsedPoint, Modes};
 use crate::relaxation::slowest_rate;
+use crate::substrate::Linear;
 use crate::substrate::effective::{Effective, Form};
-use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -188,7 +188,7 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     };
     folder.write_experiment(loaded)?;
     let effective = Effective::new(network, spec.form, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
     refuse_vanishing(loaded, &truth)?;
     let norm = truth.norm();
@@ -198,13 +198,12 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
     let places: Vec<usize> = (0..samples.count).collect();
     let start: Vec<Vec<f64>> =
         places.chunks(CHUNK).map(|chunk| real.with_rails(2).select(chunk, &complex)).collect();
-    let potentials = free.potentials(&effective);
-    let linearised = Linearised::new(&effective, &real, &potentials);
-    let slowest = slowest_rate(&linearised, network);
+    let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
+    let slowest = slowest_rate(&*linear);
     let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);
-    let rising = linearised.slope().iter().all(|slope| *slope >= 0.0);
+    let rising = linear.slope().iter().all(|slope| *slope >= 0.0);
     let modes = (network.is_tied() && uniform && rising)
-        .then(|| modes(&linearised, &linearised.cost_slope(&free.output_error), samples.count));
+        .then(|| modes(&*linear, &linear.cost_slope(&free.output_error), samples.count));
 
     let mut lines = vec![format!("slowest relaxation rate {slowest:.4}/tau")];
     let mut last = Vec::new();
@@ -273,15 +272,15 @@ const BINS: usize = 30;
 ///
 /// D^{1/2} J D^{−1/2} = −1 + D^{1/2} W D^{1/2} is symmetric there, with eigenvectors v and rates λ. In the metric in which they are
 /// orthogonal the response is Σ v (v·D^{1/2} F_β)/λ. Summed over the samples.
-fn modes(linearised: &Linearised<'_, f64>, cost_slope: &[f64], samples: usize) -> Modes {
-    let shape = linearised.shape();
+fn modes(linear: &dyn Linear<f64>, cost_slope: &[f64], samples: usize) -> Modes {
+    let (shape, slope) = (linear.shape(), linear.slope());
     let n = shape.neurons();
     let edge = |i: usize| RATES.0 * (RATES.1 / RATES.0).powf(i as f64 / BINS as f64);
     let (mut share, mut count) = (vec![0.0; BINS], vec![0.0; BINS]);
     for sample in 0..samples {
         let places: Vec<usize> = (0..shape.layers()).flat_map(|l| shape.column(l, 0, sample)).collect();
-        let root: Vec<f64> = places.iter().map(|&i| linearised.slope()[i].sqrt()).collect();
-        let jacobian = linearised.jacobian(sample);
+        let root: Vec<f64> = places.iter().map(|&i| slope[i].sqrt()).collect();
+        let jacobian = linear.jacobian(sample);
         let symmetric = DMatrix::from_fn(n, n, |i, j| {
             // A neuron that does not respond at all is alone with its leak.
             let scale = if root[j] > 0.0 { root[i] / root[j] } else { 0.0 };

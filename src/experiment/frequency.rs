@@ -13,7 +13,6 @@ use super::{Options, problem};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::gradient::compare::{compare, complex_relative_error};
 use crate::gradient::equilibrium::{self, Settle};
-use crate::gradient::readout::{self, Local};
 use crate::gradient::{
     Adjoint, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
     extrapolation_weights,
@@ -23,9 +22,9 @@ use crate::lockin::Window;
 use crate::records::{FrequencyPoint, read_metrics};
 use crate::relaxation::slowest_rate;
 use crate::substrate::effective::{Effective, Form};
-use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
@@ -134,7 +133,7 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;
     let effective = Effective::new(&loaded.network, Form::Potential, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
     refuse_vanishing(loaded, &truth)?;
     let theory = Theory::new(&setting, &samples)?;
@@ -210,6 +209,7 @@ struct Theory<'a> {
     shape: StateShape,
     jacobians: Vec<DMatrix<f64>>,
     slope: Vec<f64>,
+    tau: Vec<f64>,
     cost_slope: Vec<f64>,
     rates: Vec<f64>,
     slowest_rate: f64,
@@ -217,31 +217,29 @@ struct Theory<'a> {
 
 impl<'a> Theory<'a> {
     fn new(setting: &'a Setting<'a, f64>, samples: &'a Samples<f64>) -> Result<Self> {
-        let network = setting.effective.network();
-        let shape = StateShape::new(network, samples.count, 1);
+        let shape = setting.substrate.shape(samples.count, 1);
         let free = equilibrium::free(setting, samples, &Settle::default())?;
-        let potentials = free.potentials(setting.effective);
-        let linearised = Linearised::new(setting.effective, &shape, &potentials);
+        let linear = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
         Ok(Self {
             samples,
             setting,
-            jacobians: (0..samples.count).map(|sample| linearised.jacobian(sample)).collect(),
-            slope: linearised.slope().to_vec(),
-            cost_slope: linearised.cost_slope(&free.output_error),
+            jacobians: (0..samples.count).map(|sample| linear.jacobian(sample)).collect(),
+            slope: linear.slope(),
+            tau: linear.tau().to_vec(),
+            cost_slope: linear.cost_slope(&free.output_error),
             rates: free.rates,
-            slowest_rate: slowest_rate(&linearised, network),
+            slowest_rate: slowest_rate(&*linear),
             shape,
         })
     }
 
     /// Real and imaginary part of the gradient read-out at a period.
     fn gradient(&self, period: f64) -> Result<(Parameters<f64>, Parameters<f64>)> {
-        let network = self.setting.effective.network();
         let omega = std::f64::consts::TAU / period;
-        let taus: Vec<f64> = network.layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
         let (mut real, mut imaginary) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.len()]);
         for (sample, jacobian) in self.jacobians.iter().enumerate() {
             let places = || (0..self.shape.layers()).flat_map(|layer| self.shape.column(layer, 0, sample));
+            let taus: Vec<f64> = places().map(|place| self.tau[place]).collect();
             let right =
                 DVector::from_iterator(taus.len(), places().map(|i| Complex::new(-self.cost_slope[i], 0.0)));
             let matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
@@ -254,10 +252,10 @@ impl<'a> Theory<'a> {
                 imaginary[place] = self.slope[place] * u.im;
             }
         }
-        let silent = vec![0.0; network.output.size() * self.samples.count];
+        let silent = vec![0.0; self.setting.substrate.outputs() * self.samples.count];
         let read = |error_vector: &[f64]| {
             let local = Local { error_vector, free: &self.rates, output_error: &silent };
-            let mut gradient = readout::gradient(self.setting.effective, &self.shape, self.samples, &local);
+            let mut gradient = self.setting.substrate.gradient(&self.shape, self.samples, &local);
             gradient.scale(1.0 / self.samples.count as f64);
             gradient
         };

@@ -18,7 +18,6 @@ use super::{Options, problem};
 use crate::error::{Error, Invalid, Result, non_negative, positive};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle};
-use crate::gradient::readout::{self, Local};
 use crate::gradient::{
     Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
 };
@@ -29,9 +28,9 @@ use crate::integrators::IntegratorSpec;
 use crate::lockin::{View, Window, check_length};
 use crate::records::{FrequencyOptimumPoint, FrequencyOptimumSummary, Optimum};
 use crate::substrate::effective::{Effective, Form};
-use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
@@ -299,10 +298,9 @@ struct Problem<'a> {
 impl Problem<'_> {
     /// Relative error, over the weights between layers, of the gradient from δ and the free rates of the sample.
     fn relative_error(&self, error_vector: &[f64], free: &[f64]) -> Result<f64> {
-        let network = self.setting.effective.network();
-        let silent = vec![0.0; network.output.size()];
+        let silent = vec![0.0; self.setting.substrate.outputs()];
         let local = Local { error_vector, free, output_error: &silent };
-        let gradient = readout::gradient(self.setting.effective, &self.shape, &self.one, &local);
+        let gradient = self.setting.substrate.gradient(&self.shape, &self.one, &local);
         let missing = || Error::Internal("a truth of zero".into());
         compare(&gradient, &self.truth).synapses.relative_error.ok_or_else(missing)
     }
@@ -325,18 +323,18 @@ fn run(spec: &FrequencyOptimum, loaded: &Loaded, folder: &RunFolder) -> Result<V
     let one = problem::only(loaded, &batch, spec.sample)?;
     folder.write_experiment(loaded)?;
     let effective = Effective::new(network, Form::Potential, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let truth = estimate_batch(&Adjoint::default(), &setting, &one, &mut Vec::new())?.gradient;
     refuse_vanishing(loaded, &truth)?;
     let weights = network.between_layers().flat_map(|(_, edge)| truth.at(edge.weight));
     let size = weights.map(|g| g * g).sum::<f64>().sqrt();
     let shape = StateShape::new(network, 1, 1);
-    let substrate = linearise(&setting, &one, &shape)?;
+    let substrate = linearise(&setting, &one)?;
     let moved = |place: (usize, usize), by: f64| {
         let mut parameters = parameters.clone();
         parameters.at_mut(place.0)[place.1] += by;
         let effective = Effective::new(network, Form::Potential, &parameters);
-        linearise(&Setting { effective: &effective, ..setting }, &one, &shape)
+        linearise(&Setting { substrate: &effective, ..setting }, &one)
     };
     let biases = network.layers.iter().flat_map(|l| (0..l.size).filter_map(|i| Some((l.bias?, i))));
     let theory = Theory {
@@ -419,16 +417,14 @@ fn measure(
 }
 
 /// The linearised substrate at the free equilibrium of a sample.
-fn linearise(setting: &Setting<'_, f64>, one: &Samples<f64>, shape: &StateShape) -> Result<LinearSubstrate> {
+fn linearise(setting: &Setting<'_, f64>, one: &Samples<f64>) -> Result<LinearSubstrate> {
     let free = equilibrium::free(setting, one, &Settle::default())?;
-    let potentials = free.potentials(setting.effective);
-    let linearised = Linearised::new(setting.effective, shape, &potentials);
-    let taus = setting.effective.network().layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
+    let linear = setting.substrate.linearise(one, Some(&free.drive), &free.rates);
     Ok(LinearSubstrate {
-        jacobian: linearised.jacobian(0),
-        taus,
-        slope: DVector::from_column_slice(linearised.slope()),
-        cost_slope: DVector::from_vec(linearised.cost_slope(&free.output_error)),
+        jacobian: linear.jacobian(0),
+        taus: linear.tau().to_vec(),
+        slope: DVector::from_vec(linear.slope()),
+        cost_slope: DVector::from_vec(linear.cost_slope(&free.output_error)),
         rates: DVector::from_vec(free.rates),
     })
 }

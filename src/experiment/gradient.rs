@@ -94,7 +94,7 @@ fn run<T: Scalar>(spec: &Gradient, loaded: &Loaded, folder: &RunFolder) -> Resul
     folder.write_experiment(loaded)?;
     let effective = Device::fabricate(network, &spec.imperfections).effective(spec.form, &parameters, 0);
     let noise = spec.imperfections.instant().map(|instant| (instant, spec.seed));
-    let setting = Setting { effective: &effective, noise, update: 0, diagnose: true };
+    let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {
         let estimate = estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;

@@ -13,6 +13,7 @@ use crate::error::{Invalid, Result, all_positive, positive};
 use crate::gradient::equilibrium::complexified;
 use crate::integrators::VectorField;
 use crate::records::RelaxationPhase;
+use crate::substrate::Field;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Network;

@@ -16,6 +16,7 @@ use crate::gradient::Setting;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::integrators::VectorField;
 use crate::partial;
+use crate::substrate::Field;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Network;
@@ -124,7 +125,7 @@ fn run(spec: &Stability, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let sample = problem::only(loaded, &samples, spec.sample)?;
     folder.write_experiment(loaded)?;
     let effective = Effective::new(&loaded.network, spec.form, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
     let patient = Settle { tolerance: None, max_time: Settle::default().max_time, ..spec.settle };
     let free = equilibrium::free(&setting, &sample, &patient)?;
 

@@ -14,16 +14,17 @@ use crate::error::{Error, Invalid, Result, positive};
 use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
-use crate::gradient::readout::{self, Local};
 use crate::gradient::{Adjoint, Setting, check_time_constants, estimate_batch};
 use crate::integrators::IntegratorSpec;
 use crate::integrators::VectorField;
 use crate::lockin::{LockIn, Observer, Record, View, Window};
 use crate::simulate::Simulation;
+use crate::substrate::Field;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
+use crate::substrate::readout::{self, Local};
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Time, Waveform};
@@ -135,7 +136,7 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
     let samples = problem::only(loaded, &all, spec.sample)?;
     folder.write_experiment(loaded)?;
     let effective = Effective::new(network, Form::Potential, &parameters);
-    let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
 
     let clock = spec.integrator.clock("period", spec.period).expect("validated");
@@ -146,7 +147,7 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
     field.teach(teaching);
     let len = field.shape().len();
     let integrator = spec.integrator.build(clock.step, field.leak(), len);
-    let mut simulation = Simulation::new(field, integrator, clock.step, vec![0.0; len]);
+    let mut simulation = Simulation::new(Box::new(field), integrator, clock.step, vec![0.0; len]);
     let mut recorder = Recorder { potentials: Vec::new(), rates: Vec::new(), output_error: Vec::new() };
     simulation.run(total, &mut [&mut recorder])?;
 
@@ -205,7 +206,7 @@ impl Recorder {
         let start = end - ticks;
         let weights = Window::Boxcar.weights(ticks as usize, 1.0);
         let record = Record { start, stride: 1, samples_per_period: ticks, weights };
-        let mut lockin = LockIn::new(record, &[0, 1], network, &shape);
+        let mut lockin = LockIn::new(record, &[0, 1], network.output.size(), &shape);
         for tick in start..end {
             let (rates, output_error) = (&self.rates[tick as usize], &self.output_error[tick as usize]);
             lockin.observe(tick, &View { shape: &shape, state: rates, rates, output_error });

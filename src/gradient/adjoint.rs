@@ -4,14 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::equilibrium::{self, Settle};
-use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
 use crate::krylov::gmres;
-use crate::scalar::Scalar;
-use crate::substrate::linear::Linearised;
+use crate::scalar::{Layout, Scalar};
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 
 /// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,14 +53,12 @@ impl<T: Scalar> Estimator<T> for Adjoint {
     ) -> Result<Estimate<T>> {
         // The truth is a property of the weights: it is taken without noise.
         let quiet = Setting { noise: None, ..*setting };
-        let network = setting.effective.network();
-        let shape = StateShape::new(network, samples.count, 1);
+        let shape = setting.substrate.shape(samples.count, 1);
         let free = equilibrium::free(&quiet, samples, &self.settle)?;
-        let potentials = free.potentials(setting.effective);
-        let linearised = Linearised::new(setting.effective, &shape, &potentials);
-        let cost_slope = linearised.cost_slope(&free.output_error);
+        let linear = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
+        let cost_slope = linear.cost_slope(&free.output_error);
         let mut right = vec![T::zero(); shape.len()];
-        linearised.scale_by_slope(&cost_slope, &mut right);
+        linear.observe(&cost_slope, &mut right);
         right.iter_mut().for_each(|x| *x = -*x);
         let mut scratch = vec![T::zero(); shape.len()];
         let mut error_vector = right.clone();
@@ -73,7 +69,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
                 let tolerance = 20.0 * T::epsilon().double();
                 // (1 − D Wᵀ) λ = −D ∂C/∂a
                 let apply = |v: &[T], out: &mut [T]| {
-                    linearised.couple_transposed(v, out, &mut scratch);
+                    linear.target(Layout::Transposed, v, out, &mut scratch);
                     out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
                 };
                 let solved = gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST);
@@ -82,7 +78,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
             Solver::Bptt { steps } => {
                 let mut next = vec![T::zero(); shape.len()];
                 for _ in 1..steps {
-                    linearised.couple_transposed(&error_vector, &mut next, &mut scratch);
+                    linear.target(Layout::Transposed, &error_vector, &mut next, &mut scratch);
                     error_vector.iter_mut().zip(next.iter().zip(&right)).for_each(|(e, (n, r))| *e = *n + *r);
                 }
                 diagnostics.rhs_evaluations += steps;
@@ -92,7 +88,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         Ok(Estimate {
-            gradient: readout::gradient(setting.effective, &shape, samples, &local),
+            gradient: setting.substrate.gradient(&shape, samples, &local),
             quadrature: None,
             free: matrices(&shape, &free.rates),
             error_vector: matrices(&shape, &error_vector),

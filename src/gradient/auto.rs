@@ -202,7 +202,7 @@ impl<T: Scalar> Estimator<T> for Auto {
             );
             return Err(refused(what, advice));
         }
-        let real = StateShape::new(setting.effective.network(), samples.count, 1);
+        let real = setting.substrate.shape(samples.count, 1);
         let measuring = Setting { diagnose: false, ..*setting };
         let mut responses: Vec<Response<T>> = Vec::new();
         let (mut spent, mut elapsed) = (free.evaluations, 0);

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::convergence::{largest, radius};
 use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
-use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::lockin::add_product;
 use crate::scalar::Scalar;
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, root_of_unity};
@@ -56,8 +56,8 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         samples: &Samples<T>,
         _state: &mut Vec<T>,
     ) -> Result<Estimate<T>> {
-        let network = setting.effective.network();
-        let real = StateShape::new(network, samples.count, 1);
+        let (substrate, mut scratch) = (setting.substrate, Vec::new());
+        let real = substrate.shape(samples.count, 1);
         let complex = real.with_rails(2);
         let free = equilibrium::free(setting, samples, &self.settle)?;
         let start = complexified(&real, &free.state);
@@ -68,7 +68,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         // The phases follow each other in time: noise does not cancel between them.
         let mut tick = free.tick;
         let mut phases: Vec<Vec<Instant<T>>> = Vec::with_capacity(points as usize);
-        let outputs = StateShape::block(network.output.size(), samples.count, 2);
+        let outputs = StateShape::block(substrate.outputs(), samples.count, 2);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
             if !setting.is_noisy() && 2 * k > points {
@@ -116,27 +116,27 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let (error_vector, imaginary) = (real_part(&real, &first), imaginary_part(&real, &first));
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
-        let mut gradient = readout::gradient(setting.effective, &real, samples, &local);
+        let mut gradient = substrate.gradient(&real, samples, &local);
         if self.per_synapse {
-            readout::clear_products(network, &mut gradient);
+            substrate.measured().into_iter().for_each(|index| gradient.at_mut(index).fill(T::zero()));
             for (k, phase) in (0..).zip(&phases) {
                 let share = 1.0 / (points as f64 * phase.len() as f64);
                 let weight = root_of_unity(k, points).conj() * (share / amplitude);
                 for Instant { rates, output_error } in phase {
-                    readout::add_products(setting.effective, &complex, rates, weight, &mut gradient);
-                    readout::add_readout(
-                        setting.effective,
+                    substrate.add_products(&complex, rates, weight, &mut gradient, &mut scratch);
+                    substrate.add_readout(
                         &complex,
                         (rates, output_error),
                         share,
                         &mut gradient,
+                        &mut scratch,
                     );
                 }
             }
             if points == 1 {
                 let weight = Complex::new(-1.0 / (amplitude * free.instants.len() as f64), 0.0);
                 for instant in &free.instants {
-                    readout::add_products(setting.effective, &real, &instant.rates, weight, &mut gradient);
+                    substrate.add_products(&real, &instant.rates, weight, &mut gradient, &mut scratch);
                 }
             }
         }
@@ -159,9 +159,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         };
         Ok(Estimate {
             gradient,
-            quadrature: setting
-                .diagnose
-                .then(|| readout::gradient(setting.effective, &real, samples, &quadrature)),
+            quadrature: setting.diagnose.then(|| substrate.gradient(&real, samples, &quadrature)),
             free: matrices(&real, &free.rates),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &free.output_error),

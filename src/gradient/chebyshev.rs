@@ -16,7 +16,6 @@ use crate::integrators::IntegratorSpec;
 use crate::lockin::{LockIn, Observer, Record, Window};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 use crate::teaching::Waveform;
 
 /// Highest order that is tried where the order is automatic.
@@ -122,13 +121,13 @@ impl Chebyshev {
         samples: &Samples<T>,
         state: &mut Vec<T>,
     ) -> Result<Response<T>> {
-        let network = setting.effective.network();
-        let real = StateShape::new(network, samples.count, 1);
+        let outputs = setting.substrate.outputs();
+        let real = setting.substrate.shape(samples.count, 1);
         let most = self.most(drive.record.samples_per_period);
         let harmonics: Vec<i64> = (0..=most as i64 + 1).collect();
         let odd: Vec<i64> = harmonics.iter().copied().filter(|k| k % 2 == 1).collect();
         let lock_in = |record: Record, harmonics: &[i64]| {
-            LockIn::new(record, harmonics, network, &real).with_phase_error(setting.phase_error())
+            LockIn::new(record, harmonics, outputs, &real).with_phase_error(setting.phase_error())
         };
         let mut lockin = lock_in(drive.record.clone(), &harmonics);
         let mut scatter = lock_in(alternating(&drive.record), &odd);

@@ -5,12 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::equilibrium::{self, Instant, Phase, Settle};
-use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::scalar::Scalar;
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 use crate::teaching::Teaching;
 
 /// (a(β) − a(0))/β, or (a(β) − a(−β))/2β when centred (Scellier & Bengio 2017; Laborieux et al. 2021).
@@ -53,8 +52,8 @@ impl<T: Scalar> Estimator<T> for Classic {
         samples: &Samples<T>,
         _state: &mut Vec<T>,
     ) -> Result<Estimate<T>> {
-        let network = setting.effective.network();
-        let shape = StateShape::new(network, samples.count, 1);
+        let (substrate, mut scratch) = (setting.substrate, Vec::new());
+        let shape = substrate.shape(samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
         let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
         // The phases follow each other in time: noise does not cancel between them.
@@ -76,13 +75,13 @@ impl<T: Scalar> Estimator<T> for Classic {
             plus.rates.iter().zip(&reference.rates).map(|(a, b)| (*a - *b) * scale).collect();
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
-        let mut gradient = readout::gradient(setting.effective, &shape, samples, &local);
+        let mut gradient = substrate.gradient(&shape, samples, &local);
         if self.per_synapse {
-            readout::clear_products(network, &mut gradient);
+            substrate.measured().into_iter().for_each(|index| gradient.at_mut(index).fill(T::zero()));
             for (phase, weight) in [(&plus, 1.0 / span), (reference, -1.0 / span)] {
                 let weight = Complex::new(weight / phase.instants.len() as f64, 0.0);
                 for instant in &phase.instants {
-                    readout::add_products(setting.effective, &shape, &instant.rates, weight, &mut gradient);
+                    substrate.add_products(&shape, &instant.rates, weight, &mut gradient, &mut scratch);
                 }
             }
             let nudged = [Some(&plus), minus.as_ref()];
@@ -90,13 +89,7 @@ impl<T: Scalar> Estimator<T> for Classic {
             for phase in nudged.into_iter().flatten() {
                 let share = share / phase.instants.len() as f64;
                 for Instant { rates, output_error } in &phase.instants {
-                    readout::add_readout(
-                        setting.effective,
-                        &shape,
-                        (rates, output_error),
-                        share,
-                        &mut gradient,
-                    );
+                    substrate.add_readout(&shape, (rates, output_error), share, &mut gradient, &mut scratch);
                 }
             }
         }

@@ -6,15 +6,14 @@ use super::chebyshev::alternating;
 use super::convergence::{largest, radius};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
-use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
-use crate::integrators::{IntegratorSpec, VectorField};
+use crate::integrators::IntegratorSpec;
 use crate::lockin::{Coefficient, LockIn, Observer, Record, SynapseLockIn, Window};
 use crate::scalar::Scalar;
 use crate::simulate::{Simulation, largest_difference};
-use crate::substrate::field::Dynamics;
-use crate::substrate::network::Output;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::Teaching;
@@ -92,7 +91,7 @@ pub(super) struct Response<T> {
     pub free: Vec<T>,
     /// p − y (or a − y) of the free equilibrium.
     pub output_error: Vec<T>,
-    /// Gradients of the weights that have a lock-in of their own, by index.
+    /// Gradients of the parameters that have a lock-in of their own, by index.
     pub synapses: Vec<(usize, Vec<T>)>,
     /// sτ.
     pub rate: Complex<f64>,
@@ -114,9 +113,9 @@ pub(super) fn run<T: Scalar>(
     state: &mut Vec<T>,
     observers: &mut [&mut dyn Observer<T>],
 ) -> Result<Diagnostics> {
-    let mut field = Dynamics::new(setting.effective, samples, rails);
+    let mut field = setting.substrate.bind(samples, rails, None);
     field.teach(drive.teaching);
-    setting.hold_noise(&mut field, samples);
+    setting.hold_noise(&mut *field, samples)?;
     let len = field.shape().len();
     if state.len() != len {
         *state = vec![T::zero(); len];
@@ -130,12 +129,12 @@ pub(super) fn run<T: Scalar>(
 
     let last_period = drive.teaching.ticks_per_period().min(drive.length);
     if let Some(record) = &drive.free {
-        let network = setting.effective.network();
-        let mut mean = LockIn::new(record.clone(), &[0], network, simulation.field.shape());
+        let mut mean =
+            LockIn::new(record.clone(), &[0], setting.substrate.outputs(), simulation.field.shape());
         simulation.run(drive.settle, &mut [&mut mean])?;
         simulation.observe(&mut [&mut mean])?;
         let free = mean.coefficient(0).expect("harmonic 0 is recorded");
-        let real = StateShape::new(network, samples.count, 1);
+        let real = setting.substrate.shape(samples.count, 1);
         simulation.field.correct_asymmetry(&real_part(&real, &free.rates));
     }
     simulation.run(drive.settle, observers)?;
@@ -160,18 +159,19 @@ pub(super) fn respond<T: Scalar>(
     samples: &Samples<T>,
     state: &mut Vec<T>,
 ) -> Result<Response<T>> {
-    let network = setting.effective.network();
-    let complex = StateShape::new(network, samples.count, 2);
+    let outputs = setting.substrate.outputs();
+    let complex = setting.substrate.shape(samples.count, 2);
     let real = complex.with_rails(1);
     let harmonics = if setting.diagnose { &DIAGNOSTIC[..] } else { &DIAGNOSTIC[..2] };
-    let lockin = LockIn::new(drive.record.clone(), harmonics, network, &complex);
+    let lockin = LockIn::new(drive.record.clone(), harmonics, outputs, &complex);
     let mut lockin = lockin.with_phase_error(setting.phase_error());
-    let correlations = || SynapseLockIn::new(drive.record.clone(), setting.effective);
+    let correlations =
+        || SynapseLockIn::new(drive.record.clone(), drive.teaching.amplitude, setting.substrate);
     let mut correlations = per_synapse.then(|| correlations().with_phase_error(setting.phase_error()));
     // What differs between even and odd periods is noise; a window that weights periods unequally cannot tell them apart.
     let uniform = drive.record.weights.windows(2).all(|pair| pair[0] == pair[1]);
     let twice = drive.record.weights.len() as u64 >= 2 * drive.record.samples_per_period;
-    let scatter = || LockIn::new(alternating(&drive.record), &[1], network, &complex);
+    let scatter = || LockIn::new(alternating(&drive.record), &[1], outputs, &complex);
     let mut scatter = (setting.is_noisy() && uniform && twice).then(scatter);
     let mut observers: Vec<&mut dyn Observer<T>> = vec![&mut lockin];
     observers.extend(scatter.as_mut().map(|s| s as &mut dyn Observer<T>));
@@ -186,14 +186,11 @@ pub(super) fn respond<T: Scalar>(
     let response = per_unit(first);
     let scatter = scatter.as_ref().and_then(|s| s.coefficient(1)).map(per_unit);
     let scatter = scatter.map(|s| (real_part(&real, &s), imaginary_part(&real, &s)));
-    let mut synapses = Vec::new();
-    if let Some(correlations) = &correlations {
-        let gradient = |sums: &[T]| sums.iter().map(|c| -scale * *c).collect();
-        synapses.extend(correlations.correlations().map(|(weight, sums)| (weight, gradient(sums))));
-        if let (Some(sums), Output::Readout { weight, .. }) = (correlations.readout(), network.output) {
-            synapses.push((weight, sums.to_vec()));
-        }
-    }
+    let sums = correlations.as_ref().map(SynapseLockIn::sums);
+    let measured = |sums: &Parameters<T>| {
+        setting.substrate.measured().into_iter().map(|index| (index, sums.at(index).to_vec())).collect()
+    };
+    let synapses = sums.map_or_else(Vec::new, measured);
     diagnostics.negative_harmonics = lockin.coefficient(-1).map(|c| largest(&c.rates));
     diagnostics.radius_of_convergence = radius_from(&lockin, amplitude, diagnostics.settling_residual);
     Ok(Response {
@@ -215,8 +212,7 @@ pub(super) fn conclude<T: Scalar>(
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
 ) -> Estimate<T> {
-    let network = setting.effective.network();
-    let real = StateShape::new(network, samples.count, 1);
+    let real = setting.substrate.shape(samples.count, 1);
     let measured: Vec<Measured<'_, T>> = responses
         .iter()
         .map(|r| Measured { in_phase: &r.in_phase, quadrature: &r.quadrature, rate: r.rate })
@@ -231,7 +227,7 @@ pub(super) fn conclude<T: Scalar>(
     let output_error = weighted(&weights, responses.iter().map(|r| r.output_error.as_slice()));
 
     let local = Local { error_vector: &error_vector, free: &free, output_error: &output_error };
-    let mut gradient = readout::gradient(setting.effective, &real, samples, &local);
+    let mut gradient = setting.substrate.gradient(&real, samples, &local);
     for (i, (weight, _)) in slowest.synapses.iter().enumerate() {
         let sum = weighted(&weights, responses.iter().map(|r| r.synapses[i].1.as_slice()));
         gradient.at_mut(*weight).copy_from_slice(&sum);
@@ -258,7 +254,7 @@ pub(super) fn conclude<T: Scalar>(
     }
     diagnostics.noise_estimate = noise_estimate(responses, method, &real, &error_vector);
     Estimate {
-        quadrature: setting.diagnose.then(|| readout::gradient(setting.effective, &real, samples, &sideways)),
+        quadrature: setting.diagnose.then(|| setting.substrate.gradient(&real, samples, &sideways)),
         gradient,
         free: matrices(&real, &free),
         error_vector: matrices(&real, &error_vector),

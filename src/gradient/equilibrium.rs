@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::anderson::{Options, fixed_point};
 use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
-use crate::integrators::{FixedStep, Leak, Method, VectorField};
+use crate::integrators::{FixedStep, Leak, Method};
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
 use crate::simulate::Simulation;
-use crate::substrate::effective::Effective;
-use crate::substrate::field::Dynamics;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
+use crate::substrate::{Field, Substrate};
 use crate::teaching::{Teaching, Time};
 
 /// How an equilibrium is waited for. The defaults are those of an estimator's phases; where a place has defaults of its own, an object
@@ -115,14 +114,6 @@ pub struct Equilibrium<T: Scalar> {
     pub stop: Stop,
 }
 
-impl<T: Scalar> Equilibrium<T> {
-    /// The potentials W a + W_in x + b of a free equilibrium, in either form.
-    #[must_use]
-    pub fn potentials(&self, effective: &Effective<T>) -> Vec<T> {
-        couple(effective, self.drive.clone(), &self.rates)
-    }
-}
-
 /// What acts on the substrate while an equilibrium is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Phase<'a, T> {
@@ -131,7 +122,7 @@ pub struct Phase<'a, T> {
     /// 1 for a real state, 2 for a complex one.
     pub rails: usize,
     /// The free rates a*, laid out as a real state, where the coupling is corrected for its asymmetry; see
-    /// [`Dynamics::correct_asymmetry`].
+    /// [`Field::correct_asymmetry`].
     pub correction: Option<&'a [T]>,
     /// W_in x + b where an earlier phase has computed it, laid out as a real state.
     pub drive: Option<&'a [T]>,
@@ -145,13 +136,8 @@ impl<T: Scalar> Phase<'_, T> {
     }
 
     /// The field of this phase.
-    fn bind<'a>(&self, effective: &'a Effective<T>, samples: &Samples<T>) -> Dynamics<'a, T> {
-        let real = StateShape::new(effective.network(), samples.count, 1);
-        let mut field = match self.drive {
-            None => Dynamics::new(effective, samples, self.rails),
-            Some(drive) if self.rails == 1 => Dynamics::with_drive(effective, samples, 1, drive.to_vec()),
-            Some(drive) => Dynamics::with_drive(effective, samples, 2, complexified(&real, drive)),
-        };
+    fn bind<'a>(&self, substrate: &'a dyn Substrate<T>, samples: &Samples<T>) -> Box<dyn Field<'a, T> + 'a> {
+        let mut field = substrate.bind(samples, self.rails, self.drive);
         field.teach(self.teaching);
         if let Some(free) = self.correction {
             field.correct_asymmetry(free);
@@ -237,17 +223,17 @@ fn wait<T: Scalar>(
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
     let fixed_time = settle.tolerance::<T>() == 0.0 || settle.max_time / settle.step <= LOOK as f64;
-    let mut field = phase.bind(setting.effective, samples);
+    let mut field = phase.bind(setting.substrate, samples);
     if settle.accelerate && setting.noise.is_none() && !fixed_time {
         return accelerate(field, settle, start);
     }
-    setting.hold_noise(&mut field, samples);
+    setting.hold_noise(&mut *field, samples)?;
     relax(field, settle, start)
 }
 
 /// Relaxation as the substrate does it.
-fn relax<T: Scalar>(
-    field: Dynamics<'_, T>,
+fn relax<'a, T: Scalar>(
+    field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
@@ -279,7 +265,11 @@ fn relax<T: Scalar>(
 }
 
 /// The state that a field has last observed, at rest at tick 0; or the mean of some instants.
-fn conclude<T: Scalar>(field: Dynamics<'_, T>, state: Vec<T>, instants: Vec<Instant<T>>) -> Equilibrium<T> {
+fn conclude<T: Scalar>(
+    field: Box<dyn Field<'_, T> + '_>,
+    state: Vec<T>,
+    instants: Vec<Instant<T>>,
+) -> Equilibrium<T> {
     let (rates, output_error) = (field.rates().to_vec(), field.output_error().to_vec());
     let last = Instant { rates, output_error };
     let instants = if instants.is_empty() { vec![last] } else { instants };
@@ -300,13 +290,13 @@ fn conclude<T: Scalar>(field: Dynamics<'_, T>, state: Vec<T>, instants: Vec<Inst
         tick: 0,
         stop: Stop::Settled,
         state,
-        drive: field.into_drive(),
+        drive: field.drive().to_vec(),
     }
 }
 
 /// Anderson acceleration; what does not arrive is relaxed.
-fn accelerate<T: Scalar>(
-    mut field: Dynamics<'_, T>,
+fn accelerate<'a, T: Scalar>(
+    mut field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
@@ -323,7 +313,7 @@ fn accelerate<T: Scalar>(
     let tolerance = settle.tolerance::<T>();
     let most = MOST.min((settle.max_time / settle.step).ceil() as u64 - LOOK);
     let options = Options { mixing: mixing.double(), tolerance, most, narrows: true };
-    let mut narrow: Option<Dynamics<'_, T>> = None;
+    let mut narrow: Option<Box<dyn Field<'a, T> + 'a>> = None;
     let map = |active: &[usize], s: &[T], g: &mut [T]| {
         let width = narrow.as_ref().map_or(shape.batch, |field| field.shape().batch);
         if active.len() < width {
@@ -353,20 +343,6 @@ fn accelerate<T: Scalar>(
     field.observe(&state);
     let tick = start.map_or(0, |(_, tick)| tick) + LOOK;
     Ok(Equilibrium { evaluations, residual, stop, tick, ..conclude(field, state, Vec::new()) })
-}
-
-/// The potentials W a + W_in x + b at given rates (real): u* of either form.
-#[must_use]
-pub fn potentials<T: Scalar>(effective: &Effective<T>, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
-    couple(effective, Dynamics::new(effective, samples, 1).into_drive(), rates)
-}
-
-/// Drive plus W a.
-fn couple<T: Scalar>(effective: &Effective<T>, mut drive: Vec<T>, rates: &[T]) -> Vec<T> {
-    let network = effective.network();
-    let columns = rates.len() / network.layers.iter().map(|layer| layer.size).sum::<usize>();
-    effective.couple(&StateShape::new(network, columns, 1), rates, &mut drive);
-    drive
 }
 
 /// A real state as a complex one with zero imaginary part.

@@ -13,20 +13,16 @@ use super::anderson::{Accelerated, Options, fixed_point};
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
-use super::readout::{self, Local};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
-use crate::integrators::VectorField;
 use crate::krylov::{Solved, gmres, gmres_shifted};
 use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window, add_product};
 use crate::partial;
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::field::Dynamics;
-use crate::substrate::linear::Linearised;
-use crate::substrate::network::Network;
+use crate::scalar::{Layout, Scalar};
+use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
+use crate::substrate::{Field, Linear};
 use crate::teaching::{Teaching, Time, root_of_unity};
 
 /// Points of the period with which a solution begins, and at which it is given up.
@@ -135,9 +131,9 @@ impl HarmonicBalance {
         setting: &Setting<'a, T>,
         samples: &Samples<T>,
         free: &Equilibrium<T>,
-    ) -> Linear<'a, T> {
-        let linear = Linear::new(setting, samples, free, self.drive_rate());
-        Linear { corrected: self.correct_asymmetry, ..linear }
+    ) -> Response<'a, T> {
+        let linear = Response::new(setting, samples, free, self.drive_rate());
+        Response { corrected: self.correct_asymmetry, ..linear }
     }
 
     fn balance<T: Scalar>(
@@ -145,9 +141,9 @@ impl HarmonicBalance {
         setting: &Setting<'_, T>,
         samples: &Samples<T>,
         free: &Equilibrium<T>,
-        linear: &Linear<'_, T>,
+        linear: &Response<'_, T>,
     ) -> Result<SteadyState<T>> {
-        let mut field = Dynamics::new(setting.effective, samples, self.drive.rails());
+        let mut field = setting.substrate.bind(samples, self.drive.rails(), None);
         if self.correct_asymmetry {
             field.correct_asymmetry(&free.rates);
         }
@@ -172,7 +168,7 @@ impl HarmonicBalance {
             // What the points cannot tell apart has to have decayed.
             let tail = balance.tail();
             if tail <= 10.0 * balance.tolerance {
-                let (lockin, evaluations) = balance.observe(self.harmonics + 1, setting.effective.network());
+                let (lockin, evaluations) = balance.observe(self.harmonics + 1, setting.substrate.outputs());
                 return Ok(SteadyState { lockin, evaluations, residual });
             }
             if balance.points >= POINTS[1] {
@@ -229,28 +225,27 @@ impl<T: Scalar> SteadyState<T> {
     }
 }
 
-/// (ikωτ − J) of either form, and its inverse.
-struct Linear<'a, T: Scalar> {
-    at_rest: Linearised<'a, T>,
-    form: Form,
+/// (ikωτ − J) and its inverse.
+struct Response<'a, T: Scalar> {
+    at_rest: Box<dyn Linear<T> + 'a>,
     /// Layout of a real state.
     shape: StateShape,
-    /// τ of every element of a real state.
-    tau: Vec<T>,
     drive_rate: f64,
-    /// Whether the coupling's asymmetry is corrected: Wᵀ takes the place of W.
+    /// Whether the coupling's asymmetry is corrected: Kᵀ takes the place of K.
     corrected: bool,
 }
 
-impl<'a, T: Scalar> Linear<'a, T> {
+/// The variable whose equation is solved: the one that the response is told in, or the one that is integrated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Variable {
+    Response,
+    Integrated,
+}
+
+impl<'a, T: Scalar> Response<'a, T> {
     fn new(setting: &Setting<'a, T>, samples: &Samples<T>, free: &Equilibrium<T>, drive_rate: f64) -> Self {
-        let network = setting.effective.network();
-        let shape = StateShape::new(network, samples.count, 1);
-        let potentials = free.potentials(setting.effective);
-        let column = |l: usize| setting.effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
-        let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
-        let at_rest = Linearised::new(setting.effective, &shape, &potentials);
-        Self { at_rest, form: setting.effective.form(), shape, tau, drive_rate, corrected: false }
+        let at_rest = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
+        Self { shape: at_rest.shape().clone(), at_rest, drive_rate, corrected: false }
     }
 
     /// out = (ikωτ) v, complex.
@@ -262,7 +257,7 @@ impl<'a, T: Scalar> Linear<'a, T> {
             let half = range.len() / 2;
             let (re, im) = v[range.clone()].split_at(half);
             let (out_re, out_im) = out[range].split_at_mut(half);
-            let tau = &self.tau[self.shape.layer(layer)];
+            let tau = &self.at_rest.tau()[self.shape.layer(layer)];
             for ((((o_re, o_im), x), y), tau) in out_re.iter_mut().zip(out_im).zip(re).zip(im).zip(tau) {
                 *o_re = -(rate * *tau * *y);
                 *o_im = rate * *tau * *x;
@@ -271,12 +266,11 @@ impl<'a, T: Scalar> Linear<'a, T> {
     }
 
     /// out = −J v, for a real or complex v; `scratch` is as long as v.
-    fn decay(&self, form: Form, v: &[T], out: &mut [T], scratch: &mut [T]) {
-        match (form, self.corrected) {
-            (Form::Potential, false) => self.at_rest.couple(v, out, scratch),
-            (Form::Rate, false) => self.at_rest.couple_rates(v, out, scratch),
-            (Form::Potential, true) => self.at_rest.couple_corrected(v, out, scratch),
-            (Form::Rate, true) => self.at_rest.couple_transposed(v, out, scratch),
+    fn decay(&self, variable: Variable, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match (variable, self.corrected) {
+            (Variable::Response, false) => self.at_rest.target(Layout::Plain, v, out, scratch),
+            (Variable::Response, true) => self.at_rest.corrected(v, out, scratch),
+            (Variable::Integrated, corrected) => self.at_rest.integrated(corrected, v, out, scratch),
         }
         out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
     }
@@ -284,7 +278,7 @@ impl<'a, T: Scalar> Linear<'a, T> {
     /// Solves (ikωτ − J) x = right from a start, complex, or real without a frequency.
     fn solve(
         &self,
-        form: Form,
+        variable: Variable,
         harmonic: usize,
         right: &[T],
         mut x: Vec<T>,
@@ -294,7 +288,7 @@ impl<'a, T: Scalar> Linear<'a, T> {
         let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
         let (mut scratch, mut turned) = (right.to_vec(), vec![T::zero(); right.len()]);
         let apply = |v: &[T], out: &mut [T]| {
-            self.decay(form, v, out, &mut scratch);
+            self.decay(variable, v, out, &mut scratch);
             if turns {
                 self.turn(harmonic, v, &mut turned);
                 out.iter_mut().zip(&turned).for_each(|(o, t)| *o += *t);
@@ -306,12 +300,12 @@ impl<'a, T: Scalar> Linear<'a, T> {
 
     /// Solves (iω − J/τ) x = right/τ, right real and x complex, as far as real directions go.
     fn solve_with_real_directions(&self, right: &[T], tolerance: f64) -> (Vec<T>, u64) {
-        let per_tau = |v: &mut [T]| v.iter_mut().zip(&self.tau).for_each(|(v, tau)| *v /= *tau);
+        let per_tau = |v: &mut [T]| v.iter_mut().zip(self.at_rest.tau()).for_each(|(v, tau)| *v /= *tau);
         let mut scratch = right.to_vec();
         let mut right_per_tau = right.to_vec();
         per_tau(&mut right_per_tau);
         let apply = |v: &[T], out: &mut [T]| {
-            self.decay(Form::Potential, v, out, &mut scratch);
+            self.decay(Variable::Response, v, out, &mut scratch);
             per_tau(out);
         };
         gmres_shifted(&self.shape, apply, self.drive_rate, &right_per_tau, tolerance)
@@ -319,24 +313,18 @@ impl<'a, T: Scalar> Linear<'a, T> {
 
     /// c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β, complex: the same in both forms.
     fn response(&self, output_error: &[T], tolerance: f64) -> (Vec<T>, Solved) {
-        let mut drive = self.at_rest.cost_slope(output_error);
-        drive.iter_mut().for_each(|c| *c = -*c);
-        let effective = self.at_rest.effective();
-        if let Some(gain) = effective.teaching_gain() {
-            let output = self.shape.layer(effective.network().output.layer());
-            drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
-        }
+        let mut drive = self.at_rest.teaching(output_error);
         // The response to a frozen drive is real.
         if self.drive_rate == 0.0 {
             let start = vec![T::zero(); drive.len()];
-            let (potentials, solved) = self.solve(Form::Potential, 1, &drive, start, tolerance);
-            self.at_rest.scale_by_slope(&potentials, &mut drive);
+            let (potentials, solved) = self.solve(Variable::Response, 1, &drive, start, tolerance);
+            self.at_rest.observe(&potentials, &mut drive);
             return (complexified(&self.shape, &drive), solved);
         }
         let (start, products) = self.solve_with_real_directions(&drive, tolerance);
         let mut rates = complexified(&self.shape, &drive);
-        let (potentials, solved) = self.solve(Form::Potential, 1, &rates, start, tolerance);
-        self.at_rest.scale_by_slope(&potentials, &mut rates);
+        let (potentials, solved) = self.solve(Variable::Response, 1, &rates, start, tolerance);
+        self.at_rest.observe(&potentials, &mut rates);
         (rates, Solved { products: products + solved.products, ..solved })
     }
 }
@@ -346,8 +334,8 @@ struct Balance<'a, 'b, T: Scalar> {
     course: Course,
     amplitude: f64,
     tolerance: f64,
-    field: Dynamics<'a, T>,
-    linear: &'b Linear<'a, T>,
+    field: Box<dyn Field<'a, T> + 'a>,
+    linear: &'b Response<'a, T>,
     points: usize,
     /// c₀, c₁, …: complex states, one after the other.
     coefficients: Vec<T>,
@@ -402,7 +390,7 @@ impl<T: Scalar> Balance<'_, '_, T> {
             }
             if largest(out) > 0.01 * self.tolerance {
                 let start = vec![T::zero(); out.len()];
-                let (step, solved) = self.linear.solve(self.linear.form, k, out, start, INNER);
+                let (step, solved) = self.linear.solve(Variable::Integrated, k, out, start, INNER);
                 self.products += solved.products;
                 out.copy_from_slice(&step);
             }
@@ -446,7 +434,7 @@ impl<T: Scalar> Balance<'_, '_, T> {
     }
 
     /// Fourier coefficients of the rates and the output error of the solution.
-    fn observe(mut self, harmonics: u64, network: &Network) -> (LockIn<T>, u64) {
+    fn observe(mut self, harmonics: u64, outputs: usize) -> (LockIn<T>, u64) {
         let record = Record {
             start: 0,
             stride: 1,
@@ -454,7 +442,7 @@ impl<T: Scalar> Balance<'_, '_, T> {
             weights: Window::Boxcar.weights(self.points, 1.0),
         };
         let asked: Vec<i64> = (0..=harmonics as i64).collect();
-        let mut lockin = LockIn::new(record, &asked, network, self.field.shape());
+        let mut lockin = LockIn::new(record, &asked, outputs, self.field.shape());
         let coefficients = std::mem::take(&mut self.coefficients);
         for point in 0..self.points {
             let state = self.at_point(&coefficients, point);
@@ -479,8 +467,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         _state: &mut Vec<T>,
     ) -> Result<Estimate<T>> {
         let setting = &Setting { noise: None, ..*setting };
-        let network = setting.effective.network();
-        let real = StateShape::new(network, samples.count, 1);
+        let real = setting.substrate.shape(samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
         let linear = self.linear(setting, samples, &free);
         let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
@@ -516,10 +503,8 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         let silent = vec![T::zero(); reading.output_error.len()];
         let quadrature = Local { error_vector: &imaginary, free: &free, output_error: &silent };
         Ok(Estimate {
-            gradient: readout::gradient(setting.effective, &real, samples, &local),
-            quadrature: setting
-                .diagnose
-                .then(|| readout::gradient(setting.effective, &real, samples, &quadrature)),
+            gradient: setting.substrate.gradient(&real, samples, &local),
+            quadrature: setting.diagnose.then(|| setting.substrate.gradient(&real, samples, &quadrature)),
             free: matrices(&real, &free),
             error_vector: matrices(&real, &error_vector),
             output_error: columns(samples.count, &reading.output_error),

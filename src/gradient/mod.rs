@@ -13,7 +13,6 @@ pub mod equilibrium;
 mod extrapolation;
 mod harmonic_balance;
 mod oscillation;
-pub mod readout;
 mod spec;
 mod staircase;
 
@@ -43,12 +42,10 @@ use crate::krylov::Solved;
 use crate::relaxation::slowest_rate;
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
-use crate::substrate::effective::Effective;
-use crate::substrate::field::Dynamics;
-use crate::substrate::linear::Linearised;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
+use crate::substrate::{Field, Substrate};
 
 /// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.
 pub const CHUNK: usize = 10;
@@ -59,8 +56,8 @@ const PROBED: usize = 4;
 /// What an estimator works on, beside the samples.
 #[derive(Clone, Copy)]
 pub struct Setting<'a, T: Scalar> {
-    /// The programmed network.
-    pub effective: &'a Effective<T>,
+    /// The programmed substrate.
+    pub substrate: &'a dyn Substrate<T>,
     /// Noise and read-out, with the seed of the noise.
     pub noise: Option<(Instant, u64)>,
     /// Number of the weight update: every update draws fresh noise.
@@ -406,18 +403,17 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// Binds the noise that is held through each step to a field.
-    fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
-        if let Some((instant, seed)) = &self.noise {
-            let inputs = self.effective.network().inputs;
-            let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
-            field.hold_noise(noise, &samples.inputs);
-        }
+    fn hold_noise(&self, field: &mut dyn Field<'a, T>, samples: &Samples<T>) -> Result<()> {
+        let Some((instant, seed)) = &self.noise else { return Ok(()) };
+        let inputs = self.substrate.inputs();
+        let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
+        field.hold_noise(noise, &samples.inputs)
     }
 
     /// What the lock-in sees through, if not the bare substrate.
     fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
         let (instant, _) = self.noise?;
-        Converter::new(&instant.readout?, instant.device_seed, shape, self.effective.network().output.size())
+        Converter::new(&instant.readout?, instant.device_seed, shape, self.substrate.outputs())
     }
 
     /// Radians by which the lock-in's reference is ahead of the drive.
@@ -449,13 +445,10 @@ impl<'a, T: Scalar> Setting<'a, T> {
 
     /// Slowest relaxation rate around rates a* of the first few samples.
     fn slowest_rate(&self, samples: &Samples<T>, free: &[T]) -> f64 {
-        let network = self.effective.network();
         let count = samples.count.min(PROBED);
         let first: Vec<usize> = (0..count).collect();
         let few = samples.select(&first);
-        let (all, shape) = (StateShape::new(network, samples.count, 1), StateShape::new(network, count, 1));
-        let rates = all.select(&first, free);
-        let potentials = equilibrium::potentials(self.effective, &few, &rates);
-        slowest_rate(&Linearised::new(self.effective, &shape, &potentials), network)
+        let rates = self.substrate.shape(samples.count, 1).select(&first, free);
+        slowest_rate(&*self.substrate.linearise(&few, None, &rates))
     }
 }

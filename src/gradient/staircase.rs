@@ -12,7 +12,6 @@ use crate::integrators::IntegratorSpec;
 use crate::lockin::{Record, Window, check_length};
 use crate::scalar::Scalar;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Waveform};
 
 /// β holds each of N roots of unity for `hold` τ; the state is sampled at the end of each hold.
@@ -94,7 +93,7 @@ impl<T: Scalar> Estimator<T> for Staircase {
         let mut before = None;
         if let Some(free) = self.free.as_ref().filter(|_| state.is_empty()) {
             let relaxed = equilibrium::free(setting, samples, free)?;
-            let real = StateShape::new(setting.effective.network(), samples.count, 1);
+            let real = setting.substrate.shape(samples.count, 1);
             *state = complexified(&real, &relaxed.state);
             before = Some(relaxed);
         }

@@ -21,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::files::{Tensors, read_tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::Settle;
-use crate::gradient::readout::add_instantaneous;
 use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::noise::{Noise, WhiteNoise};
@@ -32,10 +31,12 @@ use crate::lockin::{Observer, View};
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::simulate::Simulation;
+use crate::substrate::Field;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
+use crate::substrate::readout::add_instantaneous;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::teaching::{Teaching, Waveform};
@@ -265,9 +266,10 @@ impl<T: Scalar> Plasticity<T> {
         let Course { amplitude, period, integrator, step, .. } = self.course;
         let mut field = Dynamics::new(&self.effective, sample, 2);
         field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
-        field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs);
+        field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs)?;
         let integrator = integrator.build(step, field.leak(), self.state.len());
-        let mut simulation = Simulation::new(field, integrator, step, std::mem::take(&mut self.state));
+        let mut simulation =
+            Simulation::new(Box::new(field), integrator, step, std::mem::take(&mut self.state));
         simulation.tick = self.tick;
         simulation.white = around.white.take();
         simulation.converter = around.converter.take();
@@ -364,7 +366,7 @@ impl<T: Scalar> Plasticity<T> {
             }
         }
         let all = self.sample(&data.select(&(0..count as u32).collect::<Vec<_>>()));
-        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
+        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
         let truth = estimate_batch(&Adjoint::default(), &setting, &all, &mut Vec::new())?;
         Ok(Some((compare(average.coefficient(), &truth.gradient), truth.diagnostics)))
     }

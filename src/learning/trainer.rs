@@ -24,7 +24,6 @@ use crate::records::Epoch;
 use crate::relaxation::{PRODUCTS, slowest_rate_by};
 use crate::scalar::{Layout, Scalar};
 use crate::substrate::effective::{Effective, Form};
-use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -264,17 +263,15 @@ impl<T: Scalar> Trainer<T> {
 
     /// Slowest relaxation rate around the free equilibria of the first samples, without noise, in 1/τ.
     fn slowest_rate(&self, data: &Dataset, count: usize, products: usize) -> Result<f64> {
-        let setting = Setting { effective: &self.effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
         let places: Vec<u32> = (0..count as u32).collect();
         let rates: Vec<Result<f64>> = places
             .par_chunks(CHUNK)
             .map(|chunk| {
                 let samples = self.samples(&data.select(chunk));
                 let free = equilibrium::free(&setting, &samples, &self.plan.inference)?;
-                let potentials = free.potentials(&self.effective);
-                let shape = StateShape::new(&self.network, samples.count, 1);
-                let linearised = Linearised::new(&self.effective, &shape, &potentials);
-                Ok(slowest_rate_by(&linearised, &self.network, products))
+                let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
+                Ok(slowest_rate_by(&*linear, products))
             })
             .collect();
         rates.into_iter().try_fold(f64::INFINITY, |slowest, rate| Ok(slowest.min(rate?)))
@@ -282,7 +279,7 @@ impl<T: Scalar> Trainer<T> {
 
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
         let setting = Setting {
-            effective: &self.effective,
+            substrate: &self.effective,
             noise: self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed)),
             update: self.optimiser.updates,
             diagnose: false,
@@ -318,7 +315,7 @@ impl<T: Scalar> Trainer<T> {
         }
         let first: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&train.select(&first));
-        let quiet = Setting { effective: &self.effective, noise: None, update: 0, diagnose: true };
+        let quiet = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
@@ -386,7 +383,7 @@ pub fn free_score<T: Scalar>(
 ) -> Result<Score> {
     let network = effective.network();
     // No update of the weights has this number: the noise is none that learning has met.
-    let setting = Setting { effective, noise, update: u64::MAX, diagnose: false };
+    let setting = Setting { substrate: effective, noise, update: u64::MAX, diagnose: false };
     let tolerance = if noise.is_some() { Some(0.0) } else { inference.tolerance };
     let inference = &Settle { tolerance, ..*inference };
     // Inference has one rail: twice the samples of a chunk make as wide a product.

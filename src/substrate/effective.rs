@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use num_complex::Complex;
+
+use super::field::Dynamics;
 use super::interactions::{Direction, Synapses, Wanted};
-use super::network::{Edge, Network, Output, Source};
-use super::parameters::{Arrangement, Parameters};
+use super::linear::Linearised;
+use super::network::{Edge, Layer, Network, Output, Source};
+use super::parameters::{Arrangement, ParameterShape, Parameters};
+use super::readout::{self, Local};
+use super::samples::Samples;
 use super::state::StateShape;
+use super::{Field, Linear, Population, Substrate};
 use crate::scalar::{Layout, Scalar};
 
 /// Which variable the neurons integrate (same fixed points, different transients and noise).
@@ -229,5 +236,89 @@ impl<T: Scalar> Effective<T> {
             Layout::Plain => synapses.forward(v, out),
             Layout::Transposed => synapses.pull_back(&[], v, out),
         }
+    }
+}
+
+impl<T: Scalar> Substrate<T> for Effective<T> {
+    fn populations(&self) -> Vec<Population> {
+        let population = |layer: &Layer| Population {
+            name: layer.name.clone(),
+            size: layer.size,
+            bounded: layer.activation.is_bounded(),
+        };
+        self.network.layers.iter().map(population).collect()
+    }
+
+    fn parameters(&self) -> &Arc<[ParameterShape]> {
+        self.network.shapes()
+    }
+
+    fn inputs(&self) -> usize {
+        self.network.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.network.output.size()
+    }
+
+    fn shape(&self, batch: usize, rails: usize) -> StateShape {
+        StateShape::new(&self.network, batch, rails)
+    }
+
+    fn bind<'a>(
+        &'a self,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Option<&[T]>,
+    ) -> Box<dyn Field<'a, T> + 'a> {
+        let real = Substrate::<T>::shape(self, samples.count, 1);
+        Box::new(match drive {
+            None => Dynamics::new(self, samples, rails),
+            Some(drive) if rails == 1 => Dynamics::with_drive(self, samples, 1, drive[..real.len()].to_vec()),
+            Some(drive) => Dynamics::with_drive(self, samples, 2, real.complexified(drive)),
+        })
+    }
+
+    fn linearise<'a>(
+        &'a self,
+        samples: &Samples<T>,
+        drive: Option<&[T]>,
+        rates: &[T],
+    ) -> Box<dyn Linear<T> + 'a> {
+        let shape = Substrate::<T>::shape(self, samples.count, 1);
+        let mut potentials =
+            drive.map_or_else(|| Dynamics::new(self, samples, 1).drive().to_vec(), <[T]>::to_vec);
+        self.couple(&shape, rates, &mut potentials);
+        Box::new(Linearised::new(self, &shape, &potentials))
+    }
+
+    fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {
+        readout::gradient(self, shape, samples, local)
+    }
+
+    fn measured(&self) -> Vec<usize> {
+        readout::measured(self)
+    }
+
+    fn add_products(
+        &self,
+        shape: &StateShape,
+        rates: &[T],
+        weight: Complex<f64>,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    ) {
+        readout::add_products(self, shape, rates, weight, gradient, scratch);
+    }
+
+    fn add_readout(
+        &self,
+        shape: &StateShape,
+        seen: (&[T], &[T]),
+        weight: f64,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    ) {
+        readout::add_readout(self, shape, seen, weight, gradient, scratch);
     }
 }

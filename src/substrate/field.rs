@@ -7,6 +7,8 @@ use super::effective::{Effective, Form};
 use super::network::Output;
 use super::samples::Samples;
 use super::state::StateShape;
+use super::{Field, Substrate};
+use crate::error::Result;
 use crate::imperfections::fluctuation::Fluctuation;
 use crate::imperfections::instant::Disturbances;
 use crate::integrators::{Leak, VectorField};
@@ -100,169 +102,6 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             form,
             shape,
         }
-    }
-
-    /// The field of some of the samples, taught alike, without noise.
-    #[must_use]
-    pub fn select(&self, which: &[usize]) -> Self {
-        let shape = self.shape.with_batch(which.len());
-        let network = self.effective.network();
-        let targets = StateShape::block(network.output.size(), self.shape.batch, 1);
-        let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
-        let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
-        let drive = self.shape.select(which, &self.drive);
-        let places = which.iter().map(|sample| self.places[*sample]).collect();
-        Self {
-            teaching: self.teaching,
-            teaching_is_on: self.teaching_is_on,
-            own_betas: own,
-            correction: self.correction.as_ref().map(|correction| self.shape.select(which, correction)),
-            ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
-        }
-    }
-
-    /// Sets the teaching signal.
-    pub fn teach(&mut self, teaching: Teaching) {
-        self.teaching = teaching;
-        let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
-        self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
-    }
-
-    /// Teaches each sample with a frozen β of its own, instead of a common signal; the state must be complex.
-    ///
-    /// # Panics
-    /// If there is not one β for each sample, or the state is real.
-    pub fn teach_each(&mut self, betas: &[Complex<f64>]) {
-        assert_eq!((betas.len(), 2), (self.shape.batch, self.shape.rails), "a complex β for each sample");
-        self.own_betas = betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
-    }
-
-    /// The teaching signal.
-    #[must_use]
-    pub fn teaching(&self) -> &Teaching {
-        &self.teaching
-    }
-
-    /// Adds (Wᵀ − W)(a − a*) to the field from now on, W the coupling between layers and `free` the rates a*, laid out as a
-    /// real state (asymmetric EP, arXiv 2602.03670).
-    ///
-    /// The term vanishes at the free equilibrium and turns the response to teaching into the adjoint's. The coupling then is
-    /// Wᵀ a + (W − Wᵀ) a*: as many products as without it. Noise of reading the synapses stays that of W.
-    pub fn correct_asymmetry(&mut self, free: &[T]) {
-        let real = self.shape.with_rails(1);
-        let mut forward = vec![T::zero(); real.len()];
-        let mut backward = forward.clone();
-        self.effective.multiply(&real, Layout::Plain, free, free, &mut forward);
-        self.effective.multiply(&real, Layout::Transposed, free, free, &mut backward);
-        let mut correction = vec![T::zero(); self.shape.len()];
-        for layer in 0..real.layers() {
-            let range = real.layer(layer);
-            let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
-            correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
-        }
-        self.correction = Some(correction);
-    }
-
-    /// Adds noise that is redrawn at every step and held through it. `inputs` are those of the bound samples.
-    pub fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) {
-        if noise.input.is_some() {
-            self.noisy_drive.clone_from(&self.drive);
-        }
-        if let Some(synapse) = &mut noise.synapse {
-            synapse.bind(
-                inputs,
-                (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0),
-            );
-        }
-        self.noise = noise;
-    }
-
-    /// Sets the length of a step, in nominal τ: noise with a memory needs it.
-    pub fn set_step(&mut self, step: f64) {
-        self.noise.set_step(step);
-    }
-
-    /// Draws what is held through the step that begins at `tick`.
-    pub fn begin_step(&mut self, tick: u64) {
-        self.noise.begin_step(tick);
-        let Some(input) = &self.noise.input else { return };
-        self.noisy_drive.copy_from_slice(&self.drive);
-        for (edge, synapses) in self.effective.from_input() {
-            synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
-        }
-    }
-
-    /// The layout of the state.
-    #[must_use]
-    pub fn shape(&self) -> &StateShape {
-        &self.shape
-    }
-
-    /// Place of a sample in its batch, for messages.
-    #[must_use]
-    pub fn place(&self, sample: usize) -> usize {
-        self.places[sample]
-    }
-
-    /// The network that is bound.
-    #[must_use]
-    pub fn effective(&self) -> &'a Effective<T> {
-        self.effective
-    }
-
-    /// Evaluations of the right-hand side so far.
-    #[must_use]
-    pub fn evaluations(&self) -> u64 {
-        self.evaluations
-    }
-
-    /// Real matrix products between layers so far: one per connection direction and evaluation, both rails in it.
-    #[must_use]
-    pub fn products(&self) -> u64 {
-        self.products
-    }
-
-    /// Rates of the state last evaluated or observed, laid out as the state.
-    #[must_use]
-    pub fn rates(&self) -> &[T] {
-        &self.rates
-    }
-
-    /// p − y (or a − y) of the state last observed, [outputs × rails·batch].
-    #[must_use]
-    pub fn output_error(&self) -> &[T] {
-        &self.output_error
-    }
-
-    /// Makes [`Self::rates`] and [`Self::output_error`] those of `state`, without evaluating the field.
-    pub fn observe(&mut self, state: &[T]) {
-        if self.form == Form::Potential {
-            activate(self.effective, &self.shape, state, &mut self.rates);
-        }
-        self.error_is_current = false;
-        self.observe_evaluated(state);
-    }
-
-    /// As [`Self::observe`] for the state that was the last to be evaluated: only what is still missing is computed.
-    pub fn observe_evaluated(&mut self, state: &[T]) {
-        if self.form == Form::Rate {
-            self.rates.copy_from_slice(state);
-        }
-        if !self.error_is_current {
-            self.update_output_error(state);
-        }
-    }
-
-    /// W_in x + b on the real rail, laid out as the state.
-    #[must_use]
-    pub fn into_drive(self) -> Vec<T> {
-        self.drive
-    }
-
-    /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
-    #[must_use]
-    pub fn into_rates_and_noise(self) -> (Vec<T>, Disturbances<T>) {
-        (self.rates, self.noise)
     }
 
     fn update_output_error(&mut self, state: &[T]) {
@@ -361,6 +200,135 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
                 *o_re -= re * *c_re - im * *c_im;
                 *o_im -= re * *c_im + im * *c_re;
             }
+        }
+    }
+}
+
+impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
+    fn substrate(&self) -> &'a dyn Substrate<T> {
+        self.effective
+    }
+
+    fn drive(&self) -> &[T] {
+        &self.drive
+    }
+
+    fn products(&self) -> u64 {
+        self.products
+    }
+
+    fn into_rates_and_noise(self: Box<Self>) -> (Vec<T>, Disturbances<T>) {
+        (self.rates, self.noise)
+    }
+
+    fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
+        let shape = self.shape.with_batch(which.len());
+        let network = self.effective.network();
+        let targets = StateShape::block(network.output.size(), self.shape.batch, 1);
+        let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
+        let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
+        let drive = self.shape.select(which, &self.drive);
+        let places = which.iter().map(|sample| self.places[*sample]).collect();
+        Box::new(Self {
+            teaching: self.teaching,
+            teaching_is_on: self.teaching_is_on,
+            own_betas: own,
+            correction: self.correction.as_ref().map(|correction| self.shape.select(which, correction)),
+            ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
+        })
+    }
+
+    fn teach(&mut self, teaching: Teaching) {
+        self.teaching = teaching;
+        let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
+        self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
+    }
+
+    fn teach_each(&mut self, betas: &[Complex<f64>]) {
+        assert_eq!((betas.len(), 2), (self.shape.batch, self.shape.rails), "a complex β for each sample");
+        self.own_betas = betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
+    }
+
+    fn teaching(&self) -> &Teaching {
+        &self.teaching
+    }
+
+    fn correct_asymmetry(&mut self, free: &[T]) {
+        let real = self.shape.with_rails(1);
+        let mut forward = vec![T::zero(); real.len()];
+        let mut backward = forward.clone();
+        self.effective.multiply(&real, Layout::Plain, free, free, &mut forward);
+        self.effective.multiply(&real, Layout::Transposed, free, free, &mut backward);
+        let mut correction = vec![T::zero(); self.shape.len()];
+        for layer in 0..real.layers() {
+            let range = real.layer(layer);
+            let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
+            correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
+        }
+        self.correction = Some(correction);
+    }
+
+    fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) -> Result<()> {
+        if noise.input.is_some() {
+            self.noisy_drive.clone_from(&self.drive);
+        }
+        if let Some(synapse) = &mut noise.synapse {
+            synapse.bind(
+                inputs,
+                (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0),
+            );
+        }
+        self.noise = noise;
+        Ok(())
+    }
+
+    fn set_step(&mut self, step: f64) {
+        self.noise.set_step(step);
+    }
+
+    fn begin_step(&mut self, tick: u64) {
+        self.noise.begin_step(tick);
+        let Some(input) = &self.noise.input else { return };
+        self.noisy_drive.copy_from_slice(&self.drive);
+        for (edge, synapses) in self.effective.from_input() {
+            synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
+        }
+    }
+
+    fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    fn place(&self, sample: usize) -> usize {
+        self.places[sample]
+    }
+
+    fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    fn rates(&self) -> &[T] {
+        &self.rates
+    }
+
+    fn output_error(&self) -> &[T] {
+        &self.output_error
+    }
+
+    fn observe(&mut self, state: &[T]) {
+        if self.form == Form::Potential {
+            activate(self.effective, &self.shape, state, &mut self.rates);
+        }
+        self.error_is_current = false;
+        self.observe_evaluated(state);
+    }
+
+    fn observe_evaluated(&mut self, state: &[T]) {
+        if self.form == Form::Rate {
+            self.rates.copy_from_slice(state);
+        }
+        if !self.error_is_current {
+            self.update_output_error(state);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::effective::Effective;
+use super::Linear;
+use super::effective::{Effective, Form};
 use super::network::Output;
 use super::state::StateShape;
 use crate::scalar::{Layout, Scalar};
@@ -14,6 +15,8 @@ pub struct Linearised<'a, T: Scalar> {
     effective: &'a Effective<T>,
     shape: StateShape,
     slope: Vec<T>,
+    /// τ of every element of a real state.
+    tau: Vec<T>,
     /// a*, where the coupling depends on it.
     rates: Vec<T>,
 }
@@ -27,7 +30,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             let range = shape.layer(index);
             layer.activation.derivative_real(&potentials[range.clone()], &mut slope[range]);
         }
-        Self { effective, shape: shape.with_rails(1), slope, rates: Vec::new() }
+        let column = |l: usize| effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
+        let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
+        Self { effective, shape: shape.with_rails(1), slope, tau, rates: Vec::new() }
     }
 
     /// The network that was linearised.
@@ -40,12 +45,6 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     #[must_use]
     pub fn slope(&self) -> &[T] {
         &self.slope
-    }
-
-    /// Layout of a real state.
-    #[must_use]
-    pub fn shape(&self) -> &StateShape {
-        &self.shape
     }
 
     /// out = D v, for a real or complex v.
@@ -102,10 +101,52 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             out,
         );
     }
+}
 
-    /// J of one sample as a matrix, [neurons × neurons], in double precision.
-    #[must_use]
-    pub fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+impl<T: Scalar> Linear<T> for Linearised<'_, T> {
+    fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    fn tau(&self) -> &[T] {
+        &self.tau
+    }
+
+    fn target(&self, layout: Layout, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match layout {
+            Layout::Plain => self.couple(v, out, scratch),
+            Layout::Transposed => self.couple_transposed(v, out, scratch),
+        }
+    }
+
+    fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match (self.effective.form(), corrected) {
+            (Form::Potential, false) => self.couple(v, out, scratch),
+            (Form::Potential, true) => self.couple_corrected(v, out, scratch),
+            (Form::Rate, false) => self.couple_rates(v, out, scratch),
+            (Form::Rate, true) => self.couple_transposed(v, out, scratch),
+        }
+    }
+
+    fn corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.couple_corrected(v, out, scratch);
+    }
+
+    fn observe(&self, v: &[T], out: &mut [T]) {
+        self.scale_by_slope(v, out);
+    }
+
+    fn teaching(&self, output_error: &[T]) -> Vec<T> {
+        let mut drive = self.cost_slope(output_error);
+        drive.iter_mut().for_each(|c| *c = -*c);
+        if let Some(gain) = self.effective.teaching_gain() {
+            let output = self.shape.layer(self.effective.network().output.layer());
+            drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+        }
+        drive
+    }
+
+    fn jacobian(&self, sample: usize) -> DMatrix<f64> {
         let n = self.shape.neurons();
         let layers = &self.effective.network().layers;
         let mut jacobian = -DMatrix::identity(n, n);
@@ -120,11 +161,7 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         jacobian
     }
 
-    /// ∂C/∂a of the output layer at the free equilibrium, as a real state that is zero elsewhere.
-    ///
-    /// `output_error` is p − y (or a − y), [outputs × samples].
-    #[must_use]
-    pub fn cost_slope(&self, output_error: &[T]) -> Vec<T> {
+    fn cost_slope(&self, output_error: &[T]) -> Vec<T> {
         let mut slope = vec![T::zero(); self.shape.len()];
         let output = self.effective.network().output;
         let range = self.shape.layer(output.layer());

@@ -1,6 +1,10 @@
-//! The substrate: description, instance, effective network, state and vector field.
+//! The substrate: a differential equation with local read-out.
+//!
+//! [`Substrate`] says what estimators need of one: τ ds/dt = G(s, x, β; θ) − s, holomorphic in s and β, observed through rates a(s).
+//! Layers of neurons ([`effective::Effective`]) implement it, and [`custom::Custom`] makes one of anyone's equations.
 
 pub mod activation;
+pub mod custom;
 pub mod effective;
 pub mod field;
 pub mod interactions;
@@ -10,5 +14,175 @@ pub mod model;
 pub mod network;
 pub mod panels;
 pub mod parameters;
+pub mod readout;
 pub mod samples;
 pub mod state;
+
+use std::sync::Arc;
+
+use nalgebra::DMatrix;
+use num_complex::Complex;
+
+use crate::error::Result;
+use crate::imperfections::instant::Disturbances;
+use crate::integrators::VectorField;
+use crate::scalar::{Layout, Scalar};
+use crate::teaching::Teaching;
+use parameters::{ParameterShape, Parameters};
+use readout::Local;
+use samples::Samples;
+use state::StateShape;
+
+/// A group of variables of one kind: a layer, or the nodes of a circuit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Population {
+    /// Its name in files and messages.
+    pub name: String,
+    /// Number of variables.
+    pub size: usize,
+    /// Whether its rates are bounded on the real axis: far beyond, a complex state has passed a pole.
+    pub bounded: bool,
+}
+
+/// A programmed substrate: an equation with all its parameters and imperfections, without samples or state.
+pub trait Substrate<T: Scalar>: Send + Sync {
+    /// The groups of variables, in the order in which states are stored.
+    fn populations(&self) -> Vec<Population>;
+
+    /// Names and forms of the parameters.
+    fn parameters(&self) -> &Arc<[ParameterShape]>;
+
+    /// Number of clamped inputs.
+    fn inputs(&self) -> usize;
+
+    /// Number of outputs: entries of the output error.
+    fn outputs(&self) -> usize;
+
+    /// The layout of so many samples: 1 rail for a real state, 2 for a complex one.
+    fn shape(&self, batch: usize, rails: usize) -> StateShape {
+        StateShape::of(self.populations().iter().map(|p| p.size).collect(), batch, rails)
+    }
+
+    /// The field of a batch. `drive` is what an earlier field of the same samples has returned as its [`Field::drive`].
+    fn bind<'a>(
+        &'a self,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Option<&[T]>,
+    ) -> Box<dyn Field<'a, T> + 'a>;
+
+    /// The substrate linearised at the free equilibrium of these samples that has these rates, a real state; `drive` as in
+    /// [`Self::bind`].
+    fn linearise<'a>(
+        &'a self,
+        samples: &Samples<T>,
+        drive: Option<&[T]>,
+        rates: &[T],
+    ) -> Box<dyn Linear<T> + 'a>;
+
+    /// The gradient from what each parameter sees locally, *summed* over the samples of a real `shape`.
+    fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T>;
+
+    /// Index of every parameter whose gradient a multiplier at it can measure, as c₁ or c₀ of a product that it sees: those that
+    /// [`Self::add_products`] and [`Self::add_readout`] fill.
+    fn measured(&self) -> Vec<usize>;
+
+    /// Adds −Re(w · product) of every such parameter between variables, *summed* over the samples, to a gradient. `rates` are laid out as
+    /// `shape`; `scratch` is overwritten.
+    fn add_products(
+        &self,
+        shape: &StateShape,
+        rates: &[T],
+        weight: Complex<f64>,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    );
+
+    /// Adds w · Re of what the parameters of the read-out see, *summed* over the samples, to a gradient. `seen` are rates and output
+    /// error.
+    fn add_readout(
+        &self,
+        shape: &StateShape,
+        seen: (&[T], &[T]),
+        weight: f64,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    );
+}
+
+/// The field of a substrate bound to samples and teaching: G(t, s), and what a read-out sees of the state.
+pub trait Field<'a, T: Scalar>: VectorField<T> {
+    /// The layout of the state.
+    fn shape(&self) -> &StateShape;
+    /// The substrate that is bound.
+    fn substrate(&self) -> &'a dyn Substrate<T>;
+    /// The field of some of the samples, taught alike, without noise.
+    fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a>;
+    /// Place of a sample in its batch, for messages.
+    fn place(&self, sample: usize) -> usize;
+    /// Sets the teaching signal.
+    fn teach(&mut self, teaching: Teaching);
+    /// The teaching signal.
+    fn teaching(&self) -> &Teaching;
+    /// Teaches each sample with a frozen β of its own, instead of a common signal; the state must be complex.
+    fn teach_each(&mut self, betas: &[Complex<f64>]);
+    /// Adds (Kᵀ − K)(a − a*) to the field from now on, with K the coupling's derivative at the free rates a*, a real state (asymmetric EP,
+    /// arXiv 2602.03670): it vanishes at the free equilibrium and turns the response to teaching into the adjoint's.
+    fn correct_asymmetry(&mut self, free: &[T]);
+    /// Adds noise that is redrawn at every step and held through it. `inputs` are those of the bound samples.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] for noise that the substrate has no place for.
+    fn hold_noise(&mut self, noise: Disturbances<T>, inputs: &[T]) -> Result<()>;
+    /// Sets the length of a step, in nominal τ: noise with a memory needs it.
+    fn set_step(&mut self, step: f64);
+    /// Draws what is held through the step that begins at `tick`.
+    fn begin_step(&mut self, tick: u64);
+    /// Makes [`Self::rates`] and [`Self::output_error`] those of `state`, without evaluating the field.
+    fn observe(&mut self, state: &[T]);
+    /// As [`Self::observe`] for the state that was the last to be evaluated: only what is still missing is computed.
+    fn observe_evaluated(&mut self, state: &[T]);
+    /// Rates of the state last evaluated or observed, laid out as the state.
+    fn rates(&self) -> &[T];
+    /// p − y (or a − y) of the state last observed, [outputs × rails·batch].
+    fn output_error(&self) -> &[T];
+    /// What is computed once a batch; empty where nothing is.
+    fn drive(&self) -> &[T];
+    /// Evaluations of the right-hand side so far.
+    fn evaluations(&self) -> u64;
+    /// Real matrix products between variables so far, both rails in each.
+    fn products(&self) -> u64 {
+        0
+    }
+    /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
+    fn into_rates_and_noise(self: Box<Self>) -> (Vec<T>, Disturbances<T>);
+}
+
+/// A substrate linearised at a free equilibrium, one Jacobian for each sample. v is real or complex, and `scratch` as long as v.
+pub trait Linear<T: Scalar> {
+    /// Layout of a real state.
+    fn shape(&self) -> &StateShape;
+    /// Time constant of every element of a real state, in nominal τ.
+    fn tau(&self) -> &[T];
+    /// out = ∂G/∂s v, or its transpose (without conjugation), so that J v = out − v.
+    fn target(&self, layout: Layout, v: &[T], out: &mut [T], scratch: &mut [T]);
+    /// The same for the variable that is integrated, where that is another one; `corrected` for the field of
+    /// [`Field::correct_asymmetry`].
+    fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]);
+    /// The same as [`Self::target`] of the corrected field.
+    fn corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]);
+    /// out = ∂a/∂s v: what the rates make of a displacement of the state.
+    fn observe(&self, v: &[T], out: &mut [T]);
+    /// The diagonal of ∂a/∂s, as a real state: all there is of it where each variable has a rate of its own.
+    fn slope(&self) -> Vec<T> {
+        let mut slope = vec![T::zero(); self.shape().len()];
+        self.observe(&vec![T::one(); slope.len()], &mut slope);
+        slope
+    }
+    /// ∂C/∂a at the output error of the equilibrium, as a real state.
+    fn cost_slope(&self, output_error: &[T]) -> Vec<T>;
+    /// F_β: what teaching adds to G per unit of β.
+    fn teaching(&self, output_error: &[T]) -> Vec<T>;
+    /// J of one sample as a matrix, in double precision.
+    fn jacobian(&self, sample: usize) -> DMatrix<f64>;
+}

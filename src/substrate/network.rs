@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::activation::Activation;
+use super::activation::{Holomorphic, Transfer};
 use super::interactions::{Dense, Direction, Interaction, Wanted};
 use super::model::{Feedback, Initialisation, ModelSpec, READOUT, Tau};
 use super::parameters::{Arrangement, ParameterShape, Role, Start};
@@ -34,7 +34,7 @@ pub struct Layer {
     /// Number of neurons in the layers before it.
     pub offset: usize,
     /// Activation.
-    pub activation: Activation,
+    pub activation: Transfer,
     /// Time constant of each neuron, in units of the nominal τ.
     pub tau: Vec<f64>,
     /// Index of the bias among the parameters.
@@ -180,7 +180,7 @@ impl Network {
                 name: layer.name.clone(),
                 size,
                 offset,
-                activation: layer.activation.unwrap_or(model.activation),
+                activation: Transfer::Shipped(layer.activation.unwrap_or(model.activation)),
                 tau: match &layer.tau {
                     Tau::Uniform(tau) => vec![*tau; size],
                     Tau::PerNeuron(taus) => taus.clone(),
@@ -216,6 +216,23 @@ impl Network {
             output,
             shapes: shapes.into(),
         })
+    }
+
+    /// The same network with an activation of the caller's own in one layer.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    pub fn with_activation(mut self, layer: &str, own: Arc<dyn Holomorphic>) -> Result<Self, Invalid> {
+        let Some(found) = self.layers.iter_mut().find(|l| l.name == layer) else {
+            let names = self.layers.iter().map(|l| format!("`{}`", l.name)).collect::<Vec<_>>().join(", ");
+            return Err(Invalid::new(
+                "layers",
+                format!("found no layer {layer:?}"),
+                format!("one of {names}"),
+            ));
+        };
+        found.activation = Transfer::Own(own);
+        Ok(self)
     }
 
     /// Number of neurons in all layers.

@@ -18,6 +18,12 @@ pub struct StateShape {
 }
 
 impl StateShape {
+    /// The layout of `batch` samples of layers of these sizes.
+    #[must_use]
+    pub fn of(sizes: Vec<usize>, batch: usize, rails: usize) -> Self {
+        Self { sizes, batch, rails }
+    }
+
     /// The layout of `batch` samples of a network.
     #[must_use]
     pub fn new(network: &Network, batch: usize, rails: usize) -> Self {
@@ -112,6 +118,17 @@ impl StateShape {
     #[must_use]
     pub fn with_rails(&self, rails: usize) -> Self {
         Self { sizes: self.sizes.clone(), batch: self.batch, rails }
+    }
+
+    /// A real state as a complex one with zero imaginary part; self has one rail.
+    #[must_use]
+    pub fn complexified<T: Copy + num_traits::Zero>(&self, real: &[T]) -> Vec<T> {
+        let two = self.with_rails(2);
+        let mut complex = vec![T::zero(); two.len()];
+        for layer in 0..self.layers() {
+            complex[two.real(layer)].copy_from_slice(&real[self.layer(layer)]);
+        }
+        complex
     }
 
     /// (layer, neuron, rail, sample) of an element, for messages.

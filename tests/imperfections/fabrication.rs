@@ -17,7 +17,7 @@ fn without_imperfections_the_device_is_the_ideal_network_bit_for_bit() {
         let oscillation: EstimatorSpec =
             serde_json::from_value(json!({ "oscillation": { "amplitude": 0.3, "period": 20.0 } })).unwrap();
         let gradient = |effective: &Effective<f64>| {
-            let setting = Setting { effective, noise: None, update: 0, diagnose: true };
+            let setting = Setting { substrate: effective, noise: None, update: 0, diagnose: true };
             estimate_batch(&*oscillation.build(), &setting, &problem.samples, &mut Vec::new())
                 .unwrap()
                 .gradient
@@ -90,7 +90,7 @@ fn folding_gain_and_offset_is_exact() {
     let gain = table(json!({ "gain": { "std": 0.3 } })).teaching_gain().unwrap().to_vec();
     let both = table(json!({ "gain": { "std": 0.3 }, "offset": { "std": 0.3 } }));
     let samples = Samples { inputs: vec![0.7], targets: vec![0.0; 3], count: 1, first: 0 };
-    let setting = Setting { effective: &both, noise: None, update: 0, diagnose: false };
+    let setting = Setting { substrate: &both, noise: None, update: 0, diagnose: false };
     let found = holograd::gradient::equilibrium::free(&setting, &samples, &Default::default()).unwrap().rates;
     let (w, w_in) = (parameters.get("a-a.weight").unwrap(), parameters.get("input-a.weight").unwrap());
     let mut a = nalgebra::DVector::zeros(3);
@@ -111,7 +111,7 @@ fn gain_and_offset_mismatch_is_harmless_to_learning() {
     let device = Device::fabricate(&problem.network, &spec);
     let estimate = |parameters: &Parameters<f64>| -> Estimate<f64> {
         let effective = device.effective(Form::Potential, parameters, 0);
-        let setting = Setting { effective: &effective, noise: None, update: 0, diagnose: false };
+        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };
         let spec: EstimatorSpec =
             serde_json::from_value(json!({ "cauchy": { "amplitude": 0.2, "points": 12 } })).unwrap();
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()

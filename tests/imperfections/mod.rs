@@ -14,6 +14,7 @@ use holograd::imperfections::instant::Disturbances;
 use holograd::imperfections::programming::WriteNoise;
 use holograd::imperfections::{Device, Imperfections, Preset};
 use holograd::integrators::VectorField;
+use holograd::substrate::Field;
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::interactions::Direction;
@@ -89,7 +90,7 @@ fn driven(problem: &Problem, spec: &Imperfections, samples: &Samples<f64>) -> Es
     let device = Device::fabricate(&problem.network, spec);
     let effective = device.effective(Form::Potential, &problem.parameters, 2);
     let noise = spec.instant().map(|instant| (instant, 11));
-    let setting = Setting { effective: &effective, noise, update: 4, diagnose: true };
+    let setting = Setting { substrate: &effective, noise, update: 4, diagnose: true };
     estimate_batch(&*estimator.build(), &setting, samples, &mut Vec::new()).unwrap()
 }
 

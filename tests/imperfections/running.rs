@@ -14,7 +14,7 @@ fn kicks(spec: &Imperfections, rails: usize) -> (Vec<f64>, Vec<f64>, f64) {
         field.teach(Teaching::constant(Complex::new(0.2, 0.1)));
         if noisy {
             let noise = Disturbances::new(&spec.instant().unwrap(), 1, 0, field.shape(), 2, 0);
-            field.hold_noise(noise, &samples.inputs);
+            field.hold_noise(noise, &samples.inputs).unwrap();
         }
         field.begin_step(0);
         let shape = field.shape().clone();
@@ -78,7 +78,7 @@ fn input_noise_passes_through_the_input_weights() {
     let samples = Samples { inputs: vec![0.5; 2 * count], targets: vec![0.0; 100 * count], count, first: 0 };
     let mut field = Dynamics::new(&effective, &samples, 1);
     let noise = Disturbances::new(&spec.instant().unwrap(), 1, 0, field.shape(), 2, 0);
-    field.hold_noise(noise, &samples.inputs);
+    field.hold_noise(noise, &samples.inputs).unwrap();
     field.begin_step(0);
     let shape = field.shape().clone();
     let mut out = vec![0.0; shape.len()];

@@ -1,5 +1,9 @@
 //! Activation functions: their values, their derivatives, and where they stop being analytic.
 
+mod own;
+
+pub use own::{Holomorphic, Transfer};
+
 use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

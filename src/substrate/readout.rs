@@ -6,7 +6,7 @@ use crate::lockin::View;
 use crate::scalar::Scalar;
 use crate::substrate::effective::Effective;
 use crate::substrate::interactions::{Direction, modulate};
-use crate::substrate::network::{Network, Output, Source};
+use crate::substrate::network::{Output, Source};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
@@ -71,14 +71,13 @@ fn sum_columns<T: Scalar>(matrix: &[T], out: &mut [T]) {
     }
 }
 
-/// Sets the gradient of every tied pair and of the read-out to zero, for [`add_products`] and [`add_readout`] to fill.
-pub fn clear_products<T: Scalar>(network: &Network, gradient: &mut Parameters<T>) {
-    for (_, edge) in network.recurrent() {
-        gradient.at_mut(edge.weight).fill(T::zero());
-    }
-    if let Output::Readout { weight, bias, .. } = network.output {
-        gradient.at_mut(weight).fill(T::zero());
-        gradient.at_mut(bias).fill(T::zero());
+/// Index of every parameter that a multiplier of its own can measure: the weights between layers and the read-out's.
+#[must_use]
+pub fn measured<T: Scalar>(effective: &Effective<T>) -> Vec<usize> {
+    let between = effective.network().between_layers().map(|(_, edge)| edge.weight);
+    match effective.network().output {
+        Output::Readout { weight, bias, .. } => between.chain([weight, bias]).collect(),
+        Output::SquaredError { .. } => between.collect(),
     }
 }
 
@@ -90,12 +89,12 @@ pub fn add_products<T: Scalar>(
     rates: &[T],
     weight: Complex<f64>,
     gradient: &mut Parameters<T>,
+    scratch: &mut Vec<T>,
 ) {
-    let mut scratch = Vec::new();
     for (from, edge, synapses) in effective.recurrent().filter(|(_, e, _)| e.direction == Direction::Forward)
     {
         let (from, to) = (&rates[shape.layer(from)], &rates[shape.layer(edge.to)]);
-        synapses.correlate(-weight, from, to, shape.rails, gradient.at_mut(edge.weight), &mut scratch);
+        synapses.correlate(-weight, from, to, shape.rails, gradient.at_mut(edge.weight), scratch);
     }
 }
 
@@ -107,20 +106,13 @@ pub fn add_readout<T: Scalar>(
     (rates, output_error): (&[T], &[T]),
     weight: f64,
     gradient: &mut Parameters<T>,
+    scratch: &mut Vec<T>,
 ) {
     let Output::Readout { layer, classes, weight: matrix, bias } = effective.network().output else { return };
     let Some((synapses, _)) = effective.readout() else { return };
-    let mut scratch = Vec::new();
     let rates = &rates[shape.layer(layer)];
-    synapses.correlate(
-        weight.into(),
-        rates,
-        output_error,
-        shape.rails,
-        gradient.at_mut(matrix),
-        &mut scratch,
-    );
-    modulate(weight.into(), output_error, shape.rails, &mut scratch);
+    synapses.correlate(weight.into(), rates, output_error, shape.rails, gradient.at_mut(matrix), scratch);
+    modulate(weight.into(), output_error, shape.rails, scratch);
     sum_columns(&scratch[..classes * shape.batch], gradient.at_mut(bias));
 }
 
@@ -136,8 +128,8 @@ pub fn add_instantaneous<T: Scalar>(
     gradient: &mut Parameters<T>,
 ) {
     let (network, shape) = (effective.network(), view.shape);
-    add_products(effective, shape, view.rates, weight, gradient);
     let mut modulated = Vec::new();
+    add_products(effective, shape, view.rates, weight, gradient, &mut modulated);
     for (index, layer) in network.layers.iter().enumerate() {
         modulate(-weight, &view.rates[shape.layer(index)], shape.rails, &mut modulated);
         let received = &modulated[..layer.size * shape.batch];
@@ -148,5 +140,5 @@ pub fn add_instantaneous<T: Scalar>(
             sum_columns(received, gradient.at_mut(bias));
         }
     }
-    add_readout(effective, shape, (view.rates, view.output_error), gain, gradient);
+    add_readout(effective, shape, (view.rates, view.output_error), gain, gradient, &mut modulated);
 }
