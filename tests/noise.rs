@@ -1,7 +1,7 @@
 //! State noise as a distribution: moments within confidence bounds, orders of convergence from exact second moments.
 
 use crate::common::{Problem, order, random, toy};
-use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
+use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::fluctuation::Fluctuation;
 use holograd::imperfections::instant::Instant;
 use holograd::imperfections::noise::{Noise, Rails, WhiteNoise};
@@ -290,7 +290,7 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
     for (estimator, signal, [silent, taught]) in cases {
         let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
         let ratio = |noise: Noise, diagnose: bool| {
-            let noise = Some((Instant::on_state(noise), 4));
+            let noise = Some(Surroundings::new(Instant::on_state(noise), 4));
             let setting = Setting { effective: &effective, noise, update: 0, diagnose };
             let estimate =
                 estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
@@ -405,7 +405,7 @@ fn noise_of_size_zero_is_no_noise() {
             let effective = problem.effective(Form::Potential);
             let setting = Setting {
                 effective: &effective,
-                noise: noise.map(|n| (Instant::on_state(n), 1)),
+                noise: noise.map(|n| Surroundings::new(Instant::on_state(n), 1)),
                 update: 0,
                 diagnose: true,
             };
@@ -541,8 +541,10 @@ fn noise_averages_out_of_the_gradient_with_the_record() {
         let spec: EstimatorSpec = serde_json::from_value(json!({ "oscillation": {
             "amplitude": 0.3, "period": 10.0, "settle_periods": 3, "periods": periods, "integrator": "euler" } }))
         .unwrap();
-        let noise = (update > 0)
-            .then_some((Instant::on_state(Noise::White { std: 0.02, rails: Rails::Independent }), 2));
+        let noise = (update > 0).then_some(Surroundings::new(
+            Instant::on_state(Noise::White { std: 0.02, rails: Rails::Independent }),
+            2,
+        ));
         let setting = Setting { effective: &effective, noise, update, diagnose: false };
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap().error_vector
     };

@@ -20,7 +20,8 @@ use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::readout::{self, Local};
 use crate::gradient::{
-    Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
+    Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, Surroundings, check_time_constants,
+    estimate_batch,
 };
 use crate::imperfections::instant::Instant;
 use crate::imperfections::noise::{Noise, Rails};
@@ -158,7 +159,7 @@ impl Kind for FrequencyOptimum {
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.noise.validate().map_err(|e| e.under("noise"))?;
-        check_time_constants(self.integrator, network, false)?;
+        check_time_constants(self.integrator, network, None)?;
         for corner in &self.noise.corners {
             let instant = Instant::on_state(self.noise.at(*corner));
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
@@ -249,6 +250,7 @@ impl StateNoise {
             shortest: self.shortest,
             longest: self.longest,
             white_std: self.white_std,
+            continuous: false,
             rails: Rails::Independent,
         }
     }
@@ -394,9 +396,10 @@ fn measure(
     let estimator: &dyn Estimator<f64> = &oscillation;
     // Every point draws noise of its own.
     let update = (index * 10 + poles as usize) as u64 * 1_000_000 + (period * 100.0).round() as u64;
-    let noisy = Setting { noise: Some((instant, spec.seed)), update, ..problem.setting };
+    let noisy = Setting { noise: Some(Surroundings::new(instant, spec.seed)), update, ..problem.setting };
     let errors = problem.relative_errors(&estimate_batch(estimator, &noisy, many, &mut Vec::new())?)?;
-    let quiet = Setting { noise: Some((Instant { state: None, ..instant }, spec.seed)), ..noisy };
+    let quiet = Surroundings::new(Instant { state: None, ..instant }, spec.seed);
+    let quiet = Setting { noise: Some(quiet), ..noisy };
     let bias =
         problem.relative_errors(&estimate_batch(estimator, &quiet, &problem.one, &mut Vec::new())?)?[0];
     let n = errors.len() as f64;

@@ -174,9 +174,10 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.noise = noise;
     }
 
-    /// Sets the length of a step, in nominal τ: noise with a memory needs it.
-    pub fn set_step(&mut self, step: f64) {
-        self.noise.set_step(step);
+    /// Sets the length of a step, in nominal τ, and the part of an isolated neuron of τ = 1 that the integrator's step takes away:
+    /// noise needs them.
+    pub fn set_step(&mut self, step: f64, lost: f64) {
+        self.noise.set_step(step, lost);
     }
 
     /// Draws what is held through the step that begins at `tick`.
@@ -258,10 +259,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.drive
     }
 
-    /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
-    #[must_use]
-    pub fn into_rates_and_noise(self) -> (Vec<T>, Disturbances<T>) {
-        (self.rates, self.noise)
+    /// Takes the noise out, to go on in another phase, or beside other weights or samples.
+    pub fn release_noise(&mut self) -> Disturbances<T> {
+        std::mem::replace(&mut self.noise, Disturbances::none())
     }
 
     fn update_output_error(&mut self, state: &[T]) {
