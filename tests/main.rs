@@ -23,5 +23,6 @@ mod radius;
 mod readout;
 mod reproduction;
 mod resume;
+mod slow_noise;
 mod sweep;
 mod theory;

@@ -161,7 +161,7 @@ impl Kind for FrequencyOptimum {
         self.noise.validate().map_err(|e| e.under("noise"))?;
         check_time_constants(self.integrator, network, None)?;
         for corner in &self.noise.corners {
-            let instant = Instant::on_state(self.noise.at(*corner));
+            let instant = Instant::on_state(self.noise.at(*corner, self.integrator));
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
         }
         self.readout().validate()?;
@@ -244,12 +244,17 @@ impl StateNoise {
         Spectrum::new(self.white_std, corner, (self.shortest, self.longest))
     }
 
-    fn at(&self, corner: f64) -> Noise {
+    /// The noise whose white part has, on a step's discrete clock, the spectral density 2σ² of theory.
+    fn at(&self, corner: f64, integrator: IntegratorSpec) -> Noise {
+        let to_density = integrator.method().zip(integrator.fixed_step()).map_or(1.0, |(method, (_, h))| {
+            let lost = method.lost(h);
+            (2.0 * lost / (h * (2.0 - lost))).sqrt()
+        });
         Noise::OneOverF {
             std: self.spectrum(corner).std,
             shortest: self.shortest,
             longest: self.longest,
-            white_std: self.white_std,
+            white_std: self.white_std * to_density,
             continuous: false,
             rails: Rails::Independent,
         }
@@ -387,7 +392,7 @@ fn measure(
 ) -> Result<FrequencyOptimumPoint> {
     let spec = theory.spec;
     let instant = Instant {
-        state: Some(spec.noise.at(corner)),
+        state: Some(spec.noise.at(corner, spec.integrator)),
         readout: Some(spec.readout()),
         device_seed: spec.device_seed,
         ..Instant::default()

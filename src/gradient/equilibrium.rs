@@ -110,7 +110,7 @@ pub struct Equilibrium<T: Scalar> {
     pub residual: f64,
     /// Evaluations of the right-hand side.
     pub evaluations: u64,
-    /// The tick that was reached: the next phase of an estimate goes on from here, with noise of its own.
+    /// The tick that was reached: the next phase of an estimate goes on from here.
     pub tick: u64,
     /// [`Stop::Settled`] or [`Stop::TimeLimit`].
     pub stop: Stop,

@@ -258,6 +258,14 @@ mod tests {
         (mean, (variance / n).sqrt())
     }
 
+    /// Cov of the means over two steps of r correlation times, `lag` steps apart.
+    fn mean_covariance(r: f64, lag: usize) -> f64 {
+        match lag {
+            0 => 2.0 * (r + (-r).exp_m1()) / (r * r),
+            _ => (-(lag as f64) * r).exp() * r.exp_m1() * -(-r).exp_m1() / (r * r),
+        }
+    }
+
     #[test]
     fn ornstein_uhlenbeck_starts_stationary_and_forgets_exponentially() {
         let (std, time) = (0.7, 2.0);
@@ -270,7 +278,7 @@ mod tests {
         let traces = traces(noise, 20_000, 40);
         for start in [0, 17] {
             for lag in [0, 1, 4, 8, 20] {
-                let expected = std * std * (-(lag as f64) * STEP / time).exp();
+                let expected = std * std * mean_covariance(STEP / time, lag);
                 let (found, error) = correlation(&traces, start, lag);
                 // Ten looks at four standard errors: a false alarm in 1600 seeds.
                 assert!(
@@ -285,8 +293,16 @@ mod tests {
     fn telegraph_noise_has_two_levels_and_exponential_dwell_times() {
         let (std, dwell) = (0.3, 3.0);
         let noise = Noise::Telegraph { std, dwell_time: dwell, continuous: false, rails: Rails::Independent };
-        let traces = traces(noise, 500, 2000);
-        assert!(traces.iter().flatten().all(|x| x.abs() == std));
+        // The levels at the ends of steps; the values are means over the steps.
+        let mut source = source(noise, 500, 0, 1, 1);
+        let rows: Vec<Vec<f64>> = (0..2000)
+            .map(|tick| {
+                assert!(source.advance(tick).iter().all(|x| x.abs() <= std * (1.0 + 1e-12)));
+                source.processes[0].memory().0.to_vec()
+            })
+            .collect();
+        let traces: Vec<Vec<f64>> = (0..500).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
+        assert!(traces.iter().flatten().all(|x| x.abs() == 1.0));
         // Rate of leaving a level per step; an even number of jumps within a step stays unseen.
         let jumps: usize = traces.iter().map(|x| x.windows(2).filter(|w| w[0] != w[1]).count()).sum();
         let steps = 500.0 * 1999.0;
@@ -309,7 +325,7 @@ mod tests {
         }
         assert!(distance * total.sqrt() < 1.63, "{distance} of {total} stays");
         let mean = traces.iter().map(|x| x[0]).sum::<f64>() / 500.0;
-        assert!(mean.abs() < 4.0 * std / 500_f64.sqrt(), "both levels are equally likely at the start");
+        assert!(mean.abs() < 4.0 / 500_f64.sqrt(), "both levels are equally likely at the start");
     }
 
     #[test]
@@ -326,7 +342,11 @@ mod tests {
         let (elements, ticks) = (400, 1 << 16);
         let traces = traces(noise, elements, ticks);
         let (found, error) = correlation(&traces, 1000, 0);
-        assert!((found - std * std).abs() < 4.0 * error, "variance {found}");
+        // The components up to 16 steps are seen as means over a step.
+        let left = |time: &f64| if *time >= 16.0 * STEP { 1.0 } else { mean_covariance(STEP / time, 0) };
+        let times = correlation_times(0.5, 5000.0);
+        let expected = std * std * times.iter().map(left).sum::<f64>() / times.len() as f64;
+        assert!((found - expected).abs() < 4.0 * error, "variance {found}, not {expected}");
         let fft = FftPlanner::new().plan_fft_forward(ticks as usize);
         let mut power = vec![0.0; ticks as usize / 2];
         for trace in &traces {
@@ -358,20 +378,21 @@ mod tests {
 
     #[test]
     fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
+        use crate::integrators::Method;
         let std = 0.4;
-        for step in [0.1, 0.02] {
+        let cases = [(Method::Euler, 0.1), (Method::Euler, 1.0), (Method::Heun, 0.5), (Method::Rk4, 1.0)];
+        for (method, step) in cases.into_iter().chain([(Method::ExponentialEuler, 1.5)]) {
             let noise = Noise::White { std, rails: Rails::Independent };
             let mut source = source(noise, 4000, 0, 1, 1);
-            source.set_step(step, step);
+            let lost = method.lost(step);
+            source.set_step(step, lost);
             let mut u = vec![0.0; 4000];
-            for tick in 0..(8.0 / step) as u64 {
-                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += step * (x - *u));
+            for tick in 0..(12.0 / step) as u64 {
+                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += lost * (x - *u));
             }
             let variance = u.iter().map(|u| u * u).sum::<f64>() / 4000.0;
-            // Euler's own stationary variance is sigma^2/(1 - h/2).
-            let expected = std * std / (1.0 - 0.5 * step);
-            let error = expected * (2.0_f64 / 4000.0).sqrt();
-            assert!((variance - expected).abs() < 4.0 * error, "step {step}: {variance} not {expected}");
+            let error = std * std * (2.0_f64 / 4000.0).sqrt();
+            assert!((variance - std * std).abs() < 4.0 * error, "{method:?}, step {step}: {variance}");
         }
     }
 
