@@ -132,9 +132,10 @@ impl<T: Scalar> Process<T> {
         if self.state.is_empty() {
             return;
         }
-        let before = std::mem::take(&mut self.state);
+        let (before, held, gap) = (std::mem::take(&mut self.state), self.held, self.gap);
         self.begin(draws);
         copy(&before, &mut self.state);
+        (self.held, self.gap) = (held, gap);
     }
 
     /// Adds `std` times what each element is worth through the step that begins now, and moves to its end.
