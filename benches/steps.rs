@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
+use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::integrators::{FixedStep, Method, VectorField};
 use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, View, Window};
@@ -88,7 +88,9 @@ fn training_step<T: Scalar>(criterion: &mut Criterion) {
         let network = network(width);
         let effective = Effective::new(&network, Form::Rate, &Parameters::<T>::initial(network.shapes(), 0));
         let samples = samples::<T>(batch);
-        for (name, noise) in [("quiet", None), ("noise", held.instant().map(|instant| (instant, 0)))] {
+        for (name, noise) in
+            [("quiet", None), ("noise", held.instant().map(|instant| Surroundings::new(instant, 0)))]
+        {
             let setting = Setting { substrate: &effective, noise, update: 0, diagnose: false };
             let estimator = estimator.build::<T>();
             group.bench_function(format!("{width} wide, {batch} samples, {name}"), |bencher| {

@@ -52,7 +52,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     ) -> Self {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
-        field.set_step(step);
+        field.set_step(step, integrator.lost(step));
         Self {
             populations: field.substrate().populations(),
             field,

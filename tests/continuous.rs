@@ -263,6 +263,38 @@ fn timeless(folder: &Path) -> Vec<Value> {
     lines
 }
 
+/// A neuron with a bias of 1, at rest at t = 0, has the rate 1 − e^{−t}, to the order of its integrator.
+#[test]
+fn the_witness_sees_the_rates_at_the_start_of_each_step() {
+    let model = json!({ "name": "iso", "input": 1, "activation": "identity", "cost": "squared_error",
+        "layers": [{ "name": "a", "size": 2 }], "connections": [{ "from": "input", "to": "a" }] });
+    let mut problem = random(model, 1, 1);
+    problem.parameters.at_mut(problem.network.edges[0].weight).fill(0.0);
+    problem.parameters.at_mut(problem.network.layers[0].bias.unwrap()).fill(1.0);
+    let h: f64 = 0.5;
+    let adc = json!({ "readout": { "adc": { "bits": 2, "range": [-1.0, 1.0] } } });
+    for imperfections in [Imperfections::default(), serde_json::from_value(adc).unwrap()] {
+        for (integrator, left) in [
+            (IntegratorSpec::Euler { step: h }, 1.0 - h),
+            (IntegratorSpec::Heun { step: h }, 1.0 - h + h * h / 2.0),
+            (IntegratorSpec::Rk4 { step: h }, 1.0 - h + h * h / 2.0 - h.powi(3) / 6.0 + h.powi(4) / 24.0),
+            (IntegratorSpec::ExponentialEuler { step: h }, (-h).exp()),
+        ] {
+            let course = Course { integrator, step: h, imperfections, ..course(1e-12, 10, 10, 1.0) };
+            let mut run = plasticity(&problem, course, 0.0, 0.0);
+            let mut seen = Vec::new();
+            run.epoch(&dataset(&problem, &[0]), |_, _, rates| seen.push(rates[0])).unwrap();
+            for (tick, rate) in seen.iter().enumerate() {
+                let expected = 1.0 - left.powi(tick as i32);
+                assert!(
+                    (rate - expected).abs() < 1e-9,
+                    "{integrator:?}, tick {tick}: {rate}, not {expected}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_run_leaves_its_folder_and_continues_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();

@@ -91,7 +91,9 @@ fn floors_that_no_network_can_keep_are_refused() {
         // Some neuron of this device has more than twice the nominal time constant.
         (r#"imperfections={"fabrication": {"tau": {"std": 0.9}}}"#, "rate_floor.rate"),
     ] {
-        let output = run(folder.path(), &["run", "digits_fast", "--set", set]);
+        // Explicit steps would not carry the fastest of its neurons.
+        let steps = r#"estimator.oscillation.integrator={"exponential_euler": {"step": 1.0}}"#;
+        let output = run(folder.path(), &["run", "digits_fast", "--set", set, "--set", steps]);
         let told = text(&output.stderr);
         assert!(output.status.code() == Some(2) && told.contains(named), "{set}: {told}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::common::{Problem, order, random, slope, toy};
 use holograd::gradient::compare::{agreement, compare};
 use holograd::gradient::equilibrium::{self, Settle};
-use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, estimate_batch};
+use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::substrate::effective::{Effective, Form};
@@ -258,7 +258,7 @@ fn noisy(problem: &Problem, form: Form, estimator: &Value, noise: Option<(Noise,
     let state_noise = noise.map(|n| n.0);
     let imperfections = Imperfections { state_noise, ..Imperfections::default() };
     spec.validate(&problem.network, form, Some(&imperfections)).unwrap();
-    let noise = noise.and_then(|(_, seed)| Some((imperfections.instant()?, seed)));
+    let noise = noise.and_then(|(_, seed)| Some(Surroundings::new(imperfections.instant()?, seed)));
     let effective = problem.effective(form);
     let setting = Setting { substrate: &effective, noise, update: 5, diagnose: true };
     estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()

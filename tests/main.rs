@@ -23,6 +23,7 @@ mod radius;
 mod readout;
 mod reproduction;
 mod resume;
+mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;

@@ -2,7 +2,7 @@
 
 use crate::common::random;
 use holograd::gradient::equilibrium::{self, Equilibrium, Phase, Settle};
-use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
+use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::instant::Instant;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::substrate::effective::Form;
@@ -20,7 +20,10 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
         "readout": { "from": "b", "classes": 3 } });
     let problem = random(model, 2, 5);
     let effective = problem.effective(Form::Rate);
-    let noise = Some((Instant::on_state(Noise::Held { std: 0.2, shared: false, rails: Rails::Real }), 4));
+    let noise = Some(Surroundings::new(
+        Instant::on_state(Noise::Held { std: 0.2, shared: false, rails: Rails::Real }),
+        4,
+    ));
     let setting = Setting { substrate: &effective, noise, update: 0, diagnose: false };
     let quiet = json!({ "step": 1.0, "tolerance": 1e-13, "noise": false, "average": 3.0 });
     let noisy = json!({ "step": 1.0, "tolerance": 0.0, "max_time": 20.0, "average": 4.0 });

@@ -4,7 +4,7 @@ use crate::common::{Problem, random, toy};
 use holograd::error::Error;
 use holograd::gradient::compare::compare;
 use holograd::gradient::equilibrium::{self, Settle};
-use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, estimate_batch};
+use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::integrators::{IntegratorSpec, VectorField};
@@ -377,7 +377,7 @@ fn the_order_follows_the_noise() {
     let order = |std: f64| {
         let noise = Noise::White { std, rails: Rails::Real };
         let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
-        let instant = imperfections.instant().map(|instant| (instant, 5));
+        let instant = imperfections.instant().map(|instant| Surroundings::new(instant, 5));
         let setting = Setting { substrate: &effective, noise: instant, update: 0, diagnose: false };
         let spec = json!({ "chebyshev": { "amplitude": 0.5, "period": 60.0, "periods": 16,
             "integrator": { "euler": { "step": 0.25 } } } });
@@ -449,7 +449,8 @@ fn noise_is_told_from_bias() {
     let estimate = |estimator: &Value, std: f64, seed: u64| {
         let noise = Noise::White { std, rails: Rails::Independent };
         let imperfections = Imperfections { state_noise: Some(noise), ..Imperfections::default() };
-        let noise = imperfections.instant().filter(|_| std > 0.0).map(|instant| (instant, seed));
+        let noise =
+            imperfections.instant().filter(|_| std > 0.0).map(|instant| Surroundings::new(instant, seed));
         let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
         let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap()

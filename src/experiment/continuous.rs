@@ -156,7 +156,7 @@ impl Kind for Continuous {
             let found = format!("found {}, {ticks} steps", self.period);
             return Err(Invalid::new("period", found, "at least 3 steps"));
         }
-        check_time_constants(self.integrator, network, self.imperfections.spreads_tau())?;
+        check_time_constants(self.integrator, network, Some(&self.imperfections))?;
         self.integrator.clock("presentation", self.presentation)?;
         if !(1..=8).contains(&self.low_pass.poles) {
             let found = format!("found {}", self.low_pass.poles);

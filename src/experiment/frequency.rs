@@ -106,7 +106,7 @@ impl Kind for Frequency {
                 return Err(Invalid::new(path, found, "at least 3 steps"));
             }
         }
-        check_time_constants(self.integrator, network, false)?;
+        check_time_constants(self.integrator, network, None)?;
         if !(1..=6).contains(&self.richardson) {
             return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
         }

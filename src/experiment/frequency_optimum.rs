@@ -19,7 +19,8 @@ use crate::error::{Error, Invalid, Result, non_negative, positive};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{
-    Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
+    Adjoint, Estimate, Estimator, Extrapolation, Oscillation, Setting, Surroundings, check_time_constants,
+    estimate_batch,
 };
 use crate::imperfections::instant::Instant;
 use crate::imperfections::noise::{Noise, Rails};
@@ -157,9 +158,9 @@ impl Kind for FrequencyOptimum {
         }
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.noise.validate().map_err(|e| e.under("noise"))?;
-        check_time_constants(self.integrator, network, false)?;
+        check_time_constants(self.integrator, network, None)?;
         for corner in &self.noise.corners {
-            let instant = Instant::on_state(self.noise.at(*corner));
+            let instant = Instant::on_state(self.noise.at(*corner, self.integrator));
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
         }
         self.readout().validate()?;
@@ -242,12 +243,18 @@ impl StateNoise {
         Spectrum::new(self.white_std, corner, (self.shortest, self.longest))
     }
 
-    fn at(&self, corner: f64) -> Noise {
+    /// The noise whose white part has, on a step's discrete clock, the spectral density 2σ² of theory.
+    fn at(&self, corner: f64, integrator: IntegratorSpec) -> Noise {
+        let to_density = integrator.method().zip(integrator.fixed_step()).map_or(1.0, |(method, (_, h))| {
+            let lost = method.lost(h);
+            (2.0 * lost / (h * (2.0 - lost))).sqrt()
+        });
         Noise::OneOverF {
             std: self.spectrum(corner).std,
             shortest: self.shortest,
             longest: self.longest,
-            white_std: self.white_std,
+            white_std: self.white_std * to_density,
+            continuous: false,
             rails: Rails::Independent,
         }
     }
@@ -383,7 +390,7 @@ fn measure(
 ) -> Result<FrequencyOptimumPoint> {
     let spec = theory.spec;
     let instant = Instant {
-        state: Some(spec.noise.at(corner)),
+        state: Some(spec.noise.at(corner, spec.integrator)),
         readout: Some(spec.readout()),
         device_seed: spec.device_seed,
         ..Instant::default()
@@ -392,9 +399,10 @@ fn measure(
     let estimator: &dyn Estimator<f64> = &oscillation;
     // Every point draws noise of its own.
     let update = (index * 10 + poles as usize) as u64 * 1_000_000 + (period * 100.0).round() as u64;
-    let noisy = Setting { noise: Some((instant, spec.seed)), update, ..problem.setting };
+    let noisy = Setting { noise: Some(Surroundings::new(instant, spec.seed)), update, ..problem.setting };
     let errors = problem.relative_errors(&estimate_batch(estimator, &noisy, many, &mut Vec::new())?)?;
-    let quiet = Setting { noise: Some((Instant { state: None, ..instant }, spec.seed)), ..noisy };
+    let quiet = Surroundings::new(Instant { state: None, ..instant }, spec.seed);
+    let quiet = Setting { noise: Some(quiet), ..noisy };
     let bias =
         problem.relative_errors(&estimate_batch(estimator, &quiet, &problem.one, &mut Vec::new())?)?[0];
     let n = errors.len() as f64;

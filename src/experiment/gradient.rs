@@ -12,7 +12,7 @@ use super::{Options, problem};
 use crate::error::{Error, Invalid, Result};
 use crate::files::{Tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
-use crate::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
+use crate::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -93,7 +93,7 @@ fn run<T: Scalar>(spec: &Gradient, loaded: &Loaded, folder: &RunFolder) -> Resul
     let samples = problem::samples::<T>(loaded, &spec.batch)?;
     folder.write_experiment(loaded)?;
     let effective = Device::fabricate(network, &spec.imperfections).effective(spec.form, &parameters, 0);
-    let noise = spec.imperfections.instant().map(|instant| (instant, spec.seed));
+    let noise = spec.imperfections.instant().map(|instant| Surroundings::new(instant, spec.seed));
     let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {

@@ -83,7 +83,7 @@ impl Kind for Trace {
         positive("amplitude", self.amplitude)?;
         positive("period", self.period)?;
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        check_time_constants(self.integrator, network, false)?;
+        check_time_constants(self.integrator, network, None)?;
         let ticks = self.integrator.clock("period", self.period)?.ticks;
         if ticks < 3 {
             let found = format!("found {}, {ticks} steps", self.period);

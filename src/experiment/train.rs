@@ -170,6 +170,9 @@ impl Kind for Train {
                 "false, or noise with a correlation time: held, ornstein_uhlenbeck, one_over_f, telegraph";
             return Err(Invalid::new("noisy_inference", found, legal));
         }
+        if let Some(instant) = self.imperfections.instant().filter(|_| self.noisy_inference) {
+            instant.check_step(self.inference.step).map_err(|e| e.under("inference.step"))?;
+        }
         if let Some(floor) = &self.rate_floor {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }

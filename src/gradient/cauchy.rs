@@ -65,7 +65,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
         let (mut evaluations, mut residual) = (free.evaluations, free.residual);
         let mut unsettled = free.stop == Stop::TimeLimit;
-        // The phases follow each other in time: noise does not cancel between them.
+        // The phases follow each other in time: noise goes on, and cancels between them as far as it stands still.
         let mut tick = free.tick;
         let mut phases: Vec<Vec<Instant<T>>> = Vec::with_capacity(points as usize);
         let outputs = StateShape::block(substrate.outputs(), samples.count, 2);

@@ -56,7 +56,7 @@ impl<T: Scalar> Estimator<T> for Classic {
         let shape = substrate.shape(samples.count, 1);
         let free = equilibrium::free(setting, samples, &self.settle)?;
         let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
-        // The phases follow each other in time: noise does not cancel between them.
+        // The phases follow each other in time: noise goes on, and cancels between them as far as it stands still.
         let nudge = |beta: f64, tick: u64| {
             let teaching = Teaching::constant(Complex::new(beta, 0.0));
             let start = Some((&free.state[..], tick));

@@ -144,6 +144,7 @@ pub(super) fn run<T: Scalar>(
     simulation.observe(observers)?;
     let residual = largest_difference(&simulation.state, &before);
     let evaluations = simulation.field.evaluations();
+    setting.keep_noise(simulation.field.release_noise());
     *state = simulation.state;
     Ok(Diagnostics {
         drive_rate: drive.drive_rate,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::anderson::{Options, fixed_point};
 use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
+use crate::imperfections::instant::Disturbances;
 use crate::integrators::{FixedStep, Leak, Method};
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
@@ -108,7 +109,7 @@ pub struct Equilibrium<T: Scalar> {
     pub residual: f64,
     /// Evaluations of the right-hand side.
     pub evaluations: u64,
-    /// The tick that was reached: the next phase of an estimate goes on from here, with noise of its own.
+    /// The tick that was reached: the next phase of an estimate goes on from here.
     pub tick: u64,
     /// [`Stop::Settled`] or [`Stop::TimeLimit`].
     pub stop: Stop,
@@ -189,6 +190,8 @@ pub fn equilibrium<T: Scalar>(
     }
     let quiet = Setting { noise: None, ..*setting };
     let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start)?;
+    let ticks = arrived.tick - start.map_or(0, |(_, tick)| tick);
+    setting.pass_noise(ticks as f64 * settle.step);
     if settle.average == 0.0 || setting.noise.is_none() {
         return Ok(arrived);
     }
@@ -228,15 +231,17 @@ fn wait<T: Scalar>(
         return accelerate(field, settle, start);
     }
     setting.hold_noise(&mut *field, samples)?;
-    relax(field, settle, start)
+    let (equilibrium, noise) = relax(field, settle, start)?;
+    setting.keep_noise(noise);
+    Ok(equilibrium)
 }
 
-/// Relaxation as the substrate does it.
+/// Relaxation as the substrate does it; with its noise, to go on.
 fn relax<'a, T: Scalar>(
     field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
-) -> Result<Equilibrium<T>> {
+) -> Result<(Equilibrium<T>, Disturbances<T>)> {
     let len = field.shape().len();
     let state = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
     let method = if settle.step == 1.0 { Method::Map } else { Method::Euler };
@@ -261,7 +266,8 @@ fn relax<'a, T: Scalar>(
     let stop = if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit };
     let Simulation { mut field, state, tick, .. } = simulation;
     field.observe(&state);
-    Ok(Equilibrium { residual, tick, stop, ..conclude(field, state, recent.instants) })
+    let noise = field.release_noise();
+    Ok((Equilibrium { residual, tick, stop, ..conclude(field, state, recent.instants) }, noise))
 }
 
 /// The state that a field has last observed, at rest at tick 0; or the mean of some instants.
@@ -328,7 +334,7 @@ fn accelerate<'a, T: Scalar>(
     if !late.is_empty() {
         let from = start.map(|(start, tick)| (shape.select(&late, start), tick));
         let from = from.as_ref().map(|(state, tick)| (&state[..], *tick));
-        let relaxed = relax(field.select(&late), settle, from)?;
+        let (relaxed, _) = relax(field.select(&late), settle, from)?;
         let part = shape.with_batch(late.len());
         for (from, to) in late.iter().enumerate() {
             for (from, to) in part.sample(from).zip(shape.sample(*to)) {

@@ -34,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::imperfections::NoiseMemory;
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
@@ -58,12 +59,32 @@ const PROBED: usize = 4;
 pub struct Setting<'a, T: Scalar> {
     /// The programmed substrate.
     pub substrate: &'a dyn Substrate<T>,
-    /// Noise and read-out, with the seed of the noise.
-    pub noise: Option<(Instant, u64)>,
+    /// Noise and read-out.
+    pub noise: Option<Surroundings<'a, T>>,
     /// Number of the weight update: every update draws fresh noise.
     pub update: u64,
     /// Whether to spend evaluations on diagnostics that the gradient does not need.
     pub diagnose: bool,
+}
+
+/// What acts on the substrate at every instant.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a, T: Scalar> {
+    /// Noise and read-out.
+    pub instant: Instant,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Where the noise of each chunk of samples is left for what follows: for the next phase of an estimate, and by `continuous`
+    /// noise for the next update. Empty, an estimate has a memory of its own.
+    pub memories: &'a [NoiseMemory<T>],
+}
+
+impl<T: Scalar> Surroundings<'_, T> {
+    /// Noise and read-out with a seed, for one estimate.
+    #[must_use]
+    pub fn new(instant: Instant, seed: u64) -> Self {
+        Self { instant, seed, memories: &[] }
+    }
 }
 
 /// A way to obtain the gradient of the cost from the substrate's activity.
@@ -293,7 +314,7 @@ pub fn estimate_batch<T: Scalar>(
     if let Some(mut states) = begun {
         let quiet = Setting {
             diagnose: false,
-            noise: setting.noise.map(|(i, s)| (i.without_noise(), s)),
+            noise: setting.noise.map(|n| Surroundings::new(n.instant.without_noise(), n.seed)),
             ..*setting
         };
         // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
@@ -319,7 +340,15 @@ fn estimate_chunks<T: Scalar>(
     let parts: Vec<Result<Estimate<T>>> = chunks
         .par_iter()
         .zip(states.par_iter_mut())
-        .map(|(chunk, state)| estimator.estimate(setting, chunk, state))
+        .enumerate()
+        .map(|(index, (chunk, state))| {
+            let own = NoiseMemory::default();
+            let noise = setting.noise.map(|noise| {
+                let memory = noise.memories.get(index).unwrap_or(&own);
+                Surroundings { memories: std::slice::from_ref(memory), ..noise }
+            });
+            estimator.estimate(&Setting { noise, ..*setting }, chunk, state)
+        })
         .collect();
     let mut parts = parts.into_iter();
     let mut total = parts.next().ok_or_else(|| Error::Internal("an empty batch".into()))??;
@@ -394,31 +423,49 @@ fn matrices<T: Scalar>(shape: &StateShape, state: &[T]) -> Vec<DMatrix<T>> {
 impl<'a, T: Scalar> Setting<'a, T> {
     /// Whether the trajectory carries noise.
     fn is_noisy(&self) -> bool {
-        self.noise.is_some_and(|(instant, _)| instant.is_noisy())
+        self.noise.is_some_and(|noise| noise.instant.is_noisy())
     }
 
     /// Whether noise drives the imaginary rail of a state that would otherwise stay real.
     fn disturbs_imaginary_rail(&self) -> bool {
-        self.noise.is_some_and(|(instant, _)| instant.disturbs_imaginary_rail())
+        self.noise.is_some_and(|noise| noise.instant.disturbs_imaginary_rail())
     }
 
-    /// Binds the noise that is held through each step to a field.
+    /// Binds the noise that is held through each step to a field. It goes on where the phase before has left it.
     fn hold_noise(&self, field: &mut dyn Field<'a, T>, samples: &Samples<T>) -> Result<()> {
-        let Some((instant, seed)) = &self.noise else { return Ok(()) };
+        let Some(Surroundings { instant, seed, memories }) = &self.noise else { return Ok(()) };
         let inputs = self.substrate.inputs();
         let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
+        let noise = match memories.first() {
+            Some(memory) => memory.resumed(self.update, noise),
+            None => noise,
+        };
         field.hold_noise(noise, &samples.inputs)
+    }
+
+    /// Leaves the noise of a phase that has ended to the next.
+    fn keep_noise(&self, noise: Disturbances<T>) {
+        if let Some(memory) = self.noise.and_then(|noise| noise.memories.first()) {
+            memory.keep(self.update, noise);
+        }
+    }
+
+    /// Lets time pass, in nominal τ, in which nothing is seen of the noise.
+    fn pass_noise(&self, time: f64) {
+        if let Some(memory) = self.noise.and_then(|noise| noise.memories.first()) {
+            memory.pass(time);
+        }
     }
 
     /// What the lock-in sees through, if not the bare substrate.
     fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
-        let (instant, _) = self.noise?;
+        let instant = self.noise?.instant;
         Converter::new(&instant.readout?, instant.device_seed, shape, self.substrate.outputs())
     }
 
     /// Radians by which the lock-in's reference is ahead of the drive.
     fn phase_error(&self) -> f64 {
-        self.noise.and_then(|(instant, _)| instant.readout).map_or(0.0, |readout| readout.phase_error)
+        self.noise.and_then(|noise| noise.instant.readout).map_or(0.0, |readout| readout.phase_error)
     }
 
     /// White noise for an integrator, if that is what the setting has.
@@ -430,7 +477,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
         leak: &Leak<T>,
         len: usize,
     ) -> Option<WhiteNoise<T>> {
-        let (instant, seed) = self.noise?;
+        let Surroundings { instant, seed, .. } = self.noise?;
         let (Some(Noise::White { std, rails }), Some(method)) = (instant.state, integrator.method()) else {
             return None;
         };

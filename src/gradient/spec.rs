@@ -7,7 +7,7 @@ use super::harmonic_balance::Course;
 use super::{Adjoint, Auto, Cauchy, Chebyshev, Classic, Estimator, HarmonicBalance, Oscillation, Staircase};
 use crate::choice::{allow_names, choice};
 use crate::error::Invalid;
-use crate::imperfections::Imperfections;
+use crate::imperfections::{Imperfections, device};
 use crate::integrators::IntegratorSpec;
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -179,8 +179,7 @@ impl EstimatorSpec {
             Self::Adjoint(_) | Self::Classic(_) | Self::Cauchy(_) | Self::HarmonicBalance(_) => None,
         };
         if let Some(integrator) = integrator {
-            let spreads = imperfections.is_some_and(Imperfections::spreads_tau);
-            check_time_constants(integrator, network, spreads)?;
+            check_time_constants(integrator, network, imperfections)?;
             if let Some(instant) = instant {
                 instant.check(integrator, form).map_err(|e| e.under("integrator"))?;
             }
@@ -191,6 +190,16 @@ impl EstimatorSpec {
                 "found noise, or an imperfect read-out, with an estimator that solves for the steady state",
                 "nothing is sampled there: use `oscillation` or `chebyshev`, or switch it off",
             ));
+        }
+        let phases = match self {
+            Self::Classic(e) => [Some(("settle", e.settle)), e.nudged.map(|nudged| ("nudged", nudged))],
+            Self::Cauchy(e) => [Some(("settle", e.settle)), e.nudged.map(|nudged| ("nudged", nudged))],
+            Self::Staircase(e) => [e.free.map(|free| ("free", free)), None],
+            _ => [None, None],
+        };
+        for (name, settle) in phases.into_iter().flatten() {
+            let checked = instant.map_or(Ok(()), |instant| instant.check_step(settle.step));
+            checked.map_err(|e| e.under(&format!("{name}.step")))?;
         }
         let frozen = matches!(self, Self::Classic(_) | Self::Cauchy(_));
         if frozen && instant.is_some_and(|i| i.is_white()) {
@@ -204,17 +213,18 @@ impl EstimatorSpec {
     }
 }
 
-/// Refuses an integrator that cannot carry the network's time constants, which may differ from their nominal values.
+/// Refuses an integrator that cannot carry the network's time constants, those included that imperfections draw.
 ///
 /// # Errors
 /// The finding, at `integrator`.
 pub(crate) fn check_time_constants(
     integrator: IntegratorSpec,
     network: &Network,
-    spreads: bool,
+    imperfections: Option<&Imperfections>,
 ) -> Result<(), Invalid> {
+    let spread = imperfections.filter(|imperfections| imperfections.spreads_tau());
     let taus = || network.layers.iter().flat_map(|l| l.tau.iter().copied());
-    if integrator == IntegratorSpec::Map && (spreads || taus().any(|tau| tau != 1.0)) {
+    if integrator == IntegratorSpec::Map && (spread.is_some() || taus().any(|tau| tau != 1.0)) {
         let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
         return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
     }
@@ -223,6 +233,29 @@ pub(crate) fn check_time_constants(
         let found = format!("found a step of {step} with a shortest time constant of {fastest}");
         let legal =
             "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
+        return Err(Invalid::new("integrator", found, legal));
+    }
+    // No draw is shorter than 0: an integrator without a limit needs none.
+    let Some(imperfections) = spread.filter(|_| integrator.unstable_beyond(0.0).is_some()) else {
+        return Ok(());
+    };
+    let drawn = device::taus(network, imperfections).unwrap_or_default();
+    let neurons =
+        drawn.iter().enumerate().flat_map(|(layer, taus)| taus.iter().enumerate().map(move |t| (layer, t)));
+    let Some((layer, (neuron, tau))) = neurons.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b)) else {
+        return Ok(());
+    };
+    if let Some(step) = integrator.unstable_beyond(2.0 * tau) {
+        let found = format!(
+            "found a step of {step} with a time constant of {tau:.3} of neuron {neuron} of layer `{}`, which `fabrication.tau` \
+             draws with `device_seed` {}",
+            network.layers[layer].name, imperfections.device_seed
+        );
+        let legal = format!(
+            "an explicit step must stay below twice the shortest time constant, {:.3}: lower it or `fabrication.tau`, or use \
+             exponential_euler",
+            2.0 * tau
+        );
         return Err(Invalid::new("integrator", found, legal));
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Imperfections;
 use super::fabrication::{Fabrication, Mismatch};
-use super::programming::Programming;
+use super::programming::{Programming, UpdateRule};
 use crate::rng::{self, NoiseKey, Purpose};
 use crate::scalar::Scalar;
 use crate::substrate::effective::{Analog, Effective, Form};
@@ -209,15 +209,31 @@ impl<T: Scalar> Device<T> {
         effective.set_neurons(self.taus.clone(), teaching_gain);
     }
 
+    /// Brings weights that pulses are to move into the range of the devices.
+    pub fn confine(&self, parameters: &mut Parameters<T>) {
+        let Some((_, weight_max)) = self.update_rule() else { return };
+        let most = T::of(weight_max);
+        for index in (0..parameters.len()).filter(|index| self.network.shapes()[*index].role.is_weight()) {
+            // What is not a number is left: learning has diverged, and that must show.
+            let beyond = parameters.at_mut(index).iter_mut().filter(|w| w.is_finite() && w.abs() > most);
+            beyond.for_each(|w| *w = most.copysign(*w));
+        }
+    }
+
+    /// How devices answer to updates, and the |w| at their largest conductance.
+    fn update_rule(&self) -> Option<(UpdateRule, f64)> {
+        let programming = self.imperfections.programming?;
+        Some((programming.update?, programming.weight_max?))
+    }
+
     /// Changes parameters by `change` as far as the device's update rule realises it; without one, exactly. The parameters are
     /// what is stored on the device: nothing else remembers the past. `write` is the number of the update.
     pub fn update(&self, parameters: &mut Parameters<T>, change: &Parameters<T>, write: u64) {
-        let programming = self.imperfections.programming;
-        let rule = programming.and_then(|p| Some((p.update?, p.weight_max?)));
-        let Some((rule, weight_max)) = rule else {
+        let Some((rule, weight_max)) = self.update_rule() else {
             parameters.add_scaled(T::one(), change);
             return;
         };
+        self.confine(parameters);
         let seed = self.imperfections.device_seed;
         let key = NoiseKey::new(seed, Purpose::Programming, write);
         let devices = NoiseKey::new(seed, Purpose::Device, (Part::Step as u64) << 32);

@@ -36,7 +36,7 @@ pub enum DriftLaw {
     },
     /// Phase-change memory (Nandakumar et al. 2019): with g = G/25 µS, ν has mean clamp(−0.0155 ln g + 0.0244, 0.049, 0.1) and
     /// device spread clamp(−0.0125 ln g − 0.0059, 0.008, 0.045), t₀ = 20 s; then 1/f read noise, drawn at every write,
-    /// σ/G = Q √ln((t + t_r)/2t_r), Q = min(0.0088 g^−0.65, 0.2), t_r = 250 ns.
+    /// σ/G = Q √ln((t + t_r)/2t_r), Q = min(0.0088 g^−0.65, 0.2), t_r = 250 ns, cut at zero conductance.
     Pcm,
 }
 
@@ -96,7 +96,7 @@ impl Drift {
                 let g = target / PCM_G_MAX;
                 let (nu, spread) = pcm_exponent(g);
                 let drifted = written * power(PCM_T0, nu + spread * device);
-                drifted * (1.0 + pcm_read_noise(g, seconds) * read)
+                (drifted * (1.0 + pcm_read_noise(g, seconds) * read)).max(0.0)
             }
         };
         drifted * self.leak.map_or(1.0, |time| (-seconds / time).exp())

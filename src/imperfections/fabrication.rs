@@ -16,7 +16,7 @@ pub struct Fabrication {
     pub offset: Option<Mismatch>,
     /// Time constant of each neuron; relative.
     pub tau: Option<Mismatch>,
-    /// Gain of each clamped input; relative.
+    /// Gain of each clamped input; relative. Below zero it is zero, as for the synapses.
     pub input: Option<Mismatch>,
     /// Weight of each synapse; relative. A tied pair is one device: both directions share it.
     pub weight: Option<Mismatch>,
@@ -197,9 +197,9 @@ impl Mismatch {
         (0..count).map(|_| self.deviation(stream)).collect()
     }
 
-    /// Factors of `count` devices.
+    /// Factors of `count` devices; none conducts less than nothing.
     pub(super) fn factors(&self, count: usize, stream: &mut impl rand::Rng) -> Vec<f64> {
-        (0..count).map(|_| 1.0 + self.deviation(stream)).collect()
+        (0..count).map(|_| (1.0 + self.deviation(stream)).max(0.0)).collect()
     }
 
     /// Factors of `count` neurons, positive.

@@ -1,6 +1,9 @@
 //! Noise that is held through each step of the integrator, with or without memory.
 
-use super::noise::{Noise, Rails, fill};
+use super::noise::{Noise, Rails};
+use super::process::{Draws, Law, Process};
+use crate::error::Result;
+use crate::files::Tensors;
 use crate::rng::NoiseKey;
 use crate::scalar::Scalar;
 use crate::substrate::state::StateShape;
@@ -8,10 +11,10 @@ use crate::substrate::state::StateShape;
 /// Components of 1/f noise per decade of correlation time: the ripple of the spectrum stays below 0.3 dB.
 const PER_DECADE: f64 = 2.0;
 
-/// A slow component of 1/f noise is drawn anew this many times in its correlation time, and held in between.
-const UPDATES: f64 = 8.0;
+/// The tick of elements that join a process which has begun: no clock comes to it.
+const JOINED: u64 = u64::MAX;
 
-/// A random process for every element of a layout, advanced tick by tick.
+/// A random process for every element of a layout, advanced step by step.
 #[derive(Debug, Clone)]
 pub struct Fluctuation<T: Scalar> {
     key: NoiseKey,
@@ -19,66 +22,64 @@ pub struct Fluctuation<T: Scalar> {
     rails: Rails,
     /// Place of the first sample in its batch.
     first: usize,
+    /// The layout of `values`.
+    view: StateShape,
+    /// That of the processes, which may have met more rails or samples before.
     shape: StateShape,
-    /// Standard deviation of what is held through a step.
+    /// Length of a tick, in nominal τ, and the part of a leaky unit that a step takes away.
+    clock: (f64, f64),
+    /// Standard deviation of each process, or of what is held through a step.
     std: T,
     /// The same of the white noise beside 1/f noise.
     white: T,
-    components: Vec<Component<T>>,
-    /// Uniform or normal draws on their way into a component.
-    scratch: Vec<T>,
+    processes: Vec<Process<T>>,
+    /// Random numbers on their way into a process.
+    scratch: [Vec<T>; 2],
+    /// The values of all of `shape`, where that is more than `view`.
+    all: Vec<T>,
     values: Vec<T>,
-}
-
-/// One process with memory, of unit variance.
-#[derive(Debug, Clone)]
-struct Component<T> {
-    /// Correlation or dwell time, in nominal τ.
-    time: f64,
-    /// Ticks between updates.
-    stride: u64,
-    /// What is kept of the state, and how much is new: e^{−h/T} and √(1 − e^{−2h/T}); for a telegraph signal the probability
-    /// of another level and 0.
-    weights: (T, T),
-    /// Whether the stationary state has been drawn.
-    started: bool,
-    state: Vec<T>,
 }
 
 impl<T: Scalar> Fluctuation<T> {
     /// The process for `shape`, whose first sample has place `first` in its batch.
     #[must_use]
     pub fn new(noise: Noise, key: NoiseKey, first: usize, shape: &StateShape) -> Self {
-        let len = shape.len();
-        let times: Vec<f64> = match noise {
-            Noise::White { .. } | Noise::Held { .. } => Vec::new(),
-            Noise::OrnsteinUhlenbeck { correlation_time, .. } => vec![correlation_time],
-            Noise::Telegraph { dwell_time, .. } => vec![dwell_time],
-            Noise::OneOverF { shortest, longest, .. } => correlation_times(shortest, longest),
+        let (law, times) = match noise {
+            Noise::White { .. } | Noise::Held { .. } => (Law::Component, Vec::new()),
+            Noise::OrnsteinUhlenbeck { correlation_time, .. } => {
+                (Law::OrnsteinUhlenbeck, vec![correlation_time])
+            }
+            Noise::Telegraph { dwell_time, .. } => (Law::Telegraph, vec![dwell_time]),
+            Noise::OneOverF { shortest, longest, .. } => {
+                (Law::Component, correlation_times(shortest, longest))
+            }
         };
-        let component = |time: &f64| Component {
-            time: *time,
-            stride: 1,
-            weights: (T::zero(), T::zero()),
-            started: false,
-            state: vec![T::zero(); len],
-        };
-        let components: Vec<Component<T>> = times.iter().map(component).collect();
-        let scratch = vec![T::zero(); if components.is_empty() { 0 } else { len }];
+        let count = times.len();
+        let process = |(place, time): (usize, &f64)| Process::new(law, *time, (place, count));
         let mut made = Self {
             key,
             noise,
             rails: noise.rails(),
             first,
+            view: shape.clone(),
             shape: shape.clone(),
+            clock: (f64::NAN, f64::NAN),
             std: T::zero(),
             white: T::zero(),
-            components,
-            scratch,
-            values: vec![T::zero(); len],
+            processes: times.iter().enumerate().map(process).collect(),
+            scratch: [Vec::new(), Vec::new()],
+            all: Vec::new(),
+            values: vec![T::zero(); shape.len()],
         };
-        made.set_step(1.0);
+        made.make_room();
+        made.set_step(1.0, 1.0);
         made
+    }
+
+    fn make_room(&mut self) {
+        let len = if self.processes.is_empty() { 0 } else { self.shape.len() };
+        self.scratch.iter_mut().for_each(|scratch| scratch.resize(len, T::zero()));
+        self.all.resize(if self.view == self.shape { 0 } else { self.shape.len() }, T::zero());
     }
 
     /// Which rails it acts on.
@@ -94,112 +95,126 @@ impl<T: Scalar> Fluctuation<T> {
         self
     }
 
-    /// Sets the length of a tick, in nominal τ.
-    pub fn set_step(&mut self, step: f64) {
-        // Held through a step, it kicks a leaky neuron by (h/τ)·σ√(2/h): the increment of Euler–Maruyama.
-        let white = |std: f64| std * (2.0 / step).sqrt();
-        if let Noise::OneOverF { white_std, .. } = self.noise {
-            self.white = T::of(white(white_std));
+    /// Whether it goes on from one update of the weights to the next.
+    #[must_use]
+    pub fn is_continuous(&self) -> bool {
+        self.noise.is_continuous()
+    }
+
+    /// Sets the length of a tick, in nominal τ, and `lost`, the part of an isolated neuron of τ = 1 that the integrator's step takes
+    /// away ([`crate::integrators::Integrator::lost`]).
+    pub fn set_step(&mut self, step: f64, lost: f64) {
+        if self.clock == (step, lost) {
+            return;
         }
-        let std = match self.noise {
+        self.clock = (step, lost);
+        // Held through a step, ξ moves such a neuron to (1 − lost) u + lost ξ.
+        let white = |std: f64| T::of(std * ((2.0 - lost) / lost).max(0.0).sqrt());
+        self.std = match self.noise {
             Noise::White { std, .. } => white(std),
-            Noise::OneOverF { std, .. } => std / (self.components.len() as f64).sqrt(),
-            _ => self.noise.std(),
+            Noise::OneOverF { std, .. } => T::of(std / (self.processes.len() as f64).sqrt()),
+            _ => T::of(self.noise.std()),
         };
-        self.std = T::of(std);
-        for component in &mut self.components {
-            if let Noise::OneOverF { .. } = self.noise {
-                component.stride = ((component.time / (UPDATES * step)) as u64).max(1);
-            }
-            let elapsed = component.stride as f64 * step / component.time;
-            let (keep, fresh) = match self.noise {
-                // Two levels, left at rate 1/T each: an odd number of jumps has probability ½(1 − e^{−2h/T}).
-                Noise::Telegraph { .. } => (-0.5 * (-2.0 * elapsed).exp_m1(), 0.0),
-                _ => ((-elapsed).exp(), (-(-2.0 * elapsed).exp_m1()).sqrt()),
-            };
-            component.weights = (T::of(keep), T::of(fresh));
+        if let Noise::OneOverF { white_std, .. } = self.noise {
+            self.white = white(white_std);
         }
+        self.processes.iter_mut().for_each(|process| process.set_step(step));
     }
 
-    /// Values for the step that begins at `tick`, laid out as the shape. Ticks are visited in order.
+    /// Lets time pass, in nominal τ, of which nothing is seen.
+    pub fn pass(&mut self, time: f64) {
+        self.processes.iter_mut().for_each(|process| process.pass(time));
+    }
+
+    /// Goes on where the same noise of an earlier phase, of other rails or samples perhaps, has come to.
+    pub fn resume(&mut self, before: Self) {
+        let rails = self.shape.rails.max(before.shape.rails);
+        let shape = self.shape.with_batch(self.shape.batch.max(before.shape.batch)).with_rails(rails);
+        self.processes = before.processes;
+        if shape != before.shape {
+            let draws = self.draws(JOINED, &shape);
+            for process in &mut self.processes {
+                process.grow(&draws, |from, to| copy_columns((&before.shape, from), (&shape, to)));
+            }
+        }
+        self.pass(0.0);
+        self.shape = shape;
+        self.make_room();
+        let (step, lost) = std::mem::replace(&mut self.clock, (f64::NAN, f64::NAN));
+        self.set_step(step, lost);
+    }
+
+    fn draws<'a>(&self, tick: u64, shape: &'a StateShape) -> Draws<'a> {
+        let shared = matches!(self.noise, Noise::Held { shared: true, .. });
+        Draws { key: self.key, tick, rails: self.rails, shape, first: self.first, shared }
+    }
+
+    /// Values for the step that begins at `tick`, laid out as the shape. Each call is a step later than the one before.
     pub fn advance(&mut self, tick: u64) -> &[T] {
-        let Self { key, noise, rails, first, shape, std, white, components, scratch, values } = self;
-        let shared = matches!(noise, Noise::Held { shared: true, .. });
-        let place = |sample: usize| if shared { 0 } else { *first + sample };
-        let normals = |lane: u64, column: &mut [T]| key.normals(tick, lane, column);
-        if components.is_empty() {
-            fill(*rails, 0, shape, place, normals, values);
-            values.iter_mut().for_each(|x| *x *= *std);
-            return values;
+        let draws = self.draws(tick, &self.shape);
+        let (std, white) = (self.std, self.white);
+        if self.processes.is_empty() {
+            draws.normals(0, &mut self.values);
+            self.values.iter_mut().for_each(|x| *x *= std);
+            return &self.values;
         }
-        let telegraph = matches!(noise, Noise::Telegraph { .. });
-        for (index, component) in components.iter_mut().enumerate() {
-            if component.started && !tick.is_multiple_of(component.stride) {
-                continue;
-            }
-            if telegraph {
-                let uniforms = |lane: u64, column: &mut [T]| key.uniforms(tick, lane, column);
-                fill(*rails, index, shape, place, uniforms, scratch);
-                component.jump(scratch);
-                if !component.started && *rails == Rails::Real {
-                    silence_imaginary(shape, &mut component.state);
-                }
-            } else {
-                fill(*rails, index, shape, place, normals, scratch);
-                component.relax(scratch);
-            }
-            component.started = true;
+        let whole = self.view == self.shape;
+        let sum = if whole { &mut self.values } else { &mut self.all };
+        sum.fill(T::zero());
+        let count = self.processes.len();
+        let [one, other] = &mut self.scratch;
+        for process in &mut self.processes {
+            process.advance(&draws, std, [one, other], sum);
         }
-        let processes = components.len();
-        if let [component] = components.as_slice() {
-            values.iter_mut().zip(&component.state).for_each(|(x, state)| *x = *std * *state);
-        } else {
-            values.fill(T::zero());
-            for component in components {
-                values.iter_mut().zip(&component.state).for_each(|(x, state)| *x += *std * *state);
-            }
+        if white > T::zero() {
+            draws.normals(count, one);
+            sum.iter_mut().zip(one).for_each(|(x, z)| *x += white * *z);
         }
-        if *white > T::zero() {
-            fill(*rails, processes, shape, place, normals, scratch);
-            values.iter_mut().zip(scratch).for_each(|(x, z)| *x += *white * *z);
+        if !whole {
+            copy_columns((&self.shape, &self.all), (&self.view, &mut self.values));
         }
-        values
+        &self.values
     }
 
-    /// The values of the tick that was last advanced to.
+    /// The values of the step that was last advanced to.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
-}
 
-impl<T: Scalar> Component<T> {
-    fn relax(&mut self, normals: &[T]) {
-        if !self.started {
-            self.state.copy_from_slice(normals);
-            return;
-        }
-        let (keep, fresh) = self.weights;
-        for (x, z) in self.state.iter_mut().zip(normals) {
-            *x = keep * *x + fresh * *z;
+    /// Adds what the processes remember to a checkpoint.
+    pub(super) fn save(&self, name: &str, tensors: &mut Tensors) {
+        for (index, process) in self.processes.iter().enumerate() {
+            let (state, gap) = process.memory();
+            tensors.insert_reals(format!("{name}/{index}"), &[state.len()], state);
+            tensors.insert_reals(format!("{name}/{index}/gap"), &[1], &[gap]);
         }
     }
 
-    fn jump(&mut self, uniforms: &[T]) {
-        let (half, one, chance) = (T::of(0.5), T::one(), self.weights.0);
-        for (x, u) in self.state.iter_mut().zip(uniforms) {
-            if self.started {
-                *x = if *u < chance { -*x } else { *x };
-            } else {
-                *x = if *u < half { one } else { -one };
-            }
+    /// Takes up what [`Self::save`] has written of the same noise and layout.
+    pub(super) fn load(&mut self, name: &str, tensors: &mut Tensors) -> Result<()> {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            let state = tensors.reals(&format!("{name}/{index}"), &[self.shape.len()])?;
+            let gap: Vec<f64> = tensors.reals(&format!("{name}/{index}/gap"), &[1])?;
+            process.remember(state, gap[0]);
         }
+        Ok(())
+    }
+
+    /// Samples and rails of the processes.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        (self.shape.batch, self.shape.rails)
     }
 }
 
-fn silence_imaginary<T: Scalar>(shape: &StateShape, state: &mut [T]) {
-    for layer in 0..shape.layers() {
-        state[shape.real(layer).end..shape.layer(layer).end].fill(T::zero());
+/// Copies the rails and samples that both layouts of a network have.
+fn copy_columns<T: Copy>((from, source): (&StateShape, &[T]), (to, sink): (&StateShape, &mut [T])) {
+    let (rails, batch) = (from.rails.min(to.rails), from.batch.min(to.batch));
+    for layer in 0..to.layers() {
+        for (rail, sample) in (0..rails).flat_map(|rail| (0..batch).map(move |sample| (rail, sample))) {
+            let column = &source[from.column(layer, rail, sample)];
+            sink[to.column(layer, rail, sample)].copy_from_slice(column);
+        }
     }
 }
 
@@ -223,7 +238,7 @@ mod tests {
     fn source(noise: Noise, neurons: usize, first: usize, batch: usize, rails: usize) -> Fluctuation<f64> {
         let shape = StateShape::block(neurons, batch, rails);
         let mut source = Fluctuation::new(noise, NoiseKey::new(3, Purpose::StateNoise, 0), first, &shape);
-        source.set_step(STEP);
+        source.set_step(STEP, STEP);
         source
     }
 
@@ -243,14 +258,27 @@ mod tests {
         (mean, (variance / n).sqrt())
     }
 
+    /// Cov of the means over two steps of r correlation times, `lag` steps apart.
+    fn mean_covariance(r: f64, lag: usize) -> f64 {
+        match lag {
+            0 => 2.0 * (r + (-r).exp_m1()) / (r * r),
+            _ => (-(lag as f64) * r).exp() * r.exp_m1() * -(-r).exp_m1() / (r * r),
+        }
+    }
+
     #[test]
     fn ornstein_uhlenbeck_starts_stationary_and_forgets_exponentially() {
         let (std, time) = (0.7, 2.0);
-        let noise = Noise::OrnsteinUhlenbeck { std, correlation_time: time, rails: Rails::Independent };
+        let noise = Noise::OrnsteinUhlenbeck {
+            std,
+            correlation_time: time,
+            continuous: false,
+            rails: Rails::Independent,
+        };
         let traces = traces(noise, 20_000, 40);
         for start in [0, 17] {
             for lag in [0, 1, 4, 8, 20] {
-                let expected = std * std * (-(lag as f64) * STEP / time).exp();
+                let expected = std * std * mean_covariance(STEP / time, lag);
                 let (found, error) = correlation(&traces, start, lag);
                 // Ten looks at four standard errors: a false alarm in 1600 seeds.
                 assert!(
@@ -264,9 +292,17 @@ mod tests {
     #[test]
     fn telegraph_noise_has_two_levels_and_exponential_dwell_times() {
         let (std, dwell) = (0.3, 3.0);
-        let noise = Noise::Telegraph { std, dwell_time: dwell, rails: Rails::Independent };
-        let traces = traces(noise, 500, 2000);
-        assert!(traces.iter().flatten().all(|x| x.abs() == std));
+        let noise = Noise::Telegraph { std, dwell_time: dwell, continuous: false, rails: Rails::Independent };
+        // The levels at the ends of steps; the values are means over the steps.
+        let mut source = source(noise, 500, 0, 1, 1);
+        let rows: Vec<Vec<f64>> = (0..2000)
+            .map(|tick| {
+                assert!(source.advance(tick).iter().all(|x| x.abs() <= std * (1.0 + 1e-12)));
+                source.processes[0].memory().0.to_vec()
+            })
+            .collect();
+        let traces: Vec<Vec<f64>> = (0..500).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
+        assert!(traces.iter().flatten().all(|x| x.abs() == 1.0));
         // Rate of leaving a level per step; an even number of jumps within a step stays unseen.
         let jumps: usize = traces.iter().map(|x| x.windows(2).filter(|w| w[0] != w[1]).count()).sum();
         let steps = 500.0 * 1999.0;
@@ -289,7 +325,7 @@ mod tests {
         }
         assert!(distance * total.sqrt() < 1.63, "{distance} of {total} stays");
         let mean = traces.iter().map(|x| x[0]).sum::<f64>() / 500.0;
-        assert!(mean.abs() < 4.0 * std / 500_f64.sqrt(), "both levels are equally likely at the start");
+        assert!(mean.abs() < 4.0 / 500_f64.sqrt(), "both levels are equally likely at the start");
     }
 
     #[test]
@@ -300,12 +336,17 @@ mod tests {
             shortest: 0.5,
             longest: 5000.0,
             white_std: 0.0,
+            continuous: false,
             rails: Rails::Independent,
         };
         let (elements, ticks) = (400, 1 << 16);
         let traces = traces(noise, elements, ticks);
         let (found, error) = correlation(&traces, 1000, 0);
-        assert!((found - std * std).abs() < 4.0 * error, "variance {found}");
+        // The components up to 16 steps are seen as means over a step.
+        let left = |time: &f64| if *time >= 16.0 * STEP { 1.0 } else { mean_covariance(STEP / time, 0) };
+        let times = correlation_times(0.5, 5000.0);
+        let expected = std * std * times.iter().map(left).sum::<f64>() / times.len() as f64;
+        assert!((found - expected).abs() < 4.0 * error, "variance {found}, not {expected}");
         let fft = FftPlanner::new().plan_fft_forward(ticks as usize);
         let mut power = vec![0.0; ticks as usize / 2];
         for trace in &traces {
@@ -337,20 +378,21 @@ mod tests {
 
     #[test]
     fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
+        use crate::integrators::Method;
         let std = 0.4;
-        for step in [0.1, 0.02] {
+        let cases = [(Method::Euler, 0.1), (Method::Euler, 1.0), (Method::Heun, 0.5), (Method::Rk4, 1.0)];
+        for (method, step) in cases.into_iter().chain([(Method::ExponentialEuler, 1.5)]) {
             let noise = Noise::White { std, rails: Rails::Independent };
             let mut source = source(noise, 4000, 0, 1, 1);
-            source.set_step(step);
+            let lost = method.lost(step);
+            source.set_step(step, lost);
             let mut u = vec![0.0; 4000];
-            for tick in 0..(8.0 / step) as u64 {
-                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += step * (x - *u));
+            for tick in 0..(12.0 / step) as u64 {
+                u.iter_mut().zip(source.advance(tick)).for_each(|(u, x)| *u += lost * (x - *u));
             }
             let variance = u.iter().map(|u| u * u).sum::<f64>() / 4000.0;
-            // Euler's own stationary variance is sigma^2/(1 - h/2).
-            let expected = std * std / (1.0 - 0.5 * step);
-            let error = expected * (2.0_f64 / 4000.0).sqrt();
-            assert!((variance - expected).abs() < 4.0 * error, "step {step}: {variance} not {expected}");
+            let error = std * std * (2.0_f64 / 4000.0).sqrt();
+            assert!((variance - std * std).abs() < 4.0 * error, "{method:?}, step {step}: {variance}");
         }
     }
 
@@ -358,15 +400,21 @@ mod tests {
     fn values_depend_neither_on_how_a_batch_is_cut_nor_on_what_else_is_in_it() {
         let kinds = [
             Noise::Held { std: 1.0, shared: false, rails: Rails::Independent },
-            Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails: Rails::Independent },
+            Noise::OrnsteinUhlenbeck {
+                std: 1.0,
+                correlation_time: 1.0,
+                continuous: false,
+                rails: Rails::Independent,
+            },
             Noise::OneOverF {
                 std: 1.0,
                 shortest: 1.0,
                 longest: 100.0,
                 white_std: 0.0,
+                continuous: false,
                 rails: Rails::Independent,
             },
-            Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails: Rails::Independent },
+            Noise::Telegraph { std: 1.0, dwell_time: 1.0, continuous: false, rails: Rails::Independent },
         ];
         for noise in kinds {
             let (mut whole, mut tail) = (source(noise, 5, 0, 7, 2), source(noise, 5, 3, 4, 2));
@@ -383,8 +431,8 @@ mod tests {
         for rails in [Rails::Independent, Rails::Equal, Rails::Real] {
             let kinds = [
                 Noise::Held { std: 1.0, shared: false, rails },
-                Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, rails },
-                Noise::Telegraph { std: 1.0, dwell_time: 1.0, rails },
+                Noise::OrnsteinUhlenbeck { std: 1.0, correlation_time: 1.0, continuous: false, rails },
+                Noise::Telegraph { std: 1.0, dwell_time: 1.0, continuous: false, rails },
             ];
             for noise in kinds {
                 let mut source = source(noise, 4000, 0, 1, 2);

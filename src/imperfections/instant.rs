@@ -3,7 +3,8 @@
 use super::fluctuation::Fluctuation;
 use super::noise::{Noise, Rails};
 use super::readout::ReadOut;
-use crate::error::Invalid;
+use crate::error::{Invalid, Result};
+use crate::files::Tensors;
 use crate::integrators::IntegratorSpec;
 use crate::rng::{NoiseKey, Purpose};
 use crate::scalar::Scalar;
@@ -65,11 +66,28 @@ impl Instant {
         .filter_map(|(name, noise)| Some((name, noise?)))
     }
 
+    /// Whether any noise goes on through all of training.
+    #[must_use]
+    pub fn is_continuous(&self) -> bool {
+        self.sources().any(|(_, noise)| noise.is_continuous())
+    }
+
+    /// Checks that steps of a length can follow the noise.
+    ///
+    /// # Errors
+    /// The finding; the path is the caller's.
+    pub fn check_step(&self, step: f64) -> std::result::Result<(), Invalid> {
+        for (name, noise) in self.sources() {
+            noise.check_step(step).map_err(|e| Invalid { found: format!("{} (`{name}`)", e.found), ..e })?;
+        }
+        Ok(())
+    }
+
     /// Checks that an integrator can carry the noise.
     ///
     /// # Errors
     /// The reason why it cannot; the path is the caller's.
-    pub fn check(&self, integrator: IntegratorSpec, form: Form) -> Result<(), Invalid> {
+    pub fn check(&self, integrator: IntegratorSpec, form: Form) -> std::result::Result<(), Invalid> {
         for (name, noise) in self.sources() {
             let checked = if name == "state_noise" {
                 noise.check(integrator, form)
@@ -132,22 +150,59 @@ impl<T: Scalar> Disturbances<T> {
         }
     }
 
-    /// Sets the length of a tick, in nominal τ.
-    pub fn set_step(&mut self, step: f64) {
+    /// The sources that there are, with their names.
+    fn sources_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Fluctuation<T>)> {
         let Self { state, input, synapse, teaching } = self;
         let synapse = synapse.as_mut().map(|s| &mut s.unit);
-        for source in [state.as_mut(), input.as_mut(), synapse, teaching.as_mut()].into_iter().flatten() {
-            source.set_step(step);
-        }
+        let sources = [state.as_mut(), input.as_mut(), synapse, teaching.as_mut()];
+        ["state", "input", "synapse", "teaching"]
+            .into_iter()
+            .zip(sources)
+            .filter_map(|(name, s)| Some((name, s?)))
+    }
+
+    /// Sets the length of a tick, in nominal τ, and the part of an isolated neuron that the integrator's step takes away.
+    pub fn set_step(&mut self, step: f64, lost: f64) {
+        self.sources_mut().for_each(|(_, source)| source.set_step(step, lost));
     }
 
     /// Draws the values of the step that begins at `tick`.
     pub fn begin_step(&mut self, tick: u64) {
-        let Self { state, input, synapse, teaching } = self;
-        let synapse = synapse.as_mut().map(|s| &mut s.unit);
-        for source in [state.as_mut(), input.as_mut(), synapse, teaching.as_mut()].into_iter().flatten() {
+        for (_, source) in self.sources_mut() {
             source.advance(tick);
         }
+    }
+
+    /// Lets time pass, in nominal τ, of which nothing is seen.
+    pub(super) fn pass(&mut self, time: f64) {
+        self.sources_mut().for_each(|(_, source)| source.pass(time));
+    }
+
+    /// Goes on where the same noise of an earlier phase has come to; `all` of it, or what is continuous.
+    pub(super) fn resume(&mut self, before: Self, all: bool) {
+        let Self { state, input, synapse, teaching } = before;
+        let before = [state, input, synapse.map(|s| s.unit), teaching];
+        for ((_, source), before) in self.sources_mut().zip(before.into_iter().flatten()) {
+            if all || source.is_continuous() {
+                source.resume(before);
+            }
+        }
+    }
+
+    /// Samples and rails that the processes have met.
+    pub(super) fn extent(&mut self) -> (usize, usize) {
+        let larger = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
+        self.sources_mut().map(|(_, source)| source.extent()).fold((0, 1), larger)
+    }
+
+    /// Adds what the processes remember to a checkpoint.
+    pub(super) fn save(&mut self, prefix: &str, tensors: &mut Tensors) {
+        self.sources_mut().for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
+    }
+
+    /// Takes up what [`Self::save`] has written of the same noise and layout.
+    pub(super) fn load(&mut self, prefix: &str, tensors: &mut Tensors) -> Result<()> {
+        self.sources_mut().try_for_each(|(name, source)| source.load(&format!("{prefix}/{name}"), tensors))
     }
 }
 

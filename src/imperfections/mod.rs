@@ -6,8 +6,10 @@ pub mod drift;
 pub mod fabrication;
 pub mod fluctuation;
 pub mod instant;
+pub mod memory;
 pub mod noise;
 pub mod presets;
+mod process;
 pub mod programming;
 pub mod readout;
 
@@ -17,6 +19,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use device::Device;
+pub use memory::NoiseMemory;
 pub use presets::Preset;
 
 use crate::error::Invalid;

@@ -12,8 +12,8 @@ use crate::substrate::state::StateShape;
 
 /// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
 ///
-/// All but `white` hold a value through each step of the integrator; the time-correlated ones start from their stationary
-/// distribution. Times are in nominal τ.
+/// All but `white` hold a value through each step of the integrator. Those with a memory start from their stationary distribution
+/// and hold their mean over the step; they go on from phase to phase of an estimate. Times are in nominal τ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Noise {
@@ -42,6 +42,9 @@ pub enum Noise {
         std: f64,
         /// Correlation time T.
         correlation_time: f64,
+        /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
+        #[serde(default)]
+        continuous: bool,
         /// Which rails carry it.
         #[serde(default)]
         rails: Rails,
@@ -58,6 +61,9 @@ pub enum Noise {
         /// Standard deviation of white noise beside it, as `white`'s at τ = 1: it sets the corner below which 1/f prevails.
         #[serde(default)]
         white_std: f64,
+        /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
+        #[serde(default)]
+        continuous: bool,
         /// Which rails carry it.
         #[serde(default)]
         rails: Rails,
@@ -68,6 +74,9 @@ pub enum Noise {
         std: f64,
         /// Mean time at each level.
         dwell_time: f64,
+        /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
+        #[serde(default)]
+        continuous: bool,
         /// Which rails carry it.
         #[serde(default)]
         rails: Rails,
@@ -92,6 +101,9 @@ impl Rails {
         Self::Real
     }
 }
+
+/// Jumps of a telegraph signal that a step is expected to hold at most.
+const MOST_JUMPS: f64 = 10.0;
 
 /// Decades that the correlation times of 1/f noise may span.
 const MOST_DECADES: f64 = 12.0;
@@ -123,6 +135,17 @@ impl Noise {
             Self::White { .. } => true,
             Self::OneOverF { white_std, .. } => white_std > 0.0,
             _ => false,
+        }
+    }
+
+    /// Whether it goes on through all of training.
+    #[must_use]
+    pub fn is_continuous(self) -> bool {
+        match self {
+            Self::White { .. } | Self::Held { .. } => false,
+            Self::OrnsteinUhlenbeck { continuous, .. }
+            | Self::OneOverF { continuous, .. }
+            | Self::Telegraph { continuous, .. } => continuous,
         }
     }
 
@@ -188,6 +211,24 @@ impl Noise {
         }
     }
 
+    /// Checks that a step is not too long to follow a telegraph signal from jump to jump.
+    ///
+    /// # Errors
+    /// The finding; the path is the caller's.
+    pub fn check_step(self, step: f64) -> Result<(), Invalid> {
+        match self {
+            Self::Telegraph { dwell_time, .. } if dwell_time * MOST_JUMPS < step => {
+                let found =
+                    format!("found a step of {step} with a telegraph signal of dwell time {dwell_time}");
+                let legal = format!(
+                    "at most {MOST_JUMPS} dwell times: lower the step, or use ornstein_uhlenbeck of half that correlation time"
+                );
+                Err(Invalid::new("", found, legal))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that an integrator can carry this noise on an input, a synapse or the teaching signal, where it is held through
     /// each step.
     ///
@@ -208,7 +249,7 @@ impl Noise {
                 "found noise that is held through a step with an adaptive integrator",
                 "its steps are the lock-in's samples, not the noise's: use a fixed-step integrator",
             ),
-            _ => Ok(()),
+            _ => integrator.fixed_step().map_or(Ok(()), |(_, step)| self.check_step(step)),
         }
     }
 }
@@ -224,7 +265,8 @@ pub struct WhiteNoise<T: Scalar> {
 }
 
 impl<T: Scalar> WhiteNoise<T> {
-    /// Increments for a method and step: σ√(2h/τ), or σ√(1 − e^{−2h/τ}) where the leak is solved exactly.
+    /// Increments for a method and step, of the size that leaves an isolated neuron with σ whatever its h/τ: σ√(1 − R²)/g, where
+    /// a step makes R u + g k of a potential u and an increment k.
     #[must_use]
     pub fn new(
         key: NoiseKey,
@@ -235,9 +277,9 @@ impl<T: Scalar> WhiteNoise<T> {
         len: usize,
     ) -> Self {
         let scale = |rate: T| {
-            let twice = 2.0 * step * rate.double();
-            let variance = if method == Method::ExponentialEuler { -(-twice).exp_m1() } else { twice };
-            T::of(std * variance.sqrt())
+            let h = step * rate.double();
+            let lost = method.lost(h);
+            T::of(std * (lost * (2.0 - lost)).max(0.0).sqrt() / method.gain(h))
         };
         Self { key, rails, first, std: leak.map(scale), increment: vec![T::zero(); len] }
     }

@@ -67,6 +67,10 @@ impl<T: Scalar> System<f64, DVector<f64>> for Local<'_, T> {
 }
 
 impl<T: Scalar> Integrator<T> for Adaptive {
+    fn lost(&self, h: f64) -> f64 {
+        -(-h).exp_m1()
+    }
+
     fn step(
         &mut self,
         field: &mut dyn VectorField<T>,

@@ -20,6 +20,26 @@ pub enum Method {
     ExponentialEuler,
 }
 
+impl Method {
+    /// The part of a leaky unit that a step of h = step/τ takes away: 1 − R(h), with R the stability function.
+    #[must_use]
+    pub fn lost(self, h: f64) -> f64 {
+        match self {
+            Self::Map => 1.0,
+            Self::Euler => h,
+            Self::Heun => h * (1.0 - h / 2.0),
+            Self::Rk4 => h * (1.0 - h / 2.0 * (1.0 - h / 3.0 * (1.0 - h / 4.0))),
+            Self::ExponentialEuler => -(-h).exp_m1(),
+        }
+    }
+
+    /// What a step of h = step/τ makes of an additive increment: Heun's second stage sees it, too.
+    #[must_use]
+    pub fn gain(self, h: f64) -> f64 {
+        if self == Self::Heun { 1.0 - h / 2.0 } else { 1.0 }
+    }
+}
+
 /// A fixed-step method with its buffers: a step allocates nothing.
 pub struct FixedStep<T: Scalar> {
     method: Method,
@@ -91,6 +111,10 @@ impl<T: Scalar> FixedStep<T> {
 }
 
 impl<T: Scalar> Integrator<T> for FixedStep<T> {
+    fn lost(&self, h: f64) -> f64 {
+        self.method.lost(h)
+    }
+
     fn step(
         &mut self,
         field: &mut dyn VectorField<T>,

@@ -53,6 +53,9 @@ impl<T: Scalar> Leak<T> {
 
 /// Advances a state by one step of the clock.
 pub trait Integrator<T: Scalar> {
+    /// The part of an isolated leaky unit that a step of h = step/τ takes away.
+    fn lost(&self, h: f64) -> f64;
+
     /// Moves `state` from `tick` to `tick + 1`.
     ///
     /// `target` holds G at the start of the step, which the caller has evaluated (and observed), and anything after it. `kick` is the step's

@@ -1,10 +1,12 @@
 //! Checkpoints: everything that a training run needs to continue to the same bits.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Trainer;
 use crate::error::{Error, Result};
 use crate::files::{Tensors, read_tensors, write_tensors};
+use crate::imperfections::NoiseMemory;
 use crate::scalar::Scalar;
 use crate::substrate::parameters::Parameters;
 
@@ -23,6 +25,7 @@ pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path) -> Result<()> {
     for (index, state) in trainer.states.iter().enumerate() {
         tensors.insert_reals(format!("state/{index}"), &[state.len()], state);
     }
+    trainer.noise.iter().enumerate().for_each(|(slot, noise)| noise.save(slot, &mut tensors));
     let counters = [
         ("epoch", trainer.epoch),
         ("updates", trainer.optimiser.updates),
@@ -53,6 +56,11 @@ pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
             tensors.reals(&name, &[length])
         })
         .collect::<Result<_>>()?;
+    if let Some(instant) = trainer.plan.imperfections.instant() {
+        let network = Arc::clone(&trainer.network);
+        let load = |slot| NoiseMemory::load(slot, &instant, &network, &mut tensors).transpose();
+        trainer.noise = (0..).map_while(load).collect::<Result<_>>()?;
+    }
     tensors.refuse_unused()?;
     trainer.epoch = counter(&tensors, "epoch")?;
     trainer.optimiser.updates = counter(&tensors, "updates")?;

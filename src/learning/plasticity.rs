@@ -25,7 +25,7 @@ use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
-use crate::imperfections::{Device, Imperfections};
+use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::integrators::{IntegratorSpec, VectorField};
 use crate::lockin::{Observer, View};
 use crate::rng::{NoiseKey, Purpose};
@@ -162,6 +162,24 @@ fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
     }
 }
 
+/// The number of the one update that a run is to its noise: it never starts anew.
+const WHOLE: u64 = 0;
+
+/// Keeps the rates at the start of a step.
+struct Start<T> {
+    rates: Vec<T>,
+}
+
+impl<T: Scalar> Observer<T> for Start<T> {
+    fn wants(&self, _tick: u64) -> bool {
+        self.rates.is_empty()
+    }
+
+    fn observe(&mut self, _tick: u64, view: &View<'_, T>) {
+        self.rates.extend_from_slice(view.rates);
+    }
+}
+
 /// What acts on the trajectory at every instant, with its memory.
 struct Surroundings<T: Scalar> {
     held: Disturbances<T>,
@@ -188,6 +206,8 @@ pub struct Plasticity<T: Scalar> {
     pub epoch: u64,
     /// Evaluations of the right-hand side so far.
     pub rhs_evaluations: u64,
+    /// What the noise remembers from one epoch to the next.
+    noise: NoiseMemory<T>,
     device: Device<T>,
     effective: Effective<T>,
 }
@@ -214,6 +234,7 @@ impl<T: Scalar> Plasticity<T> {
             tick: 0,
             epoch: 0,
             rhs_evaluations: 0,
+            noise: NoiseMemory::default(),
         }
     }
 
@@ -242,6 +263,7 @@ impl<T: Scalar> Plasticity<T> {
                 witness(shown, self, &rates);
             }
         }
+        self.noise.keep(WHOLE, surroundings.held);
         self.epoch += 1;
         Ok(())
     }
@@ -267,6 +289,12 @@ impl<T: Scalar> Plasticity<T> {
         let mut field = Dynamics::new(&self.effective, sample, 2);
         field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
         field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs)?;
+        // A converter rounds what it shows to the synapses, not the neurons.
+        let mut start = Start { rates: Vec::new() };
+        if around.converter.is_some() {
+            field.observe(&self.state);
+            start.rates = field.rates().to_vec();
+        }
         let integrator = integrator.build(step, field.leak(), self.state.len());
         let mut simulation =
             Simulation::new(Box::new(field), integrator, step, std::mem::take(&mut self.state));
@@ -275,18 +303,17 @@ impl<T: Scalar> Plasticity<T> {
         simulation.converter = around.converter.take();
         let circuits = other.unwrap_or(&mut self.synapses);
         let mut listening = Listening { circuits, effective: &self.effective };
-        let outcome = simulation.run(1, &mut [&mut listening]);
+        let outcome = simulation.run(1, &mut [&mut listening, &mut start]);
         self.tick = simulation.tick;
         self.rhs_evaluations += simulation.field.evaluations();
         self.state = simulation.state;
         around.white = simulation.white;
         around.converter = simulation.converter;
-        let (rates, held) = simulation.field.into_rates_and_noise();
-        around.held = held;
-        outcome.map(|()| rates)
+        around.held = simulation.field.release_noise();
+        outcome.map(|()| start.rates)
     }
 
-    /// The noise of an epoch: every epoch draws its own, so that a resumed run goes on alike.
+    /// The noise of an epoch. Every epoch draws its own numbers, so that a resumed run goes on alike; processes with a memory go on.
     fn surroundings(&self, epoch: u64) -> Surroundings<T> {
         let Course { imperfections, seed, integrator, step, .. } = &self.course;
         let Some(instant) = imperfections.instant() else {
@@ -303,8 +330,9 @@ impl<T: Scalar> Plasticity<T> {
             _ => None,
         };
         let outputs = self.network.output.size();
+        let held = Disturbances::new(&instant, *seed, epoch, &shape, self.network.inputs, 0);
         Surroundings {
-            held: Disturbances::new(&instant, *seed, epoch, &shape, self.network.inputs, 0),
+            held: self.noise.clone().resumed(WHOLE, held),
             white,
             converter: readout.and_then(|r| Converter::new(&r, device_seed, &shape, outputs)),
         }
@@ -352,6 +380,7 @@ impl<T: Scalar> Plasticity<T> {
             tick: self.tick,
             epoch: self.epoch,
             rhs_evaluations: 0,
+            noise: self.noise.clone(),
             device: self.device.clone(),
             effective: self.effective.clone(),
         };
@@ -386,6 +415,7 @@ impl<T: Scalar> Plasticity<T> {
             stage.insert_into(&mut tensors, &format!("stage/{index}/"));
         }
         tensors.insert_reals("state", &[self.state.len()], &self.state);
+        self.noise.save(0, &mut tensors);
         let counters = [
             ("epoch", self.epoch),
             ("tick", self.tick),
@@ -410,6 +440,10 @@ impl<T: Scalar> Plasticity<T> {
             *stage = Parameters::read(&shapes, &mut tensors, &format!("stage/{index}/"))?;
         }
         self.state = tensors.reals("state", &[self.state.len()])?;
+        if let Some(instant) = self.course.imperfections.instant() {
+            let noise = NoiseMemory::load(0, &instant, &self.network, &mut tensors)?;
+            self.noise = noise.unwrap_or_default();
+        }
         tensors.refuse_unused()?;
         self.epoch = counter(&tensors, "epoch")?;
         self.tick = counter(&tensors, "tick")?;

@@ -16,10 +16,9 @@ use crate::error::{Error, Result};
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{
-    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch,
+    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Surroundings, estimate_batch,
 };
-use crate::imperfections::instant::Instant;
-use crate::imperfections::{Device, Imperfections};
+use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::records::Epoch;
 use crate::relaxation::{PRODUCTS, slowest_rate_by};
 use crate::scalar::{Layout, Scalar};
@@ -77,7 +76,7 @@ const MOST_SCALINGS: usize = 5;
 pub struct Trainer<T: Scalar> {
     /// What the run holds fixed.
     pub plan: Plan,
-    network: Arc<Network>,
+    pub(super) network: Arc<Network>,
     /// Nominal parameters.
     pub parameters: Parameters<T>,
     /// The optimiser with its memory.
@@ -85,6 +84,8 @@ pub struct Trainer<T: Scalar> {
     /// Carried states, one per chunk of a batch, each complex and laid out as
     /// [`StateShape`]; empty before the first batch.
     pub states: Vec<Vec<T>>,
+    /// What noise that goes on through all of training remembers, one for each chunk of a batch.
+    pub noise: Vec<NoiseMemory<T>>,
     /// Epochs completed.
     pub epoch: u64,
     /// Evaluations of the right-hand side by the estimator so far.
@@ -119,10 +120,11 @@ impl<T: Scalar> Trainer<T> {
     pub fn new(
         plan: Plan,
         network: &Arc<Network>,
-        parameters: Parameters<T>,
+        mut parameters: Parameters<T>,
         optimiser: Optimiser<T>,
     ) -> Self {
         let device = Device::fabricate(network, &plan.imperfections);
+        device.confine(&mut parameters);
         Self {
             estimator: plan.estimator.build(),
             effective: device.effective(plan.form, &parameters, optimiser.updates),
@@ -132,6 +134,7 @@ impl<T: Scalar> Trainer<T> {
             parameters,
             optimiser,
             states: Vec::new(),
+            noise: Vec::new(),
             epoch: 0,
             rhs_evaluations: 0,
             halvings: 0,
@@ -241,6 +244,7 @@ impl<T: Scalar> Trainer<T> {
     /// Writes the parameters to another device, which takes the place of the one they were learnt on.
     pub fn transfer(&mut self, imperfections: Imperfections) {
         self.plan.imperfections = imperfections;
+        self.noise.clear();
         self.device = Device::fabricate(&self.network, &imperfections);
         self.effective = self.device.effective(self.plan.form, &self.parameters, self.optimiser.updates);
     }
@@ -278,15 +282,21 @@ impl<T: Scalar> Trainer<T> {
     }
 
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
-        let setting = Setting {
-            substrate: &self.effective,
-            noise: self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed)),
-            update: self.optimiser.updates,
-            diagnose: false,
-        };
         if !self.plan.carry_state {
             self.states.clear();
         }
+        let instant = self.plan.imperfections.instant();
+        let chunks = samples.count.div_ceil(CHUNK).max(self.noise.len());
+        if instant.is_some_and(|instant| instant.is_continuous()) {
+            self.noise.resize_with(chunks, NoiseMemory::default);
+        }
+        let (seed, memories) = (self.plan.seed, &self.noise[..]);
+        let setting = Setting {
+            substrate: &self.effective,
+            noise: instant.map(|instant| Surroundings { instant, seed, memories }),
+            update: self.optimiser.updates,
+            diagnose: false,
+        };
         let (estimator, plan) = (&*self.estimator, &self.plan);
         let (estimate, halvings) = estimate_or_halve(estimator, plan, &setting, samples, &mut self.states)?;
         self.halvings += halvings;
@@ -303,7 +313,7 @@ impl<T: Scalar> Trainer<T> {
             &self.effective,
             data,
             &self.plan.inference,
-            noise.map(|instant| (instant, self.plan.seed)),
+            noise.map(|instant| Surroundings::new(instant, self.plan.seed)),
         )
     }
 
@@ -318,7 +328,8 @@ impl<T: Scalar> Trainer<T> {
         let quiet = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
-        let noise = self.plan.imperfections.instant().map(|instant| (instant, self.plan.seed));
+        let instant = self.plan.imperfections.instant();
+        let noise = instant.map(|instant| Surroundings::new(instant, self.plan.seed));
         let setting = Setting { noise, update: self.optimiser.updates, ..quiet };
         let mut states = Vec::new();
         if self.plan.carry_state {
@@ -353,12 +364,15 @@ fn estimate_or_halve<T: Scalar>(
     states: &mut Vec<Vec<T>>,
 ) -> Result<(Estimate<T>, u64)> {
     let before = if plan.halvings > 0 { states.clone() } else { Vec::new() };
+    let memories = setting.noise.map_or(&[][..], |noise| noise.memories);
+    let remembered = if plan.halvings > 0 { memories.to_vec() } else { Vec::new() };
     let mut outcome = estimate_batch(estimator, setting, samples, states);
     let mut halvings = 0;
     while halvings < plan.halvings && matches!(outcome, Err(Error::Diverged { .. })) {
         halvings += 1;
         let amplitude = plan.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
         states.clone_from(&before);
+        memories.iter().zip(&remembered).for_each(|(memory, before)| memory.restore(before));
         outcome =
             estimate_batch(&*plan.estimator.with_amplitude(amplitude).build(), setting, samples, states);
     }
@@ -379,7 +393,7 @@ pub fn free_score<T: Scalar>(
     effective: &Effective<T>,
     data: &Dataset,
     inference: &Settle,
-    noise: Option<(Instant, u64)>,
+    noise: Option<Surroundings<'_, T>>,
 ) -> Result<Score> {
     let network = effective.network();
     // No update of the weights has this number: the noise is none that learning has met.

@@ -394,8 +394,8 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         Ok(())
     }
 
-    fn set_step(&mut self, step: f64) {
-        self.noise.set_step(step);
+    fn set_step(&mut self, step: f64, lost: f64) {
+        self.noise.set_step(step, lost);
     }
 
     fn begin_step(&mut self, tick: u64) {
@@ -438,8 +438,8 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         self.evaluations
     }
 
-    fn into_rates_and_noise(self: Box<Self>) -> (Vec<T>, Disturbances<T>) {
-        (self.rates, self.noise)
+    fn release_noise(&mut self) -> Disturbances<T> {
+        std::mem::replace(&mut self.noise, Disturbances::none())
     }
 }
 

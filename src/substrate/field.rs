@@ -217,8 +217,8 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         self.products
     }
 
-    fn into_rates_and_noise(self: Box<Self>) -> (Vec<T>, Disturbances<T>) {
-        (self.rates, self.noise)
+    fn release_noise(&mut self) -> Disturbances<T> {
+        std::mem::replace(&mut self.noise, Disturbances::none())
     }
 
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
@@ -282,8 +282,8 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         Ok(())
     }
 
-    fn set_step(&mut self, step: f64) {
-        self.noise.set_step(step);
+    fn set_step(&mut self, step: f64, lost: f64) {
+        self.noise.set_step(step, lost);
     }
 
     fn begin_step(&mut self, tick: u64) {

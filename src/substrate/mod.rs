@@ -134,8 +134,9 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     /// # Errors
     /// [`crate::Error::Input`] for noise that the substrate has no place for.
     fn hold_noise(&mut self, noise: Disturbances<T>, inputs: &[T]) -> Result<()>;
-    /// Sets the length of a step, in nominal τ: noise with a memory needs it.
-    fn set_step(&mut self, step: f64);
+    /// Sets the length of a step, in nominal τ, and the part of an isolated variable of τ = 1 that the integrator's step takes away:
+    /// noise needs them.
+    fn set_step(&mut self, step: f64, lost: f64);
     /// Draws what is held through the step that begins at `tick`.
     fn begin_step(&mut self, tick: u64);
     /// Makes [`Self::rates`] and [`Self::output_error`] those of `state`, without evaluating the field.
@@ -154,8 +155,8 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn products(&self) -> u64 {
         0
     }
-    /// The rates of the last evaluation or observation, and the noise, to go on beside other weights or samples.
-    fn into_rates_and_noise(self: Box<Self>) -> (Vec<T>, Disturbances<T>);
+    /// Takes the noise out, to go on in another phase, or beside other weights or samples.
+    fn release_noise(&mut self) -> Disturbances<T>;
 }
 
 /// A substrate linearised at a free equilibrium, one Jacobian for each sample. v is real or complex, and `scratch` as long as v.

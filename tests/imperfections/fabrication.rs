@@ -172,3 +172,43 @@ fn stuck_and_dead_synapses_keep_their_value() {
         assert!((at(&first).len() as f64 - 1e4 * fraction).abs() < 4.0 * error);
     }
 }
+
+#[test]
+fn no_synapse_conducts_less_than_nothing() {
+    let spec = imperfections(json!({ "fabrication": { "weight": { "std": 0.5 } } }));
+    let values = forward(&flat(1.0, &spec, 0));
+    let zero = values.iter().filter(|w| **w == 0.0).count() as f64 / 1e4;
+    assert!(values.iter().all(|w| *w >= 0.0));
+    // Two standard deviations below the mean: Φ(−2) = 2.3 %.
+    assert!((zero - 0.02275).abs() < 4.0 * (0.02275_f64 / 1e4).sqrt(), "{zero}");
+}
+
+#[test]
+fn a_time_constant_too_short_for_the_step_is_named_before_the_run() {
+    let model = json!({ "name": "wide", "input": 2, "activation": "tanh", "cost": "squared_error",
+        "layers": [{ "name": "h", "size": 400 }, { "name": "o", "size": 2 }],
+        "connections": [{ "from": "input", "to": "h" }, { "from": "h", "to": "o", "feedback": "tied" }] });
+    let problem = random(model, 1, 1);
+    let spec = imperfections(json!({ "device_seed": 0, "fabrication": { "tau": { "std": 0.3 } } }));
+    let check = |integrator: Value| {
+        let oscillation =
+            json!({ "oscillation": { "amplitude": 0.05, "period": 100.0, "integrator": integrator } });
+        let estimator: EstimatorSpec = serde_json::from_value(oscillation).unwrap();
+        estimator.validate(&problem.network, Form::Potential, Some(&spec))
+    };
+    let device = Device::fabricate(&problem.network, &spec);
+    let effective = device.effective(Form::Potential, &problem.parameters, 0);
+    let taus = effective.tau(0);
+    let neuron = (0..400).min_by(|i, j| taus[*i].total_cmp(&taus[*j])).unwrap();
+    assert!(taus[neuron] < 0.25, "the device holds a neuron that is too fast: {}", taus[neuron]);
+    let refused = check(json!({ "euler": { "step": 0.5 } })).unwrap_err();
+    assert_eq!(refused.path, "oscillation.integrator");
+    for part in
+        [format!("neuron {neuron} of layer `h`"), format!("{:.3}", taus[neuron]), "fabrication.tau".into()]
+    {
+        assert!(refused.found.contains(&part), "{part}: {refused:?}");
+    }
+    check(json!({ "exponential_euler": { "step": 0.5 } })).unwrap();
+    check(json!("dopri5")).unwrap();
+    check(json!({ "euler": { "step": 0.01 } })).unwrap();
+}

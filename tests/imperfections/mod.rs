@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::common::{Problem, random, toy};
 use approx::assert_relative_eq;
-use holograd::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
+use holograd::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::drift::{Drift, DriftLaw, pcm_exponent, pcm_read_noise};
 use holograd::imperfections::instant::Disturbances;
 use holograd::imperfections::programming::WriteNoise;
@@ -89,7 +89,7 @@ fn driven(problem: &Problem, spec: &Imperfections, samples: &Samples<f64>) -> Es
     estimator.validate(&problem.network, Form::Potential, Some(spec)).unwrap();
     let device = Device::fabricate(&problem.network, spec);
     let effective = device.effective(Form::Potential, &problem.parameters, 2);
-    let noise = spec.instant().map(|instant| (instant, 11));
+    let noise = spec.instant().map(|instant| Surroundings::new(instant, 11));
     let setting = Setting { substrate: &effective, noise, update: 4, diagnose: true };
     estimate_batch(&*estimator.build(), &setting, samples, &mut Vec::new()).unwrap()
 }

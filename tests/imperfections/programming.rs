@@ -178,3 +178,51 @@ fn phase_change_memory_has_the_published_drift_and_read_noise() {
     assert!((mean - drifted).abs() < 4.0 * expected / 100.0, "{mean} {drifted}");
     assert_relative_eq!(std, expected, max_relative = 0.03);
 }
+
+/// Read noise of σ/G = 1.13 a year after the write: what would be below zero conducts nothing.
+#[test]
+fn read_noise_leaves_no_conductance_below_zero() {
+    let drift = Drift { seconds: 3e7, law: Some(DriftLaw::Pcm), leak: None };
+    assert!(pcm_read_noise(0.0, 3e7) > 0.8);
+    assert_eq!(drift.conductance(3e7, 0.0, 0.2, 0.0, -2.0), 0.0);
+    let spec = imperfections(json!({ "preset": "pcm", "drift": { "seconds": 3e7, "law": "pcm" },
+        "programming": { "g_max": 25.0, "weight_max": 1.0, "noise": "pcm" } }));
+    let values = forward(&flat(0.0, &spec, 0));
+    // A device written to 0 conducts where the write and the read are above zero: ½ Φ(1/s), s the read noise. Both devices of a
+    // pair are at zero in (1 − ½ Φ(1/s))² of the cases.
+    let conducts = 0.5 * normal(1.0 / pcm_read_noise(0.0, 3e7));
+    let zero = values.iter().filter(|w| **w == 0.0).count() as f64 / 1e4;
+    let expected = (1.0 - conducts).powi(2);
+    assert!((expected - 0.352).abs() < 5e-3, "{expected}");
+    assert!(
+        (zero - expected).abs() < 4.0 * (expected * (1.0 - expected) / 1e4).sqrt(),
+        "{zero}, not {expected}"
+    );
+    let (_, std) = moments(&values);
+    assert_relative_eq!(std * 25.0, 0.1258, max_relative = 0.03);
+}
+
+/// Weights that were made without knowing the device begin within its range, and stay where pulses can reach.
+#[test]
+fn pulsed_weights_begin_within_the_range_of_their_devices() {
+    let rule = json!({ "step": 0.01, "remainder": "lost" });
+    for (start, change, expected) in
+        [(3.0, 0.0, 2.0), (-3.0, 0.0, -2.0), (3.0, -0.2001, 1.8), (-3.0, 0.2001, -1.8)]
+    {
+        pulsed(start, change, rule.clone(), 0)
+            .iter()
+            .for_each(|w| assert_relative_eq!(*w, expected, epsilon = 1e-12));
+    }
+    let soft = json!({ "step": 0.01, "law": "soft_bound", "remainder": "lost" });
+    pulsed(3.0, 0.2001, soft, 0).iter().for_each(|w| assert_eq!(*w, 2.0));
+    assert!(pulsed(f64::INFINITY, 0.0, rule.clone(), 0).iter().all(|w| w.is_infinite()), "divergence shows");
+    let spec = imperfections(json!({ "programming": { "weight_max": 2.0, "update": rule } }));
+    let (network, mut parameters) = uniform(3.0);
+    Device::fabricate(&network, &spec).confine(&mut parameters);
+    assert_eq!(parameters.at(network.recurrent().next().unwrap().1.weight)[0], 2.0);
+    assert_eq!(parameters.at(network.layers[0].bias.unwrap())[0], 3.0, "a bias is no device");
+    let (network, mut parameters) = uniform(3.0);
+    let set = imperfections(json!({ "programming": { "weight_max": 2.0 } }));
+    Device::fabricate(&network, &set).confine(&mut parameters);
+    assert_eq!(parameters.at(0)[0], 3.0, "devices that are set keep the nominal weight outside");
+}
