@@ -252,6 +252,22 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         }
     }
 
+    /// How far a current from outside may carry any neuron without a loop that amplifies it: the largest |W_in x + b|, at least 1,
+    /// times the largest row sum of |W| of every connection between layers that amplifies.
+    #[must_use]
+    pub fn reach(&self) -> f64 {
+        let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(1.0, f64::max);
+        let drive = largest(&mut self.drive.iter().map(|x| x.abs().double()));
+        self.effective.recurrent().fold(drive, |reach, (_, edge, weights)| {
+            let rows = self.shape.size(edge.to);
+            let mut sums = vec![0.0; rows];
+            for column in weights.chunks_exact(rows) {
+                sums.iter_mut().zip(column).for_each(|(sum, w)| *sum += w.abs().double());
+            }
+            reach * largest(&mut sums.into_iter())
+        })
+    }
+
     /// W_in x + b on the real rail, laid out as the state.
     #[must_use]
     pub fn into_drive(self) -> Vec<T> {

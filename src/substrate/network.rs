@@ -223,6 +223,19 @@ impl Network {
         })
     }
 
+    /// Layers that no path of connections leads to from the output: their rates never depend on the teaching signal.
+    #[must_use]
+    pub fn untaught(&self) -> Vec<usize> {
+        let mut taught = vec![false; self.layers.len()];
+        let mut open = vec![self.output.layer()];
+        while let Some(layer) = open.pop() {
+            if !std::mem::replace(&mut taught[layer], true) {
+                open.extend(self.recurrent().filter(|(from, _)| *from == layer).map(|(_, edge)| edge.to));
+            }
+        }
+        (0..taught.len()).filter(|layer| !taught[*layer]).collect()
+    }
+
     /// The connections between two layers that run in both directions with weights of their own: indices of the two parameters.
     pub fn untied_pairs(&self) -> impl Iterator<Item = (usize, usize)> {
         self.recurrent().filter(|(from, edge)| *from < edge.to && !edge.transposed).filter_map(

@@ -1,0 +1,173 @@
+//! Whether the response is what an estimator takes it for: a power series in β, whose first coefficient does not depend on the
+//! amplitude at which it is measured.
+//!
+//! Three things tell. Negative harmonics, which a power series does not have; harmonics of a real drive that do not decay; and the same
+//! estimate at another amplitude, as anyone would try it on hardware. All of them are looked at without noise and with an ideal
+//! read-out: noise has diagnostics of its own.
+
+use super::{Diagnostics, Estimate, Estimator, Setting, equilibrium, estimate_chunks};
+use crate::gradient::compare::compare;
+use crate::scalar::Scalar;
+use crate::substrate::effective::{Effective, Form};
+use crate::substrate::samples::Samples;
+use crate::substrate::state::StateShape;
+
+/// Error beyond which an estimate carries a warning: a little less than the 5 % that matter.
+pub(crate) const TOLERATED: f64 = 0.04;
+/// The other amplitude, in units of the first: as far below as precision allows.
+const RATIOS: std::ops::RangeInclusive<f64> = 1.0 / 16.0..=0.5;
+/// Part of the response to the other amplitude that may be imprecise.
+const IMPRECISE: f64 = 0.01;
+/// Units of rounding, of the largest rate, that a first harmonic may be off by.
+const ROUNDING: f64 = 4.0;
+
+/// Chunks of a batch, their states before the estimate and after it.
+type Course<'a, T> = (&'a [Samples<T>], Vec<Vec<T>>, &'a [Vec<T>]);
+
+/// Completes the diagnostics of an estimate by what concerns the series.
+pub(super) fn examine<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    setting: &Setting<'_, T>,
+    (chunks, begun, ended): Course<'_, T>,
+    estimate: &mut Estimate<T>,
+) {
+    let ideal = Setting { noise: None, ..*setting };
+    if setting.noise.is_none() {
+        let quarter = compare_amplitudes(estimator, &ideal, chunks, ended.to_vec(), estimate);
+        estimate.diagnostics.adopt(quarter);
+        return;
+    }
+    let mut states = begun;
+    let diagnostics = &mut estimate.diagnostics;
+    match estimate_chunks(estimator, &ideal, chunks, &mut states) {
+        Ok(ideal_estimate) => {
+            let found = compare_amplitudes(estimator, &ideal, chunks, states, &ideal_estimate);
+            let ideal = ideal_estimate.diagnostics;
+            diagnostics.negative_share = ideal.negative_share;
+            diagnostics.last_harmonic = ideal.last_harmonic;
+            diagnostics.radius_of_convergence = ideal.radius_of_convergence;
+            diagnostics.adopt(found);
+        }
+        Err(_) => {
+            diagnostics.negative_share = None;
+            diagnostics.last_harmonic = None;
+            diagnostics.radius_of_convergence = None;
+        }
+    }
+}
+
+/// What the comparison of two amplitudes tells: `precision_error` and `amplitude_error`.
+fn compare_amplitudes<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    setting: &Setting<'_, T>,
+    chunks: &[Samples<T>],
+    mut states: Vec<Vec<T>>,
+    estimate: &Estimate<T>,
+) -> (Option<f64>, Option<f64>) {
+    let amplitude = estimator.amplitude();
+    if amplitude == 0.0 {
+        return (None, None);
+    }
+    let precision = precision_error(amplitude, estimate);
+    let ratio = precision.map_or(0.0, |part| part / IMPRECISE).max(*RATIOS.start());
+    if !RATIOS.contains(&ratio) {
+        return (precision, None);
+    }
+    let Some(other) = estimator.with_amplitude(amplitude * ratio) else { return (precision, None) };
+    let setting = Setting { diagnose: false, ..*setting };
+    let mut first = 0;
+    for (chunk, state) in chunks.iter().zip(&mut states) {
+        scale_orbit(setting.effective, chunk, (estimate, first), ratio, state);
+        first += chunk.count;
+    }
+    let Ok(other) = estimate_chunks(&*other, &setting, chunks, &mut states) else { return (precision, None) };
+    let comparison = compare(&estimate.gradient, &other.gradient);
+    let errors = [comparison.total.relative_error, comparison.synapses.relative_error];
+    (precision, errors.into_iter().flatten().reduce(f64::max))
+}
+
+/// Part of the largest response that rounding of the largest rate, or what frozen phases were left with, may make; none where there
+/// is no response.
+fn precision_error<T: Scalar>(amplitude: f64, estimate: &Estimate<T>) -> Option<f64> {
+    let largest = |layers: &[nalgebra::DMatrix<T>]| {
+        layers.iter().flat_map(|layer| layer.iter()).map(|x| x.abs().double()).fold(0.0, f64::max)
+    };
+    let diagnostics = &estimate.diagnostics;
+    let waited = if diagnostics.drive_rate == 0.0 { diagnostics.settling_residual } else { 0.0 };
+    let floor = ROUNDING * T::epsilon().double() * largest(&estimate.free) + waited;
+    Some(floor / (amplitude * largest(&estimate.error_vector))).filter(|part| part.is_finite())
+}
+
+/// Shrinks a carried state about the free one, so that the transients of a change of amplitude are those there were.
+fn scale_orbit<T: Scalar>(
+    effective: &Effective<T>,
+    samples: &Samples<T>,
+    (estimate, first): (&Estimate<T>, usize),
+    ratio: f64,
+    state: &mut [T],
+) {
+    if state.is_empty() {
+        return;
+    }
+    let columns =
+        |layer: &nalgebra::DMatrix<T>| layer.columns(first, samples.count).iter().copied().collect();
+    let rates: Vec<T> = estimate.free.iter().flat_map(|layer| -> Vec<T> { columns(layer) }).collect();
+    let free = match effective.form() {
+        Form::Rate => rates,
+        Form::Potential => equilibrium::potentials(effective, samples, &rates),
+    };
+    let real = StateShape::new(effective.network(), samples.count, 1);
+    let free = if state.len() == free.len() { free } else { equilibrium::complexified(&real, &free) };
+    state.iter_mut().zip(&free).for_each(|(s, u)| *s = *u + T::of(ratio) * (*s - *u));
+}
+
+impl Diagnostics {
+    /// Takes in what the comparison of two amplitudes has told.
+    fn adopt(&mut self, (precision_error, amplitude_error): (Option<f64>, Option<f64>)) {
+        self.precision_error = precision_error;
+        self.amplitude_error = amplitude_error;
+        if self.series_warning(0.0).is_some() {
+            self.radius_of_convergence = None;
+        }
+    }
+
+    /// What is wrong with taking the response for a power series, and the estimate for a gradient.
+    pub(super) fn series_warning(&self, amplitude: f64) -> Option<String> {
+        let beyond = |x: Option<f64>| x.filter(|x| *x > TOLERATED);
+        let percent = |x: f64| if x < 10.0 { format!("{:.0} %", 100.0 * x) } else { format!("{x:.0} times") };
+        if let Some(part) = beyond(self.precision_error) {
+            return Some(format!(
+                "amplitude {amplitude} is too small for this precision: rounding, and the tolerance of equilibria, may make {} of the \
+                 response; raise it",
+                percent(part)
+            ));
+        }
+        let negative = beyond(self.negative_share).map(percent);
+        let last = beyond(self.last_harmonic).map(percent);
+        let Some(change) = beyond(self.amplitude_error).map(percent) else {
+            // A linear response that has not settled has them as well, at any amplitude.
+            return negative.map(|share| {
+                format!(
+                    "negative harmonics are {share} of the first: the substrate had not settled before the record began; let it \
+                     settle for longer"
+                )
+            });
+        };
+        let reason = match (negative, last) {
+            (Some(share), _) => {
+                format!(
+                    "negative harmonics are {share} of the first: this is no power series: not a gradient"
+                )
+            }
+            (None, Some(share)) => {
+                format!(
+                    "the highest harmonic still makes {share} of the response: this is no power series that has converged: not a gradient"
+                )
+            }
+            (None, None) => "a gradient would not".to_owned(),
+        };
+        Some(format!(
+            "the estimate changes by {change} with the amplitude, and {reason}; lower the amplitude (now {amplitude})"
+        ))
+    }
+}
