@@ -7,7 +7,7 @@ use crate::integrators::{Integrator, VectorField};
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
 use crate::substrate::field::Dynamics;
-use crate::teaching::Time;
+use crate::teaching::{Teaching, Time, Waveform};
 
 /// Magnitude beyond which a state counts as diverged, in units of what weights and inputs carry it to without a loop that amplifies:
 /// no stable equilibrium is near it.
@@ -181,7 +181,12 @@ impl<'a, T: Scalar> Simulation<'a, T> {
 impl<T: Scalar> Simulation<'_, T> {
     /// What may keep the state from diverging: of what acts here.
     fn advice(&self) -> String {
-        let amplitude = self.field.teaching().amplitude;
+        let Teaching { waveform, amplitude, .. } = self.field.teaching();
+        // A frozen signal has its size in its waveform.
+        let amplitude = match waveform {
+            Waveform::Constant(beta) => amplitude * beta.norm(),
+            _ => *amplitude,
+        };
         let mut causes = Vec::new();
         if amplitude > 0.0 {
             causes.push(format!("`amplitude` (now {amplitude:?})"));

@@ -5,6 +5,8 @@
 //! estimate at another amplitude, as anyone would try it on hardware. All of them are looked at without noise and with an ideal
 //! read-out: noise has diagnostics of its own.
 
+use nalgebra::DMatrix;
+
 use super::{Diagnostics, Estimate, Estimator, Setting, equilibrium, estimate_chunks};
 use crate::gradient::compare::compare;
 use crate::scalar::Scalar;
@@ -12,8 +14,9 @@ use crate::substrate::effective::{Effective, Form};
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 
-/// Error beyond which an estimate carries a warning: a little less than the 5 % that matter.
-pub(crate) const TOLERATED: f64 = 0.04;
+/// Change beyond which an estimate carries a warning: of an error of 5 % that grows with the amplitude, as a one-sided difference's, the
+/// other amplitude shows 15/16.
+pub(crate) const TOLERATED: f64 = 0.046;
 /// The other amplitude, in units of the first: as far below as precision allows.
 const RATIOS: std::ops::RangeInclusive<f64> = 1.0 / 16.0..=0.5;
 /// Part of the response to the other amplitude that may be imprecise.
@@ -87,15 +90,20 @@ fn compare_amplitudes<T: Scalar>(
 }
 
 /// Part of the largest response that rounding of the largest rate, or what frozen phases were left with, may make; none where there
-/// is no response.
+/// is no response to any amplitude.
 fn precision_error<T: Scalar>(amplitude: f64, estimate: &Estimate<T>) -> Option<f64> {
-    let largest = |layers: &[nalgebra::DMatrix<T>]| {
-        layers.iter().flat_map(|layer| layer.iter()).map(|x| x.abs().double()).fold(0.0, f64::max)
-    };
+    let largest = |matrix: &DMatrix<T>| matrix.iter().map(|x| x.abs().double()).fold(0.0, f64::max);
+    let of_layers = |layers: &[DMatrix<T>]| layers.iter().map(largest).fold(0.0, f64::max);
     let diagnostics = &estimate.diagnostics;
     let waited = if diagnostics.drive_rate == 0.0 { diagnostics.settling_residual } else { 0.0 };
-    let floor = ROUNDING * T::epsilon().double() * largest(&estimate.free) + waited;
-    Some(floor / (amplitude * largest(&estimate.error_vector))).filter(|part| part.is_finite())
+    let floor = ROUNDING * T::epsilon().double() * of_layers(&estimate.free) + waited;
+    let response = amplitude * of_layers(&estimate.error_vector);
+    if response > 0.0 {
+        return Some(floor / response);
+    }
+    // Nothing has moved: because the teaching signal was too weak to, or because nothing depends on it.
+    let taught = amplitude * largest(&estimate.output_error);
+    (taught > 0.0 && taught < 100.0 * floor).then_some(1.0)
 }
 
 /// Shrinks a carried state about the free one, so that the transients of a change of amplitude are those there were.
@@ -134,12 +142,16 @@ impl Diagnostics {
     /// What is wrong with taking the response for a power series, and the estimate for a gradient.
     pub(super) fn series_warning(&self, amplitude: f64) -> Option<String> {
         let beyond = |x: Option<f64>| x.filter(|x| *x > TOLERATED);
-        let percent = |x: f64| if x < 10.0 { format!("{:.0} %", 100.0 * x) } else { format!("{x:.0} times") };
+        let percent = |x: f64| format!("{:.0} %", 100.0 * x);
         if let Some(part) = beyond(self.precision_error) {
+            let part = if part < 1.0 {
+                format!("{} of the response", percent(part))
+            } else {
+                "all of the response".to_owned()
+            };
             return Some(format!(
-                "amplitude {amplitude} is too small for this precision: rounding, and the tolerance of equilibria, may make {} of the \
-                 response; raise it",
-                percent(part)
+                "amplitude {amplitude} is too small for this precision: rounding, and the tolerance of equilibria, may make {part}; \
+                 raise it"
             ));
         }
         let negative = beyond(self.negative_share).map(percent);
