@@ -167,6 +167,7 @@ fn run_experiment(run: &Run) -> Result<()> {
 
 fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
     tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
+    loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
     let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
     loaded.experiment.kind().run(loaded, folder, &options)
 }

@@ -42,6 +42,18 @@ pub enum Error {
         /// What to change.
         advice: String,
     },
+    /// A simulation or a solution that was given up before it had a result, though nothing has diverged.
+    #[error("no result {moment}, from {place}: {what}\n  {advice}")]
+    Unfinished {
+        /// When, as `in epoch 3, batch 12, at t = 41.5 tau`.
+        moment: String,
+        /// What gave up, as `the adaptive integrator`.
+        place: String,
+        /// What was seen, as `100000 steps did not reach the end`.
+        what: String,
+        /// What to change.
+        advice: String,
+    },
     /// A broken promise of holograd itself.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -103,8 +115,17 @@ impl Error {
             Self::Diverged { moment, place, what, advice } => {
                 Self::Diverged { moment: format!("{part}, {moment}"), place, what, advice }
             }
+            Self::Unfinished { moment, place, what, advice } => {
+                Self::Unfinished { moment: format!("{part}, {moment}"), place, what, advice }
+            }
             other => other,
         }
+    }
+
+    /// Whether it is a result, though not the one hoped for: a simulation that diverged or was given up.
+    #[must_use]
+    pub fn is_failed_simulation(&self) -> bool {
+        matches!(self, Self::Diverged { .. } | Self::Unfinished { .. })
     }
 
     /// The process exit code: 2 for what the user must correct, 1 for a run that failed.
@@ -112,7 +133,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input { .. } | Self::Io { .. } => 2,
-            Self::Diverged { .. } | Self::Internal(_) => 1,
+            Self::Diverged { .. } | Self::Unfinished { .. } | Self::Internal(_) => 1,
         }
     }
 }

@@ -76,6 +76,62 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
+/// A warning and how often it stood in a run: warnings that differ only in their numbers are one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recurring {
+    /// Epochs that carry it.
+    pub epochs: usize,
+    /// The last of them.
+    pub last_epoch: u64,
+    /// Its text in the last of them.
+    pub warning: String,
+}
+
+impl Recurring {
+    /// The warnings of all epochs, the most frequent first.
+    #[must_use]
+    pub fn count(lines: &[Epoch]) -> Vec<Self> {
+        let mut found: IndexMap<String, Self> = IndexMap::new();
+        for line in lines {
+            for warning in &line.warnings {
+                let entry = found.entry(without_numbers(warning)).or_insert_with(|| Self {
+                    epochs: 0,
+                    last_epoch: 0,
+                    warning: String::new(),
+                });
+                entry.epochs += 1;
+                entry.last_epoch = line.epoch;
+                entry.warning.clone_from(warning);
+            }
+        }
+        let mut all: Vec<Self> = found.into_values().collect();
+        all.sort_by_key(|recurring| std::cmp::Reverse(recurring.epochs));
+        all
+    }
+
+    /// The line that tells of it, in a run of so many epochs.
+    #[must_use]
+    pub fn told(&self, epochs: usize) -> String {
+        let Self { epochs: own, last_epoch, warning } = self;
+        format!("warning in {own} of {epochs} epochs, last in epoch {last_epoch}: {warning}")
+    }
+}
+
+/// A text with every word that has a digit in it left out.
+fn without_numbers(text: &str) -> String {
+    text.split_whitespace()
+        .filter(|word| !word.contains(|c: char| c.is_ascii_digit()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The epoch with the least of what `value` takes from each; not where none has it.
+#[must_use]
+pub fn least(lines: &[Epoch], value: impl Fn(&Epoch) -> Option<f64>) -> Option<(u64, f64)> {
+    let found = lines.iter().filter_map(|line| Some((line.epoch, value(line)?)));
+    found.min_by(|a, b| a.1.total_cmp(&b.1))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -131,6 +187,9 @@ pub struct AmplitudePoint {
     pub radius_of_convergence: Option<f64>,
     /// Evaluations of the right-hand side.
     pub rhs_evaluations: Option<u64>,
+    /// What a careful reader would object to in the estimate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Why there is no number, if there is none.
     pub failure: Option<String>,
 }
@@ -406,4 +465,37 @@ pub fn read_metrics<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
         })
     };
     text.lines().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(epoch: u64, cosine: Option<f64>, warnings: &[&str]) -> Epoch {
+        let line = serde_json::json!({ "epoch": epoch, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
+            "test_loss": 1.0, "test_accuracy": 0.5, "cosine": cosine, "warnings": warnings, "rhs_evaluations": 1,
+            "seconds": 1.0 });
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_summed_up_by_its_worst() {
+        let lines = [
+            epoch(1, None, &["amplitude 0.4 is large"]),
+            epoch(2, Some(0.2), &["the drive is fast (0.3 > 0.1)", "amplitude 0.4 is large"]),
+            epoch(3, Some(0.9), &["amplitude 0.2 is large"]),
+            epoch(4, Some(0.8), &[]),
+        ];
+        assert_eq!(least(&lines, |e| e.cosine), Some((2, 0.2)));
+        assert_eq!(least(&lines[..1], |e| e.cosine), None);
+        let warnings = Recurring::count(&lines);
+        let told: Vec<String> = warnings.iter().map(|w| w.told(lines.len())).collect();
+        assert_eq!(
+            told,
+            [
+                "warning in 3 of 4 epochs, last in epoch 3: amplitude 0.2 is large",
+                "warning in 1 of 4 epochs, last in epoch 2: the drive is fast (0.3 > 0.1)"
+            ]
+        );
+    }
 }

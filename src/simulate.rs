@@ -7,9 +7,10 @@ use crate::integrators::Integrator;
 use crate::lockin::{Observer, View};
 use crate::scalar::Scalar;
 use crate::substrate::{Field, Population};
-use crate::teaching::Time;
+use crate::teaching::{Teaching, Time, Waveform};
 
-/// Magnitude beyond which a state counts as diverged: no substrate of bounded weights comes near it.
+/// Magnitude beyond which a state counts as diverged, in units of what weights and inputs carry it to without a loop that amplifies:
+/// no stable equilibrium is near it.
 const ESCAPED: f64 = 1e6;
 
 /// Magnitude beyond which a rate that is bounded on the real axis counts as diverged: the state is within about a hundredth
@@ -33,6 +34,8 @@ pub struct Simulation<'a, T: Scalar> {
     /// Steps since the start.
     pub tick: u64,
     target: Vec<T>,
+    /// Magnitude beyond which the state has diverged.
+    most: f64,
     /// Where the first wild rate was seen: index and tick.
     wild: Option<(usize, u64)>,
     populations: Vec<Population>,
@@ -53,6 +56,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
         field.set_step(step, integrator.lost(step));
+        let most = ESCAPED * field.reach();
         Self {
             populations: field.substrate().populations(),
             field,
@@ -63,6 +67,7 @@ impl<'a, T: Scalar> Simulation<'a, T> {
             state,
             tick: 0,
             target,
+            most,
             wild: None,
         }
     }
@@ -146,11 +151,19 @@ impl<'a, T: Scalar> Simulation<'a, T> {
             let moment = format!("at t = {:.4} tau", tick as f64 * self.step);
             return Err(self.diverged(moment, index, "its rate has passed a pole of the activation"));
         }
-        let bad = |s: &T| !s.is_finite() || s.abs().double() > ESCAPED;
+        let bad = |s: &T| !s.is_finite() || s.abs().double() > self.most;
         let Some(index) = self.state.iter().position(bad) else { return Ok(()) };
         let moment = format!("before t = {:.4} tau", self.tick as f64 * self.step);
         let rail = if self.field.shape().locate(index).2 == 0 { "real" } else { "imaginary" };
-        let what = format!("the {rail} part of its state is {:e}", self.state[index]);
+        let value = self.state[index].double();
+        let what = if value.is_finite() {
+            format!(
+                "the {rail} part of its state is {value:.3e}, and no stable one is beyond {:.0e}",
+                self.most
+            )
+        } else {
+            format!("the {rail} part of its state is not finite")
+        };
         Err(self.diverged(moment, index, &what))
     }
 
@@ -162,12 +175,33 @@ impl<'a, T: Scalar> Simulation<'a, T> {
             moment,
             place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),
             what: what.to_owned(),
-            advice: format!(
-                "lower `amplitude` (now {:?}), the integrator's `step` (now {:?}), or the weights (learning rate, \
-                 initial scale)",
-                self.field.teaching().amplitude,
-                self.step
-            ),
+            advice: self.advice(),
+        }
+    }
+}
+
+impl<T: Scalar> Simulation<'_, T> {
+    /// What may keep the state from diverging: of what acts here.
+    fn advice(&self) -> String {
+        let Teaching { waveform, amplitude, .. } = self.field.teaching();
+        // A frozen signal has its size in its waveform.
+        let amplitude = match waveform {
+            Waveform::Constant(beta) => amplitude * beta.norm(),
+            _ => *amplitude,
+        };
+        let mut causes = Vec::new();
+        if amplitude > 0.0 {
+            causes.push(format!("`amplitude` (now {amplitude:?})"));
+        }
+        if self.integrator.steps_with_the_clock() {
+            causes.push(format!("the time step (now {:?} tau)", self.step));
+        }
+        causes.push("the weights (learning rate, initial scale)".to_owned());
+        let last = causes.pop().unwrap_or_default();
+        if causes.is_empty() {
+            format!("lower {last}")
+        } else {
+            format!("lower {}, or {last}", causes.join(", "))
         }
     }
 }

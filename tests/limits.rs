@@ -202,7 +202,7 @@ fn auto_tells_a_slow_network_from_an_unstable_one_and_both_as_divergence() {
         let spec = estimator(json!({ "auto": { "relative_error": 1e-4, "budget": budget } }));
         let error = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap_err();
         let message = error.to_string();
-        assert!(matches!(error, Error::Diverged { .. }), "{message}");
+        assert!(matches!(error, Error::Unfinished { .. }), "{message}");
         assert!(message.contains("`auto`") && message.contains(told), "{weight}: {message}");
     }
 }

@@ -183,15 +183,33 @@ fn the_radius_of_convergence_tells_where_the_published_curve_turns_over() {
 }
 
 #[test]
-fn oscillation_warns_before_the_radius_of_convergence_is_reached() {
+fn oscillation_warns_from_the_radius_of_convergence_on() {
     let problem = toy();
-    let turned = 0.6;
-    let warns = |amplitude: f64| {
+    let diagnosed = |amplitude: f64| {
         let drive = value!({ "oscillation": { "amplitude": amplitude, "period": 160.0 } });
-        let warnings = problem.estimate(Form::Potential, drive).diagnostics.warnings(amplitude);
-        warnings.iter().any(|w| w.contains("radius of convergence"))
+        problem.estimate(Form::Potential, drive).diagnostics
     };
-    let first = (2..40).map(|i| 0.025 * f64::from(i)).find(|amplitude| warns(*amplitude)).unwrap();
+    let warns = |amplitude: f64| {
+        diagnosed(amplitude).warnings(amplitude).iter().any(|w| w.contains("no power series: not a gradient"))
+    };
+    let first = (2..60).map(|i| 0.025 * f64::from(i)).find(|amplitude| warns(*amplitude)).unwrap();
     println!("warned from {first} on");
-    assert!(first < turned && first > 0.5 * turned, "warned from {first} on, turned over at {turned}");
+    assert!((0.55..0.75).contains(&first), "warned from {first} on");
+    // Beyond there is no radius, and nothing that follows the amplitude.
+    for amplitude in [1.0, 5.0, 100.0] {
+        assert!(warns(amplitude), "{amplitude}");
+        assert_eq!(diagnosed(amplitude).radius_of_convergence, None, "{amplitude}");
+    }
+}
+
+#[test]
+fn a_real_drive_that_is_too_large_is_warned_about() {
+    let problem = toy();
+    let warnings = |amplitude: f64| {
+        let drive = value!({ "chebyshev": { "amplitude": amplitude, "period": 160.0 } });
+        problem.estimate(Form::Potential, drive).diagnostics.warnings(amplitude)
+    };
+    assert_eq!(warnings(0.1), Vec::<String>::new());
+    let told = warnings(3.0);
+    assert!(told.iter().any(|w| w.contains("lower the amplitude (now 3)")), "{told:?}");
 }

@@ -265,7 +265,7 @@ fn auto_says_beforehand_what_it_cannot_afford() {
         estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new())
     };
     let refused = estimate(json!({ "relative_error": 1e-4, "budget": 300 })).unwrap_err();
-    assert!(matches!(refused, Error::Diverged { .. }), "{refused}");
+    assert!(matches!(refused, Error::Unfinished { .. }), "{refused}");
     let solved = estimate(json!({ "relative_error": 1e-4, "budget": 300, "solve": true })).unwrap();
     assert_eq!(solved.diagnostics.stop, Stop::Settled);
     let truth = problem.estimate(Form::Potential, json!("adjoint")).gradient;

@@ -9,7 +9,7 @@ use super::folder::RunFolder;
 use super::load::Loaded;
 use super::spec::{Kind, ModelRef, validate_estimators};
 use super::{Options, problem};
-use crate::error::{Error, Invalid, Result, all_positive};
+use crate::error::{Invalid, Result, all_positive};
 use crate::gradient::compare::compare;
 use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
 use crate::imperfections::Imperfections;
@@ -82,7 +82,7 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let length = truth.gradient.norm();
     let mut lines = Vec::new();
     for (label, estimator) in &spec.estimators {
-        let mut errors = Vec::new();
+        let (mut errors, mut failures, mut warned) = (Vec::new(), 0, Vec::new());
         for &amplitude in &spec.amplitudes {
             let estimator = estimator.with_amplitude(amplitude).build::<f64>();
             let mut point = AmplitudePoint {
@@ -94,6 +94,7 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                 distance: None,
                 radius_of_convergence: None,
                 rhs_evaluations: None,
+                warnings: Vec::new(),
                 failure: None,
             };
             // Beyond the radius of convergence some estimators must fail: that is part of the picture.
@@ -106,19 +107,22 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                     point.cosine = agreement.cosine;
                     point.relative_error = agreement.relative_error;
                     point.radius_of_convergence = estimate.diagnostics.radius_of_convergence;
+                    point.warnings = estimate.diagnostics.warnings(amplitude);
+                    if !point.warnings.is_empty() {
+                        warned.push(amplitude);
+                    }
                     point.rhs_evaluations = Some(estimate.diagnostics.rhs_evaluations);
                     errors.extend(agreement.relative_error);
                 }
-                Err(error @ Error::Diverged { .. }) => point.failure = Some(error.to_string()),
+                Err(error) if error.is_failed_simulation() => {
+                    failures += 1;
+                    point.failure = Some(error.to_string());
+                }
                 Err(other) => return Err(other),
             }
             folder.append_metrics(&point)?;
         }
-        let (least, most) = errors.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), e| (a.min(*e), b.max(*e)));
-        lines.push(format!(
-            "{label:14} relative error {least:.2e} to {most:.2e} over {} amplitudes",
-            errors.len()
-        ));
+        lines.push(format!("{label:14} {}", told(&errors, spec.amplitudes.len(), failures, &warned)));
     }
     let points: Vec<AmplitudePoint> = read_metrics(folder.path())?;
     let best = |label: &String| {
@@ -130,4 +134,26 @@ fn run(spec: &Amplitude, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let best: serde_json::Map<_, _> = spec.estimators.keys().map(|l| (l.clone(), json!(best(l)))).collect();
     folder.write_json("summary.json", &json!({ "best": best, "wall_seconds": folder.seconds() }))?;
     Ok(lines)
+}
+
+/// The line about one estimator: its errors, at how many of the amplitudes it has none, and from where on it warns.
+fn told(errors: &[f64], amplitudes: usize, failures: usize, warned: &[f64]) -> String {
+    let mut parts = Vec::new();
+    if errors.is_empty() && failures < amplitudes {
+        parts
+            .push("no relative error: the adjoint gradient of the weights between layers is zero".to_owned());
+    } else if !errors.is_empty() {
+        let (least, most) = errors.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), e| (a.min(*e), b.max(*e)));
+        parts.push(format!("relative error {least:.2e} to {most:.2e} over {} amplitudes", errors.len()));
+    }
+    if failures > 0 {
+        parts.push(format!("no result at {failures} of {amplitudes}"));
+    }
+    if let Some(least) = warned.iter().copied().reduce(f64::min) {
+        parts.push(format!(
+            "warnings at {} of {amplitudes}, from {least} on (see metrics.jsonl)",
+            warned.len()
+        ));
+    }
+    parts.join("; ")
 }

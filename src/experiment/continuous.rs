@@ -325,6 +325,8 @@ fn finish<T: Scalar>(
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
     let learning: f64 = lines.iter().map(|e| e.seconds).sum();
     let lowest = lines.iter().map(|e| e.validation_accuracy).fold(1.0, f64::min);
+    let least_cosine = lines.iter().filter_map(|e| e.cosine).reduce(f64::min);
+    let least_rate = lines.iter().filter_map(|e| e.slowest_rate).reduce(f64::min);
     folder.write_json(
         "summary.json",
         &json!({
@@ -340,7 +342,9 @@ fn finish<T: Scalar>(
             "training_seconds": learning,
             "rhs_evaluations": plasticity.rhs_evaluations,
             "cosine": last.cosine,
+            "least_cosine": least_cosine,
             "slowest_rate": last.slowest_rate,
+            "least_slowest_rate": least_rate,
             "seed": spec.seed,
         }),
     )?;
@@ -353,10 +357,10 @@ fn finish<T: Scalar>(
         plasticity.epoch,
         last.time,
     )];
-    if let (Some(cosine), Some(rate)) = (last.cosine, last.slowest_rate) {
+    if let (Some(cosine), Some(least), Some(rate)) = (last.cosine, least_cosine, least_rate) {
         told.push(format!(
-            "cosine of the weights' drive to the adjoint gradient {cosine:.4}; slowest relaxation rate {rate:.3}/tau, \
-             drive {:.3}/tau",
+            "cosine of the weights' drive to the adjoint gradient {cosine:.4}, the least {least:.4}; slowest relaxation rate \
+             {rate:.3}/tau, drive {:.3}/tau",
             last.drive_rate
         ));
     }

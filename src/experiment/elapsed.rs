@@ -246,11 +246,13 @@ fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -
             };
             folder.append_metrics(&point)?;
             if count == rounds {
+                let shown =
+                    |cosine: Option<f64>| cosine.map_or("none (it is zero)".into(), |c| format!("{c:.6}"));
                 lines.push(format!(
-                    "{label:28} after {:6.0} tau: cosine {:.6}, between layers {:.6}",
+                    "{label:28} after {:6.0} tau: cosine {}, between layers {}",
                     point.elapsed,
-                    point.total_cosine.unwrap_or(f64::NAN),
-                    point.cosine.unwrap_or(f64::NAN)
+                    shown(point.total_cosine),
+                    shown(point.cosine)
                 ));
                 last.push(point);
             }

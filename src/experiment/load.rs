@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::published::Published;
 use crate::substrate::model::ModelSpec;
-use crate::substrate::network::Network;
+use crate::substrate::network::{Edge, Network};
 
 /// A file on disk, or one that ships inside the binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,45 @@ pub(super) fn absolute(origin: &Origin, path: &Path) -> Result<PathBuf> {
     std::path::absolute(&path).map_err(|e| Error::io(&path, "find", e))
 }
 
+impl Loaded {
+    /// What is legal, and yet will hardly be meant.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let rates = match &self.experiment {
+            Experiment::Train(spec) => Some(&spec.learning_rates),
+            Experiment::Continuous(spec) => Some(&spec.learning_rates),
+            // No gradient is taken there.
+            Experiment::Trace(_) | Experiment::Relaxation(_) | Experiment::Stability(_) => return Vec::new(),
+            _ => None,
+        };
+        untaught(&self.network, |name| {
+            rates.and_then(|rates| rates.get(name)).is_none_or(|rate| *rate != 0.0)
+        })
+    }
+}
+
+/// Warnings of layers that something trains, by the names that learning rates have, but that nothing teaches.
+fn untaught(network: &Network, trains: impl Fn(&str) -> bool) -> Vec<String> {
+    let output = &network.layers[network.output.layer()].name;
+    let warn = |index: usize| {
+        let layer = &network.layers[index];
+        let learns = |edge: &&Edge| {
+            trains(network.shapes()[edge.weight].name.trim_end_matches(".weight")) && edge.to == index
+        };
+        let trained =
+            network.edges.iter().any(|edge| learns(&edge)) || layer.bias.is_some() && trains(&layer.name);
+        trained.then(|| {
+            format!(
+                "layer `{}` receives no teaching signal: no connection leads back to it from the output, `{output}`, and what \
+                 feeds it learns nothing; give the connections between them a `feedback`, or a learning rate of 0 to what \
+                 is not meant to learn",
+                layer.name
+            )
+        })
+    };
+    network.untaught().into_iter().filter_map(warn).collect()
+}
+
 /// Validates a file of either kind as a run would before it begins, but for data in files; returns what it is.
 ///
 /// # Errors
@@ -157,11 +196,17 @@ pub fn check(reference: &str) -> Result<String> {
             problem::samples::<f64>(&loaded, path)?;
         }
         loaded.experiment.check(&loaded)?;
-        return Ok(format!("a legal experiment of kind `{}`", loaded.experiment.kind().name()));
+        let legal = format!("a legal experiment of kind `{}`", loaded.experiment.kind().name());
+        return Ok(with_warnings(legal, &loaded.warnings()));
     }
     let model: ModelSpec = deserialise(value, &origin.display())?;
     let network = Network::new(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
-    Ok(format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons()))
+    let legal = format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons());
+    Ok(with_warnings(legal, &untaught(&network, |_| true)))
+}
+
+fn with_warnings(legal: String, warnings: &[String]) -> String {
+    warnings.iter().fold(legal, |text, warning| format!("{text}\nwarning: {warning}"))
 }
 
 /// A path if there is such a file, else the name of a shipped experiment or model.

@@ -14,7 +14,7 @@ use crate::error::{Error, Invalid, Result, positive};
 use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
-use crate::gradient::{Adjoint, Setting, check_time_constants, estimate_batch};
+use crate::gradient::{Adjoint, Setting, TOLERATED, check_time_constants, estimate_batch};
 use crate::integrators::IntegratorSpec;
 use crate::integrators::VectorField;
 use crate::lockin::{LockIn, Observer, Record, View, Window};
@@ -170,13 +170,23 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
             "wall_seconds": folder.seconds(),
         }),
     )?;
-    Ok(vec![
-        format!(
-            "after {} periods: cosine {:.6}, relative error {:.2e}",
-            spec.periods, last.cosine, last.relative_error
-        ),
+    let agreement = if last.relative_error.is_finite() {
+        format!("cosine {:.6}, relative error {:.2e}", last.cosine, last.relative_error)
+    } else {
+        "the adjoint gradient of the weights between layers is zero: nothing to compare".to_owned()
+    };
+    let mut told = vec![
+        format!("after {} periods: {agreement}", spec.periods),
         format!("spectrum: |c1| = {:.2e}, largest negative harmonic {negative:.1e}", size(1)),
-    ])
+    ];
+    if negative > TOLERATED * size(1) {
+        told.push(format!(
+            "warning: a power series in beta has no negative harmonics: it has not settled after {} periods, or amplitude {} is \
+             beyond the radius of convergence and this is not a gradient",
+            spec.periods, spec.amplitude
+        ));
+    }
+    Ok(told)
 }
 
 /// First index of the negative half of a spectrum.

@@ -23,7 +23,7 @@ use crate::learning::{
     Trainer, checkpoint,
 };
 use crate::partial;
-use crate::records::{Epoch, read_metrics};
+use crate::records::{Epoch, Recurring, least, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
 use crate::substrate::network::Network;
@@ -369,6 +369,8 @@ fn finish<T: Scalar>(
     let lines: Vec<Epoch> = read_metrics(folder.path())?;
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
     let learning: f64 = lines.iter().map(|e| e.seconds).sum();
+    let (least_cosine, least_rate) = (least(&lines, |e| e.cosine), least(&lines, |e| e.slowest_rate));
+    let warnings = Recurring::count(&lines);
     folder.write_json(
         "summary.json",
         &json!({
@@ -383,7 +385,12 @@ fn finish<T: Scalar>(
             "training_seconds": learning,
             "rhs_evaluations": trainer.rhs_evaluations,
             "cosine": last.cosine,
+            "least_cosine": least_cosine.map(|(_, cosine)| cosine),
+            "least_cosine_epoch": least_cosine.map(|(epoch, _)| epoch),
             "slowest_rate": last.slowest_rate,
+            "least_slowest_rate": least_rate.map(|(_, rate)| rate),
+            "warned_epochs": lines.iter().filter(|e| !e.warnings.is_empty()).count(),
+            "warnings": warnings,
             "test_slowest_rate": lines.iter().filter_map(|e| e.test_slowest_rate).reduce(f64::min),
             "estimator": spec.estimator.name(),
             "seed": spec.seed,
@@ -396,11 +403,14 @@ fn finish<T: Scalar>(
         trainer.epoch,
         learning
     )];
-    if let (Some(cosine), Some(rate), Some(drive)) = (last.cosine, last.slowest_rate, last.drive_rate) {
+    if let (Some(cosine), Some((epoch, least))) = (last.cosine, least_cosine) {
         told.push(format!(
-            "cosine to the adjoint gradient {cosine:.4}; slowest relaxation rate {rate:.3}/tau, drive {drive:.3}/tau"
+            "cosine to the adjoint gradient {cosine:.4}, the least {least:.4} (epoch {epoch})"
         ));
     }
-    told.extend(last.warnings.iter().map(|warning| format!("warning: {warning}")));
+    if let (Some((epoch, rate)), Some(drive)) = (least_rate, last.drive_rate) {
+        told.push(format!("slowest relaxation rate {rate:.3}/tau (epoch {epoch}), drive {drive:.3}/tau"));
+    }
+    told.extend(warnings.iter().map(|warning| warning.told(lines.len())));
     Ok(told)
 }

@@ -148,6 +148,15 @@ impl Auto {
 }
 
 impl<T: Scalar> Estimator<T> for Auto {
+    fn amplitude(&self) -> f64 {
+        // What is solved for does not depend on it.
+        if self.solve { 0.0 } else { self.amplitude }
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,
@@ -168,7 +177,7 @@ impl<T: Scalar> Estimator<T> for Auto {
         }
         let free = equilibrium::free(&quiet, samples, &Settle::default())?;
         let slowest = setting.slowest_rate(samples, &free.rates);
-        let refused = |what: String, advice: String| Error::Diverged {
+        let refused = |what: String, advice: String| Error::Unfinished {
             moment: "before the drive was chosen".into(),
             place: "the estimator `auto`".into(),
             what,

@@ -4,7 +4,7 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convergence::{largest, radius};
+use super::convergence::{largest, negative_share, radius};
 use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -50,6 +50,14 @@ impl Cauchy {
 }
 
 impl<T: Scalar> Estimator<T> for Cauchy {
+    fn amplitude(&self) -> f64 {
+        self.amplitude
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,
@@ -147,9 +155,10 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             if points >= 8 {
                 let size = |k: u64| largest(&coefficient(k));
                 diagnostics.negative_harmonics = Some(size(points - 1));
+                diagnostics.negative_share = negative_share(size(1), size(points - 1), size(points - 2));
+                let floor = residual.max(T::epsilon().double() * largest(&free.rates));
                 let sizes: Vec<f64> = (1..=points / 2).map(size).collect();
-                diagnostics.radius_of_convergence =
-                    radius(amplitude, &sizes, T::epsilon().double(), residual);
+                diagnostics.radius_of_convergence = radius(amplitude, &sizes, T::epsilon().double(), floor);
             }
         }
         let quadrature = Local {

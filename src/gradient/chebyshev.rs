@@ -140,6 +140,7 @@ impl Chebyshev {
         let reading = read(&lockin, order, self.amplitude);
         diagnostics.harmonics = Some(order);
         diagnostics.noise_gain = Some(noise_gain(order));
+        diagnostics.last_harmonic = reading.last_harmonic;
         Ok(Response {
             in_phase: real_part(&real, &reading.response),
             quadrature: imaginary_part(&real, &reading.response),
@@ -154,6 +155,14 @@ impl Chebyshev {
 }
 
 impl<T: Scalar> Estimator<T> for Chebyshev {
+    fn amplitude(&self) -> f64 {
+        self.amplitude
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,
@@ -199,6 +208,8 @@ pub(super) struct Reading<T> {
     pub free: Vec<T>,
     /// p − y (or a − y) at β = 0, real.
     pub output_error: Vec<T>,
+    /// Share of the highest harmonic in the response, from the third on.
+    pub last_harmonic: Option<f64>,
 }
 
 /// Combines the odd harmonics up to `order` and the even ones up to `order` + 1, which have been recorded.
@@ -208,6 +219,7 @@ pub(super) fn read<T: Scalar>(lockin: &LockIn<T>, order: u64, amplitude: f64) ->
         response: vec![T::zero(); coefficient(0).rates.len()],
         free: vec![T::zero(); coefficient(0).rates.len()],
         output_error: vec![T::zero(); coefficient(0).output_error.len() / 2],
+        last_harmonic: None,
     };
     let add = |factor: f64, values: &[T], sum: &mut [T]| {
         let factor = T::of(factor);
@@ -225,6 +237,9 @@ pub(super) fn read<T: Scalar>(lockin: &LockIn<T>, order: u64, amplitude: f64) ->
             add(real, &c.output_error, &mut reading.output_error);
         }
     }
+    let last = 2.0 * order as f64 / amplitude * norm(&coefficient(order).rates);
+    let share = last / norm(&reading.response);
+    reading.last_harmonic = (order > 1 && share.is_finite()).then_some(share);
     reading
 }
 

@@ -46,6 +46,14 @@ impl Classic {
 }
 
 impl<T: Scalar> Estimator<T> for Classic {
+    fn amplitude(&self) -> f64 {
+        self.amplitude
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,

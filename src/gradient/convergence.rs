@@ -9,7 +9,7 @@ pub fn largest<T: Scalar>(values: &[T]) -> f64 {
 
 /// Radius of convergence of Σ c_k z^k from the sizes |c₁|, |c₂|, … at |z| = amplitude: a straight line through
 /// ln |c_k| + 3/2 ln k against k, over the terms that stand out of rounding (`epsilon`) and of what was left when the state was
-/// taken for settled (`residual`); none where fewer than three do.
+/// taken for settled, or what rounding of the rates makes (`residual`); none where fewer than three do, or where the series would not converge at the amplitude itself.
 ///
 /// An equilibrium that is followed in β ends, as a rule, where it meets another one: u − u_c ∝ √(1 − z/R), whose terms fall as
 /// R⁻ᵏ k^(−3/2) (Flajolet & Odlyzko, SIAM J. Discrete Math. 3, 216 (1990)).
@@ -26,7 +26,16 @@ pub fn radius(amplitude: f64, sizes: &[f64], epsilon: f64, residual: f64) -> Opt
     let (mean_k, mean_y) = (mean(|t| t.0), mean(|t| t.1));
     let covariance: f64 = terms.iter().map(|(k, y)| (k - mean_k) * (y - mean_y)).sum();
     let variance: f64 = terms.iter().map(|(k, _)| (k - mean_k).powi(2)).sum();
-    Some(amplitude * (-covariance / variance).exp())
+    // A series that is summed up at this amplitude converges there.
+    Some(amplitude * (-covariance / variance).exp()).filter(|radius| *radius >= amplitude)
+}
+
+/// |c₋₁|/|c₁|. In N points c₋₁ is c_{N−1}: where it falls off as a tail of positive harmonics does, |c_{N−2}| being larger, the share of
+/// negative ones is none.
+#[must_use]
+pub fn negative_share(first: f64, minus_one: f64, minus_two: f64) -> Option<f64> {
+    let share = if minus_one < minus_two { 0.0 } else { minus_one / first };
+    Some(share).filter(|share| share.is_finite())
 }
 
 #[cfg(test)]

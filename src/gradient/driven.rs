@@ -3,7 +3,7 @@
 use num_complex::Complex;
 
 use super::chebyshev::alternating;
-use super::convergence::{largest, radius};
+use super::convergence::{largest, negative_share, radius};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
@@ -101,8 +101,11 @@ pub(super) struct Response<T> {
     pub diagnostics: Diagnostics,
 }
 
+/// Points of a period from which on negative harmonics are told from positive ones.
+pub(super) const LEAST_POINTS: u64 = 8;
+
 /// Harmonics that diagnostics look at, beside 0 and 1.
-const DIAGNOSTIC: [i64; 10] = [0, 1, -1, 2, 3, 4, 5, 6, 7, 8];
+const DIAGNOSTIC: [i64; 11] = [0, 1, -1, -2, 2, 3, 4, 5, 6, 7, 8];
 
 /// Runs a drive before observers, and returns its diagnostics.
 pub(super) fn run<T: Scalar>(
@@ -193,7 +196,15 @@ pub(super) fn respond<T: Scalar>(
     };
     let synapses = sums.map_or_else(Vec::new, measured);
     diagnostics.negative_harmonics = lockin.coefficient(-1).map(|c| largest(&c.rates));
-    diagnostics.radius_of_convergence = radius_from(&lockin, amplitude, diagnostics.settling_residual);
+    let points = drive.record.samples_per_period;
+    if setting.diagnose && points >= LEAST_POINTS {
+        let size = |k| lockin.coefficient(k).map_or(0.0, |c| largest(&c.rates));
+        diagnostics.negative_share = negative_share(size(1), size(-1), size(-2));
+        // What the points cannot tell apart has no size of its own.
+        let sizes: Vec<f64> = (1..=8.min(points as i64 - 3)).map(size).collect();
+        let floor = diagnostics.settling_residual.max(T::epsilon().double() * size(0));
+        diagnostics.radius_of_convergence = radius(amplitude, &sizes, T::epsilon().double(), floor);
+    }
     Ok(Response {
         in_phase: real_part(&real, &response),
         quadrature: imaginary_part(&real, &response),
@@ -284,10 +295,4 @@ fn noise_estimate<T: Scalar>(
         .map(|(r, (in_phase, quadrature))| Measured { in_phase, quadrature, rate: r.rate })
         .collect();
     relative_difference(&method.at_zero(shape, &measured), error_vector)
-}
-
-fn radius_from<T: Scalar>(lockin: &LockIn<T>, amplitude: f64, residual: f64) -> Option<f64> {
-    let size = |k| lockin.coefficient(k).map(|c| largest(&c.rates));
-    let sizes: Vec<f64> = (1..=8).map_while(size).collect();
-    radius(amplitude, &sizes, T::epsilon().double(), residual)
 }

@@ -179,7 +179,7 @@ impl HarmonicBalance {
     }
 
     fn unbalanced(&self, residual: f64) -> Error {
-        Error::Diverged {
+        Error::Unfinished {
             moment: "while the steady state was solved for".into(),
             place: "harmonic balance".into(),
             what: format!("the harmonics do not balance (residual {residual:.1e})"),
@@ -460,6 +460,17 @@ impl<T: Scalar> Balance<'_, '_, T> {
 }
 
 impl<T: Scalar> Estimator<T> for HarmonicBalance {
+    fn amplitude(&self) -> f64 {
+        match self.drive {
+            Course::Circular => 0.0,
+            Course::Cosine => self.amplitude,
+        }
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,
@@ -483,17 +494,21 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
                     let sizes: Vec<f64> = (1..=self.harmonics)
                         .map_while(|k| steady.coefficient(k).map(|c| largest(&c.rates)))
                         .collect();
+                    let rounding = T::epsilon().double() * largest(&free.rates);
                     diagnostics.radius_of_convergence =
-                        radius(self.amplitude, &sizes, T::epsilon().double(), 0.0);
+                        radius(self.amplitude, &sizes, T::epsilon().double(), rounding);
                 }
-                Reading { response, free: complexified(&real, &free.rates), output_error: free.output_error }
+                let (free, output_error) = (complexified(&real, &free.rates), free.output_error);
+                Reading { response, free, output_error, last_harmonic: None }
             }
             Course::Cosine => {
                 let steady = self.balance(setting, samples, &free, &linear)?;
                 diagnostics.rhs_evaluations += steady.evaluations;
                 diagnostics.harmonics = Some(self.harmonics);
                 diagnostics.noise_gain = Some(chebyshev::noise_gain(self.harmonics));
-                chebyshev::read(&steady.lockin, self.harmonics, self.amplitude)
+                let reading = chebyshev::read(&steady.lockin, self.harmonics, self.amplitude);
+                diagnostics.last_harmonic = reading.last_harmonic;
+                reading
             }
         };
         let (error_vector, imaginary) =

@@ -13,6 +13,7 @@ pub mod equilibrium;
 mod extrapolation;
 mod harmonic_balance;
 mod oscillation;
+mod series;
 mod spec;
 mod staircase;
 
@@ -24,6 +25,7 @@ pub use classic::Classic;
 pub use extrapolation::{Extrapolation, extrapolation_weights};
 pub use harmonic_balance::{HarmonicBalance, SteadyState};
 pub use oscillation::Oscillation;
+pub(crate) use series::TOLERATED;
 pub use spec::EstimatorSpec;
 pub(crate) use spec::check_time_constants;
 pub use staircase::Staircase;
@@ -102,6 +104,16 @@ pub trait Estimator<T: Scalar>: Sync {
         samples: &Samples<T>,
         state: &mut Vec<T>,
     ) -> Result<Estimate<T>>;
+
+    /// |β|; zero where there is none, or where the estimate does not depend on it.
+    fn amplitude(&self) -> f64 {
+        0.0
+    }
+
+    /// The same estimator at another amplitude, where the estimate may depend on it.
+    fn with_amplitude(&self, _amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        None
+    }
 }
 
 /// What every estimator returns.
@@ -133,7 +145,21 @@ pub struct Diagnostics {
     pub settling_residual: f64,
     /// Largest |c₋₁| of the rates (not divided by |β|): zero for a holomorphic substrate in its periodic steady state.
     pub negative_harmonics: Option<f64>,
-    /// |β| up to which the response is estimated to be a convergent power series, from the decay of the harmonics.
+    /// |c₋₁|/|c₁| of the rates without noise, where c₋₁ is no positive harmonic that the points of a period cannot tell from it.
+    #[serde(default)]
+    pub negative_share: Option<f64>,
+    /// Relative change of the gradient, without noise, from a smaller amplitude to this one: a sixteenth of it, or as much more (up to
+    /// a half) as precision asks for. Zero for a power series that is read out exactly.
+    #[serde(default)]
+    pub amplitude_error: Option<f64>,
+    /// Part of the response to this amplitude that rounding, and the tolerance of frozen phases, may make.
+    #[serde(default)]
+    pub precision_error: Option<f64>,
+    /// Share of the highest harmonic of a real drive in the response, from the third on: small where they decay.
+    #[serde(default)]
+    pub last_harmonic: Option<f64>,
+    /// |β| up to which the response is estimated to be a convergent power series, from the decay of the harmonics; none where it
+    /// is none at the present amplitude.
     pub radius_of_convergence: Option<f64>,
     /// Slowest relaxation rate seen, in 1/τ.
     pub slowest_rate: Option<f64>,
@@ -189,6 +215,10 @@ impl Diagnostics {
             rhs_evaluations,
             settling_residual,
             negative_harmonics: None,
+            negative_share: None,
+            amplitude_error: None,
+            precision_error: None,
+            last_harmonic: None,
             radius_of_convergence: None,
             slowest_rate: None,
             drive_rate: 0.0,
@@ -219,6 +249,10 @@ impl Diagnostics {
         self.rhs_evaluations += other.rhs_evaluations;
         self.settling_residual = self.settling_residual.max(other.settling_residual);
         self.negative_harmonics = larger(self.negative_harmonics, other.negative_harmonics);
+        self.negative_share = larger(self.negative_share, other.negative_share);
+        self.amplitude_error = larger(self.amplitude_error, other.amplitude_error);
+        self.precision_error = larger(self.precision_error, other.precision_error);
+        self.last_harmonic = larger(self.last_harmonic, other.last_harmonic);
         self.radius_of_convergence = smaller(self.radius_of_convergence, other.radius_of_convergence);
         self.slowest_rate = smaller(self.slowest_rate, other.slowest_rate);
         self.drive_rate = self.drive_rate.max(other.drive_rate);
@@ -252,13 +286,7 @@ impl Diagnostics {
                 ));
             }
         }
-        if let Some(radius) = self.radius_of_convergence
-            && amplitude > 0.8 * radius
-        {
-            warnings.push(format!(
-                "amplitude {amplitude} is close to the radius of convergence, about {radius:.3}: lower it"
-            ));
-        }
+        warnings.extend(self.series_warning(amplitude));
         if let Some(ratio) = self.signal_to_noise.filter(|ratio| *ratio < AUDIBLE) {
             warnings.push(format!(
                 "the error vectors hold more noise than signal (signal-to-noise ratio {ratio:.2}): updates follow the noise \
@@ -308,19 +336,18 @@ pub fn estimate_batch<T: Scalar>(
 ) -> Result<Estimate<T>> {
     let chunks = cut(samples);
     states.resize_with(chunks.len(), Vec::new);
-    let noisy = setting.diagnose && setting.is_noisy();
-    let begun = noisy.then(|| states.clone());
+    let begun = setting.diagnose.then(|| states.clone());
     let mut total = estimate_chunks(estimator, setting, &chunks, states)?;
-    if let Some(mut states) = begun {
-        let quiet = Setting {
-            diagnose: false,
-            noise: setting.noise.map(|n| Surroundings::new(n.instant.without_noise(), n.seed)),
-            ..*setting
-        };
-        // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
-        if let Ok(quiet) = estimate_chunks(estimator, &quiet, &chunks, &mut states) {
+    // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
+    if let (Some(begun), true) = (&begun, setting.is_noisy()) {
+        let noise = setting.noise.map(|n| Surroundings::new(n.instant.without_noise(), n.seed));
+        let quiet = Setting { diagnose: false, noise, ..*setting };
+        if let Ok(quiet) = estimate_chunks(estimator, &quiet, &chunks, &mut begun.clone()) {
             total.diagnostics.signal_to_noise = signal_to_noise(&quiet.error_vector, &total.error_vector);
         }
+    }
+    if let Some(begun) = begun {
+        series::examine(estimator, setting, (&chunks, begun, states), &mut total);
     }
     let scale = T::of(1.0 / samples.count as f64);
     total.gradient.scale(scale);

@@ -141,6 +141,14 @@ impl Oscillation {
 }
 
 impl<T: Scalar> Estimator<T> for Oscillation {
+    fn amplitude(&self) -> f64 {
+        self.amplitude
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,

@@ -81,6 +81,14 @@ impl Staircase {
 }
 
 impl<T: Scalar> Estimator<T> for Staircase {
+    fn amplitude(&self) -> f64 {
+        self.amplitude
+    }
+
+    fn with_amplitude(&self, amplitude: f64) -> Option<Box<dyn Estimator<T>>> {
+        Some(Box::new(Self { amplitude, ..*self }))
+    }
+
     fn estimate(
         &self,
         setting: &Setting<'_, T>,

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 
 use nalgebra::DVector;
+use ode_solvers::dop_shared::IntegrationError;
 use ode_solvers::{Dop853, Dopri5, OutputType, System};
 
 use super::{Integrator, VectorField};
@@ -108,15 +109,48 @@ impl<T: Scalar> Integrator<T> for Adaptive {
                 }
                 Ok(())
             }
-            other => Err(Error::Diverged {
-                moment: format!("at t = {:.3} tau", tick as f64 * self.step),
-                place: "the adaptive integrator".into(),
-                what: match other {
-                    Err(reason) => reason.to_string().to_lowercase(),
-                    Ok(_) => "the state is not finite".into(),
-                },
-                advice: "lower `amplitude`, or loosen `rtol` and `atol`".into(),
-            }),
+            other => {
+                let moment = format!("at t = {:.3} tau", tick as f64 * self.step);
+                let place = "the adaptive integrator".to_owned();
+                let tolerances = format!("(now {rtol:e} relative, {atol:e} absolute)");
+                Err(match other {
+                    Err(IntegrationError::MaxNumStepReached { .. }) => Error::Unfinished {
+                        moment,
+                        place,
+                        what: format!(
+                            "{MOST_STEPS} steps did not reach the end of an interval of {:.3} tau",
+                            self.step
+                        ),
+                        advice: format!(
+                            "loosen the integrator's tolerances {tolerances}, or use one of a fixed step; time constants that are \
+                             far shorter than the interval take as many steps"
+                        ),
+                    },
+                    Err(IntegrationError::StepSizeUnderflow { .. }) => Error::Diverged {
+                        moment,
+                        place,
+                        what: "no step is short enough for its tolerances: the state runs into a pole, or they ask for more \
+                               than double precision has"
+                            .into(),
+                        advice: format!(
+                            "lower the weights, the amplitude of the teaching signal, or loosen the tolerances {tolerances}"
+                        ),
+                    },
+                    Err(reason) => {
+                        Error::Internal(format!("the adaptive integrator: {}", reason.to_string().to_lowercase()))
+                    }
+                    Ok(_) => Error::Diverged {
+                        moment,
+                        place,
+                        what: "the state is not finite".into(),
+                        advice: "lower the weights, or the amplitude of the teaching signal".into(),
+                    },
+                })
+            }
         }
+    }
+
+    fn steps_with_the_clock(&self) -> bool {
+        false
     }
 }

@@ -71,4 +71,9 @@ pub trait Integrator<T: Scalar> {
         target: &mut Vec<T>,
         kick: Option<&[T]>,
     ) -> Result<()>;
+
+    /// Whether a step of the clock is one step of the method, so that a shorter one is more stable.
+    fn steps_with_the_clock(&self) -> bool {
+        true
+    }
 }

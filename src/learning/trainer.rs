@@ -368,7 +368,7 @@ fn estimate_or_halve<T: Scalar>(
     let remembered = if plan.halvings > 0 { memories.to_vec() } else { Vec::new() };
     let mut outcome = estimate_batch(estimator, setting, samples, states);
     let mut halvings = 0;
-    while halvings < plan.halvings && matches!(outcome, Err(Error::Diverged { .. })) {
+    while halvings < plan.halvings && outcome.as_ref().is_err_and(Error::is_failed_simulation) {
         halvings += 1;
         let amplitude = plan.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
         states.clone_from(&before);

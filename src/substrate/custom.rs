@@ -211,6 +211,10 @@ impl<T: Scalar, E: Equations> Substrate<T> for Custom<E> {
         Box::new(Tangent { substrate: self, shape, tau, jacobians, states })
     }
 
+    fn free_state(&self, _: &Samples<T>, rates: &[T]) -> Vec<T> {
+        rates.to_vec()
+    }
+
     fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {
         let inputs = self.equations.inputs();
         let mut sums: Vec<Vec<f64>> = self.values.iter().map(|v| vec![0.0; v.len()]).collect();

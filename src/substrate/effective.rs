@@ -1,6 +1,6 @@
 //! The effective network: the weights, biases and time constants that the physics uses.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use num_complex::Complex;
 
@@ -41,6 +41,8 @@ pub struct Effective<T: Scalar> {
     readout: Option<Readout<T>>,
     taus: Option<Vec<Vec<f64>>>,
     teaching_gain: Option<Vec<T>>,
+    /// Of [`Self::amplification`], once it has been asked for.
+    amplification: OnceLock<f64>,
 }
 
 /// The read-out of an effective network.
@@ -84,6 +86,7 @@ impl<T: Scalar> Effective<T> {
             readout,
             taus: None,
             teaching_gain: None,
+            amplification: OnceLock::new(),
         };
         effective.program(parameters);
         effective
@@ -111,6 +114,7 @@ impl<T: Scalar> Effective<T> {
     }
 
     fn prepare(&mut self) {
+        self.amplification = OnceLock::new();
         for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
             synapses.prepare(edge.wanted());
         }
@@ -147,6 +151,29 @@ impl<T: Scalar> Effective<T> {
     /// Every edge from the input, with its programmed weights.
     pub fn from_input(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
         self.edges().filter(|(edge, _)| edge.from == Source::Input)
+    }
+
+    /// By how much the connections between layers can amplify a current in one pass: the product of their largest row sums of |W|, of
+    /// those above 1.
+    #[must_use]
+    pub fn amplification(&self) -> f64 {
+        *self.amplification.get_or_init(|| {
+            self.recurrent().fold(1.0, |product, (_, edge, synapses)| {
+                let mut sums = vec![0.0; self.network.layers[edge.to].size];
+                synapses.entries(&mut |receiver, sender, w| {
+                    sums[edge.direction.orient(receiver, sender).0] += w.abs().double();
+                });
+                product * sums.into_iter().fold(1.0, f64::max)
+            })
+        })
+    }
+
+    /// The potentials W a + W_in x + b at rates, real; the part from outside is computed where it is not given.
+    fn potentials(&self, samples: &Samples<T>, drive: Option<&[T]>, rates: &[T]) -> Vec<T> {
+        let mut potentials =
+            drive.map_or_else(|| Dynamics::new(self, samples, 1).drive().to_vec(), <[T]>::to_vec);
+        self.couple(&StateShape::new(&self.network, samples.count, 1), rates, &mut potentials);
+        potentials
     }
 
     /// Adds what all layers send to each other at the given rates, laid out as `shape`. Returns the number of products.
@@ -286,10 +313,14 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
         rates: &[T],
     ) -> Box<dyn Linear<T> + 'a> {
         let shape = Substrate::<T>::shape(self, samples.count, 1);
-        let mut potentials =
-            drive.map_or_else(|| Dynamics::new(self, samples, 1).drive().to_vec(), <[T]>::to_vec);
-        self.couple(&shape, rates, &mut potentials);
-        Box::new(Linearised::new(self, &shape, &potentials))
+        Box::new(Linearised::new(self, &shape, &self.potentials(samples, drive, rates)))
+    }
+
+    fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
+        match self.form {
+            Form::Rate => rates.to_vec(),
+            Form::Potential => self.potentials(samples, None, rates),
+        }
     }
 
     fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {

@@ -217,6 +217,10 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         self.products
     }
 
+    fn reach(&self) -> f64 {
+        self.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max) * self.effective.amplification()
+    }
+
     fn release_noise(&mut self) -> Disturbances<T> {
         std::mem::replace(&mut self.noise, Disturbances::none())
     }

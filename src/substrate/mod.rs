@@ -80,6 +80,9 @@ pub trait Substrate<T: Scalar>: Send + Sync {
         rates: &[T],
     ) -> Box<dyn Linear<T> + 'a>;
 
+    /// The free equilibrium that has these rates, a real state.
+    fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T>;
+
     /// The gradient from what each parameter sees locally, *summed* over the samples of a real `shape`.
     fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T>;
 
@@ -149,6 +152,11 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn output_error(&self) -> &[T];
     /// What is computed once a batch; empty where nothing is.
     fn drive(&self) -> &[T];
+    /// How far a current from outside may carry any variable without a loop that amplifies it, at least 1: a state far beyond it has
+    /// diverged.
+    fn reach(&self) -> f64 {
+        1.0
+    }
     /// Evaluations of the right-hand side so far.
     fn evaluations(&self) -> u64;
     /// Real matrix products between variables so far, both rails in each.

@@ -270,6 +270,19 @@ impl Network {
         })
     }
 
+    /// Layers that no path of connections leads to from the output: their rates never depend on the teaching signal.
+    #[must_use]
+    pub fn untaught(&self) -> Vec<usize> {
+        let mut taught = vec![false; self.layers.len()];
+        let mut open = vec![self.output.layer()];
+        while let Some(layer) = open.pop() {
+            if !std::mem::replace(&mut taught[layer], true) {
+                open.extend(self.recurrent().filter(|(from, _)| *from == layer).map(|(_, edge)| edge.to));
+            }
+        }
+        (0..taught.len()).filter(|layer| !taught[*layer]).collect()
+    }
+
     /// The connections between layers that are tied to their partner or have none, each once: those with weights of their own.
     pub fn between_layers(&self) -> impl Iterator<Item = (usize, &Edge)> {
         self.recurrent().filter(|(_, edge)| !self.is_tied_back(edge))

@@ -177,7 +177,7 @@ impl Sweep {
         };
         let (mut measures, failure) = match measures {
             Ok(measures) => (measures, None),
-            Err(error @ Error::Diverged { .. }) => (json!({}), Some(error.to_string())),
+            Err(error) if error.is_failed_simulation() => (json!({}), Some(error.to_string())),
             Err(other) => return Err(other),
         };
         let warnings = measures["warnings"].as_array().into_iter().flatten();
