@@ -1,6 +1,8 @@
 //! The slowest relaxation rate: the clock that every finite-frequency estimate has to respect.
 
-use crate::krylov::ritz_values;
+use num_complex::Complex;
+
+use crate::krylov::ritz_values_from;
 use crate::scalar::Scalar;
 use crate::substrate::linear::Linearised;
 use crate::substrate::network::Network;
@@ -19,6 +21,27 @@ pub fn slowest_rate<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network
 /// As [`slowest_rate`], with fewer or more products. Of a symmetric J too few show too fast a rate, never too slow a one.
 #[must_use]
 pub fn slowest_rate_by<T: Scalar>(linearised: &Linearised<'_, T>, network: &Network, products: usize) -> f64 {
+    slowest_rates(linearised, network, products).into_iter().fold(f64::INFINITY, f64::min)
+}
+
+/// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
+#[must_use]
+pub fn slowest_rates<T: Scalar>(
+    linearised: &Linearised<'_, T>,
+    network: &Network,
+    products: usize,
+) -> Vec<f64> {
+    slowest_rates_from(linearised, network, products, &vec![T::zero(); linearised.shape().len()])
+}
+
+/// As [`slowest_rates`], with fewer products needed where `start`, laid out as a real state, holds more of the slow modes than of others.
+#[must_use]
+pub fn slowest_rates_from<T: Scalar>(
+    linearised: &Linearised<'_, T>,
+    network: &Network,
+    products: usize,
+    start: &[T],
+) -> Vec<f64> {
     let shape = linearised.shape();
     let mut scratch = vec![T::zero(); shape.len()];
     let taus: Vec<&[f64]> =
@@ -32,8 +55,9 @@ pub fn slowest_rate_by<T: Scalar>(linearised: &Linearised<'_, T>, network: &Netw
             }
         }
     };
-    let values = ritz_values(shape, apply, products);
-    -values.iter().flatten().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
+    let values = ritz_values_from(shape, apply, start, products);
+    let slowest = |values: &Vec<_>| values.iter().map(|z: &Complex<f64>| -z.re).reduce(f64::min);
+    values.iter().map(|values| slowest(values).unwrap_or(f64::NAN)).collect()
 }
 
 #[cfg(test)]
