@@ -27,8 +27,8 @@ pub struct Settle {
     pub tolerance: Option<f64>,
     /// Longest time to wait, in τ.
     pub max_time: f64,
-    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, a stable
-    /// equilibrium, and but for one sample in a thousand the one that relaxation reaches.
+    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, and a stable
+    /// equilibrium; of several as a rule the one that relaxation reaches.
     pub accelerate: bool,
     /// Whether noise acts from the beginning of the phase. Without it the phase relaxes undisturbed, and noise begins with
     /// the averaging; with `average` 0 there is none.
