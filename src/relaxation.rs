@@ -1,6 +1,8 @@
 //! The slowest relaxation rate: the clock that every finite-frequency estimate has to respect.
 
-use crate::krylov::ritz_values;
+use num_complex::Complex;
+
+use crate::krylov::ritz_values_from;
 use crate::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -18,6 +20,18 @@ pub fn slowest_rate<T: Scalar>(linear: &dyn Linear<T>) -> f64 {
 /// As [`slowest_rate`], with fewer or more products. Of a symmetric J too few show too fast a rate, never too slow a one.
 #[must_use]
 pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f64 {
+    slowest_rates(linear, products).into_iter().fold(f64::INFINITY, f64::min)
+}
+
+/// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
+#[must_use]
+pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
+    slowest_rates_from(linear, products, &vec![T::zero(); linear.shape().len()])
+}
+
+/// As [`slowest_rates`], with fewer products needed where `start`, laid out as a real state, holds more of the slow modes than of others.
+#[must_use]
+pub fn slowest_rates_from<T: Scalar>(linear: &dyn Linear<T>, products: usize, start: &[T]) -> Vec<f64> {
     let shape = linear.shape();
     let mut scratch = vec![T::zero(); shape.len()];
     let apply = |v: &[T], out: &mut [T]| {
@@ -26,8 +40,9 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
             *o = (*o - *v) / *tau;
         }
     };
-    let values = ritz_values(shape, apply, products);
-    -values.iter().flatten().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
+    let values = ritz_values_from(shape, apply, start, products);
+    let slowest = |values: &Vec<_>| values.iter().map(|z: &Complex<f64>| -z.re).reduce(f64::min);
+    values.iter().map(|values| slowest(values).unwrap_or(f64::NAN)).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod cli;
 mod common;
 mod continuous;
 mod elapsed;
+mod equilibria;
 mod floor;
 mod frequency_optimum;
 mod gradients;

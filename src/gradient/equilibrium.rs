@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::anderson::{Options, fixed_point};
+use super::acceleration::{Inspection, accelerate, put};
 use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::imperfections::instant::Disturbances;
@@ -14,7 +14,7 @@ use crate::simulate::Simulation;
 use crate::substrate::samples::Samples;
 use crate::substrate::state::StateShape;
 use crate::substrate::{Field, Substrate};
-use crate::teaching::{Teaching, Time};
+use crate::teaching::Teaching;
 
 /// How an equilibrium is waited for. The defaults are those of an estimator's phases; where a place has defaults of its own, an object
 /// that is written there in part keeps them for the rest.
@@ -27,8 +27,8 @@ pub struct Settle {
     pub tolerance: Option<f64>,
     /// Longest time to wait, in τ.
     pub max_time: f64,
-    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, but
-    /// where there are several equilibria not always the one that relaxation reaches.
+    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, and a stable
+    /// equilibrium; of several as a rule the one that relaxation reaches.
     pub accelerate: bool,
     /// Whether noise acts from the beginning of the phase. Without it the phase relaxes undisturbed, and noise begins with
     /// the averaging; with `average` 0 there is none.
@@ -79,7 +79,7 @@ impl Settle {
         Err(Invalid::new("average", format!("found {}", self.average), legal))
     }
 
-    fn tolerance<T: Scalar>(&self) -> f64 {
+    pub(super) fn tolerance<T: Scalar>(&self) -> f64 {
         self.tolerance.unwrap_or(if T::NAME == "f64" { 1e-13 } else { 2e-6 })
     }
 }
@@ -115,6 +115,33 @@ pub struct Equilibrium<T: Scalar> {
     pub stop: Stop,
 }
 
+impl<T: Scalar> Equilibrium<T> {
+    /// Relaxes some of the samples of a free equilibrium in place of what was found of them.
+    pub(super) fn relax_again(
+        &mut self,
+        which: &[usize],
+        setting: &Setting<'_, T>,
+        samples: &Samples<T>,
+        settle: &Settle,
+    ) -> Result<()> {
+        let shape = setting.substrate.shape(samples.count, 1);
+        let part = shape.with_batch(which.len());
+        let patient = Settle { accelerate: false, ..*settle };
+        let again = free_unproved(setting, &samples.select(which), &patient)?;
+        put(&part, &again.state, &shape, which, &mut self.state);
+        put(&part, &again.rates, &shape, which, &mut self.rates);
+        let outputs = StateShape::block(setting.substrate.outputs(), samples.count, 1);
+        put(&outputs.with_batch(which.len()), &again.output_error, &outputs, which, &mut self.output_error);
+        self.instants = vec![Instant { rates: self.rates.clone(), output_error: self.output_error.clone() }];
+        self.evaluations += again.evaluations;
+        self.residual = self.residual.max(again.residual);
+        if again.stop == Stop::TimeLimit {
+            self.stop = Stop::TimeLimit;
+        }
+        Ok(())
+    }
+}
+
 /// What acts on the substrate while an equilibrium is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Phase<'a, T> {
@@ -136,6 +163,10 @@ impl<T: Scalar> Phase<'_, T> {
         Self { teaching: Teaching::none(), rails: 1, correction: None, drive: None }
     }
 
+    fn is_free(&self) -> bool {
+        self.rails == 1 && self.correction.is_none() && self.teaching == Teaching::none()
+    }
+
     /// The field of this phase.
     fn bind<'a>(&self, substrate: &'a dyn Substrate<T>, samples: &Samples<T>) -> Box<dyn Field<'a, T> + 'a> {
         let mut field = substrate.bind(samples, self.rails, self.drive);
@@ -151,7 +182,7 @@ impl<T: Scalar> Phase<'_, T> {
 const MOST_STEPS: f64 = 1e12;
 
 /// Steps between two looks at the residual.
-const LOOK: u64 = 8;
+pub(super) const LOOK: u64 = 8;
 
 /// Every tick from a first one.
 struct Recent<T> {
@@ -173,8 +204,8 @@ impl<T: Scalar> Observer<T> for Recent<T> {
 /// Waits for the equilibrium of frozen teaching, from a state at a tick or from rest at tick 0.
 ///
 /// Where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a short
-/// relaxation; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that fails are relaxed
-/// from the beginning.
+/// relaxation; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that fails, or ends where
+/// relaxation is not seen to lead, are relaxed; so are those whose free equilibrium is unstable.
 ///
 /// # Errors
 /// [`crate::Error::Diverged`].
@@ -185,11 +216,13 @@ pub fn equilibrium<T: Scalar>(
     settle: &Settle,
     start: Option<(&[T], u64)>,
 ) -> Result<Equilibrium<T>> {
+    // Nudged states have the free one, which is stable, at the beginning of their way.
+    let inspection = if phase.is_free() { Inspection::Full } else { Inspection::Way };
     if settle.noise {
-        return wait(setting, samples, phase, settle, start);
+        return wait(setting, samples, phase, settle, start, inspection);
     }
     let quiet = Setting { noise: None, ..*setting };
-    let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start)?;
+    let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start, inspection)?;
     let ticks = arrived.tick - start.map_or(0, |(_, tick)| tick);
     setting.pass_noise(ticks as f64 * settle.step);
     if settle.average == 0.0 || setting.noise.is_none() {
@@ -197,7 +230,8 @@ pub fn equilibrium<T: Scalar>(
     }
     let listen =
         Settle { tolerance: Some(0.0), max_time: settle.average, accelerate: false, noise: true, ..*settle };
-    let seen = wait(setting, samples, phase, &listen, Some((&arrived.state, arrived.tick)))?;
+    let start = Some((&arrived.state[..], arrived.tick));
+    let seen = wait(setting, samples, phase, &listen, start, inspection)?;
     Ok(Equilibrium {
         evaluations: arrived.evaluations + seen.evaluations,
         residual: arrived.residual,
@@ -218,17 +252,28 @@ pub fn free<T: Scalar>(
     equilibrium(setting, samples, Phase::free(), settle, None)
 }
 
+/// As [`free`] without noise, but it is left to the caller to see whether what acceleration found is stable.
+pub(super) fn free_unproved<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    settle: &Settle,
+) -> Result<Equilibrium<T>> {
+    let quiet = Setting { noise: None, ..*setting };
+    wait(&quiet, samples, Phase::free(), settle, None, Inspection::Way)
+}
+
 fn wait<T: Scalar>(
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
     phase: Phase<'_, T>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
+    inspection: Inspection,
 ) -> Result<Equilibrium<T>> {
     let fixed_time = settle.tolerance::<T>() == 0.0 || settle.max_time / settle.step <= LOOK as f64;
     let mut field = phase.bind(setting.substrate, samples);
     if settle.accelerate && setting.noise.is_none() && !fixed_time {
-        return accelerate(field, settle, start);
+        return accelerate(field, settle, start, inspection);
     }
     setting.hold_noise(&mut *field, samples)?;
     let (equilibrium, noise) = relax(field, settle, start)?;
@@ -237,7 +282,7 @@ fn wait<T: Scalar>(
 }
 
 /// Relaxation as the substrate does it; with its noise, to go on.
-fn relax<'a, T: Scalar>(
+pub(super) fn relax<'a, T: Scalar>(
     field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
@@ -271,7 +316,7 @@ fn relax<'a, T: Scalar>(
 }
 
 /// The state that a field has last observed, at rest at tick 0; or the mean of some instants.
-fn conclude<T: Scalar>(
+pub(super) fn conclude<T: Scalar>(
     field: Box<dyn Field<'_, T> + '_>,
     state: Vec<T>,
     instants: Vec<Instant<T>>,
@@ -298,57 +343,6 @@ fn conclude<T: Scalar>(
         state,
         drive: field.drive().to_vec(),
     }
-}
-
-/// Anderson acceleration; what does not arrive is relaxed.
-fn accelerate<'a, T: Scalar>(
-    mut field: Box<dyn Field<'a, T> + 'a>,
-    settle: &Settle,
-    start: Option<(&[T], u64)>,
-) -> Result<Equilibrium<T>> {
-    // Beyond this many evaluations something is wrong, and relaxation is the safer way.
-    const MOST: u64 = 200;
-    let shape = field.shape().clone();
-    let mut state = start.map_or_else(|| vec![T::zero(); shape.len()], |(state, _)| state.to_vec());
-    let mut target = state.clone();
-    let mixing = T::of(settle.step.min(1.0));
-    for tick in 0..LOOK {
-        field.target(Time::at(tick), &state, &mut target);
-        state.iter_mut().zip(&target).for_each(|(s, g)| *s += mixing * (*g - *s));
-    }
-    let tolerance = settle.tolerance::<T>();
-    let most = MOST.min((settle.max_time / settle.step).ceil() as u64 - LOOK);
-    let options = Options { mixing: mixing.double(), tolerance, most, narrows: true };
-    let mut narrow: Option<Box<dyn Field<'a, T> + 'a>> = None;
-    let map = |active: &[usize], s: &[T], g: &mut [T]| {
-        let width = narrow.as_ref().map_or(shape.batch, |field| field.shape().batch);
-        if active.len() < width {
-            narrow = Some(field.select(active));
-        }
-        narrow.as_mut().unwrap_or(&mut field).target(Time::at(0), s, g);
-    };
-    let end = fixed_point(&shape, map, &mut state, options);
-    let late = end.late(tolerance);
-    let mut evaluations = LOOK + end.evaluations;
-    let (mut residual, mut stop) = (end.residual(), Stop::Settled);
-    if !late.is_empty() {
-        let from = start.map(|(start, tick)| (shape.select(&late, start), tick));
-        let from = from.as_ref().map(|(state, tick)| (&state[..], *tick));
-        let (relaxed, _) = relax(field.select(&late), settle, from)?;
-        let part = shape.with_batch(late.len());
-        for (from, to) in late.iter().enumerate() {
-            for (from, to) in part.sample(from).zip(shape.sample(*to)) {
-                state[to].copy_from_slice(&relaxed.state[from]);
-            }
-        }
-        evaluations += relaxed.evaluations;
-        let arrived = end.residuals.iter().copied().filter(|residual| *residual <= tolerance);
-        residual = arrived.fold(relaxed.residual, f64::max);
-        stop = relaxed.stop;
-    }
-    field.observe(&state);
-    let tick = start.map_or(0, |(_, tick)| tick) + LOOK;
-    Ok(Equilibrium { evaluations, residual, stop, tick, ..conclude(field, state, Vec::new()) })
 }
 
 /// A real state as a complex one with zero imaginary part.

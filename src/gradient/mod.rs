@@ -1,5 +1,6 @@
 //! Gradient estimators behind one interface, and their comparison with the truth.
 
+mod acceleration;
 mod adjoint;
 mod anderson;
 mod auto;
@@ -52,9 +53,6 @@ use crate::substrate::{Field, Substrate};
 
 /// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.
 pub const CHUNK: usize = 10;
-
-/// Samples whose Jacobian is probed for the slowest relaxation rate, in each chunk.
-const PROBED: usize = 4;
 
 /// What an estimator works on, beside the samples.
 #[derive(Clone, Copy)]
@@ -512,17 +510,13 @@ impl<'a, T: Scalar> Setting<'a, T> {
         Some(WhiteNoise::new(key, (std, rails), samples.first, (method, step), leak, len))
     }
 
-    /// Slowest relaxation rate around rates a* of the first few samples, when diagnosing.
+    /// Slowest relaxation rate around rates a* over all samples, when diagnosing.
     fn probe_rate(&self, samples: &Samples<T>, free: &[T]) -> Option<f64> {
         self.diagnose.then(|| self.slowest_rate(samples, free))
     }
 
-    /// Slowest relaxation rate around rates a* of the first few samples.
+    /// Slowest relaxation rate around rates a* over all samples.
     fn slowest_rate(&self, samples: &Samples<T>, free: &[T]) -> f64 {
-        let count = samples.count.min(PROBED);
-        let first: Vec<usize> = (0..count).collect();
-        let few = samples.select(&first);
-        let rates = self.substrate.shape(samples.count, 1).select(&first, free);
-        slowest_rate(&*self.substrate.linearise(&few, None, &rates))
+        slowest_rate(&*self.substrate.linearise(samples, None, free))
     }
 }

@@ -185,30 +185,8 @@ impl<T: Scalar, E: Equations> Substrate<T> for Custom<E> {
         ))
     }
 
-    fn linearise<'a>(
-        &'a self,
-        samples: &Samples<T>,
-        _: Option<&[T]>,
-        rates: &[T],
-    ) -> Box<dyn Linear<T> + 'a> {
-        let shape = Substrate::<T>::shape(self, samples.count, 1);
-        let inputs = self.equations.inputs();
-        let mut state = vec![C::new(0.0, 0.0); self.size()];
-        let mut states = Vec::new();
-        let jacobian = |sample: usize| {
-            gather(&shape, sample, rates, &mut state);
-            let s: Vec<f64> = state.iter().map(|s| s.re).collect();
-            let x: Vec<f64> =
-                samples.inputs[sample * inputs..(sample + 1) * inputs].iter().map(|x| x.double()).collect();
-            let jacobian = self.jacobian(&x, &s);
-            states.push(s);
-            jacobian
-        };
-        let jacobians = (0..samples.count).map(jacobian).collect();
-        let mut tau = vec![T::zero(); shape.len()];
-        let taus: Vec<C> = self.equations.tau().into_iter().map(C::from).collect();
-        (0..samples.count).for_each(|sample| scatter(&shape, sample, &taus, &mut tau));
-        Box::new(Tangent { substrate: self, shape, tau, jacobians, states })
+    fn is_tied(&self) -> bool {
+        false
     }
 
     fn free_state(&self, _: &Samples<T>, rates: &[T]) -> Vec<T> {
@@ -343,6 +321,22 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
 
     fn substrate(&self) -> &'a dyn Substrate<T> {
         self.substrate
+    }
+
+    fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a> {
+        let shape = self.shape.with_rails(1);
+        let mut column = vec![C::new(0.0, 0.0); self.substrate.size()];
+        let mut state = |sample: usize| -> Vec<f64> {
+            gather(&shape, sample, rates, &mut column);
+            column.iter().map(|s| s.re).collect()
+        };
+        let states: Vec<Vec<f64>> = (0..shape.batch).map(&mut state).collect();
+        let jacobian = |(x, s): (&Vec<f64>, &Vec<f64>)| self.substrate.jacobian(x, s);
+        let jacobians = self.inputs.iter().zip(&states).map(jacobian).collect();
+        let mut tau = vec![T::zero(); shape.len()];
+        let taus: Vec<C> = self.substrate.equations.tau().into_iter().map(C::from).collect();
+        (0..shape.batch).for_each(|sample| scatter(&shape, sample, &taus, &mut tau));
+        Box::new(Tangent { substrate: self.substrate, shape, tau, jacobians, states })
     }
 
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {

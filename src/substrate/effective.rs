@@ -6,13 +6,12 @@ use num_complex::Complex;
 
 use super::field::Dynamics;
 use super::interactions::{Direction, Synapses, Wanted};
-use super::linear::Linearised;
 use super::network::{Edge, Layer, Network, Output, Source};
 use super::parameters::{Arrangement, ParameterShape, Parameters};
 use super::readout::{self, Local};
 use super::samples::Samples;
 use super::state::StateShape;
-use super::{Field, Linear, Population, Substrate};
+use super::{Field, Population, Substrate};
 use crate::scalar::{Layout, Scalar};
 
 /// Which variable the neurons integrate (same fixed points, different transients and noise).
@@ -168,14 +167,6 @@ impl<T: Scalar> Effective<T> {
         })
     }
 
-    /// The potentials W a + W_in x + b at rates, real; the part from outside is computed where it is not given.
-    fn potentials(&self, samples: &Samples<T>, drive: Option<&[T]>, rates: &[T]) -> Vec<T> {
-        let mut potentials =
-            drive.map_or_else(|| Dynamics::new(self, samples, 1).drive().to_vec(), <[T]>::to_vec);
-        self.couple(&StateShape::new(&self.network, samples.count, 1), rates, &mut potentials);
-        potentials
-    }
-
     /// Adds what all layers send to each other at the given rates, laid out as `shape`. Returns the number of products.
     pub fn couple(&self, shape: &StateShape, rates: &[T], out: &mut [T]) -> u64 {
         let mut products = 0;
@@ -306,20 +297,14 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
         })
     }
 
-    fn linearise<'a>(
-        &'a self,
-        samples: &Samples<T>,
-        drive: Option<&[T]>,
-        rates: &[T],
-    ) -> Box<dyn Linear<T> + 'a> {
-        let shape = Substrate::<T>::shape(self, samples.count, 1);
-        Box::new(Linearised::new(self, &shape, &self.potentials(samples, drive, rates)))
+    fn is_tied(&self) -> bool {
+        self.network.is_tied()
     }
 
     fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
         match self.form {
             Form::Rate => rates.to_vec(),
-            Form::Potential => self.potentials(samples, None, rates),
+            Form::Potential => Dynamics::new(self, samples, 1).potentials(rates),
         }
     }
 

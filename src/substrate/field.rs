@@ -4,10 +4,11 @@ use num_complex::Complex;
 
 use super::activation;
 use super::effective::{Effective, Form};
+use super::linear::Linearised;
 use super::network::Output;
 use super::samples::Samples;
 use super::state::StateShape;
-use super::{Field, Substrate};
+use super::{Field, Linear, Substrate};
 use crate::error::Result;
 use crate::imperfections::fluctuation::Fluctuation;
 use crate::imperfections::instant::Disturbances;
@@ -102,6 +103,16 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             form,
             shape,
         }
+    }
+
+    /// The potentials W a + W_in x + b at rates, both real.
+    pub(super) fn potentials(&self, rates: &[T]) -> Vec<T> {
+        let real = self.shape.with_rails(1);
+        let mut potentials = Vec::with_capacity(real.len());
+        (0..real.layers())
+            .for_each(|layer| potentials.extend_from_slice(&self.drive[self.shape.real(layer)]));
+        self.effective.couple(&real, rates, &mut potentials);
+        potentials
     }
 
     fn update_output_error(&mut self, state: &[T]) {
@@ -205,6 +216,10 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
 }
 
 impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
+    fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a> {
+        Box::new(Linearised::new(self.effective, &self.shape.with_rails(1), &self.potentials(rates)))
+    }
+
     fn substrate(&self) -> &'a dyn Substrate<T> {
         self.effective
     }

@@ -78,7 +78,12 @@ pub trait Substrate<T: Scalar>: Send + Sync {
         samples: &Samples<T>,
         drive: Option<&[T]>,
         rates: &[T],
-    ) -> Box<dyn Linear<T> + 'a>;
+    ) -> Box<dyn Linear<T> + 'a> {
+        self.bind(samples, 1, drive).linearise(rates)
+    }
+
+    /// Whether every connection is symmetric, so that without a teaching signal the substrate follows an energy.
+    fn is_tied(&self) -> bool;
 
     /// The free equilibrium that has these rates, a real state.
     fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T>;
@@ -119,6 +124,8 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn shape(&self) -> &StateShape;
     /// The substrate that is bound.
     fn substrate(&self) -> &'a dyn Substrate<T>;
+    /// The substrate linearised at the free equilibrium of the bound samples that has these rates, a real state.
+    fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a>;
     /// The field of some of the samples, taught alike, without noise.
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a>;
     /// Place of a sample in its batch, for messages.
