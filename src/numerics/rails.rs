@@ -34,7 +34,8 @@ impl<'a, T> Rails<'a, T> {
     /// Some samples of `size` numbers each.
     #[must_use]
     pub fn samples(&self, range: &Range<usize>, size: usize) -> Rails<'a, T> {
-        let cut = |rail: &'a [T]| if rail.is_empty() { rail } else { &rail[size * range.start..size * range.end] };
+        let cut =
+            |rail: &'a [T]| if rail.is_empty() { rail } else { &rail[size * range.start..size * range.end] };
         Rails { re: cut(self.re), im: cut(self.im) }
     }
 

@@ -119,8 +119,9 @@ impl Geometry {
             Padding::Valid => (windows("kernel", extent, kernel, stride)?, [0, 0]),
             Padding::Same => {
                 let output = extent.map(|size| size.div_ceil(stride));
-                let before = [0, 1]
-                    .map(|axis| ((output[axis] - 1) * stride + kernel[axis]).saturating_sub(extent[axis]) / 2);
+                let before = [0, 1].map(|axis| {
+                    ((output[axis] - 1) * stride + kernel[axis]).saturating_sub(extent[axis]) / 2
+                });
                 (output, before)
             }
         };
@@ -162,7 +163,8 @@ impl Geometry {
         let columns = meet(column, 1, input.width);
         meet(row, 0, input.height).map(move |kernel_row| Overlap {
             tap: kernel_row * kernel[1] + columns.start,
-            position: (row + kernel_row - before[0]) * input.width + (column + columns.start).saturating_sub(before[1]),
+            position: (row + kernel_row - before[0]) * input.width
+                + (column + columns.start).saturating_sub(before[1]),
             count: columns.len(),
         })
     }
@@ -186,9 +188,15 @@ mod tests {
     /// Sizes and padding of `lax.conv_general_dilated`.
     #[test]
     fn same_padding_is_that_of_tensorflow() {
-        for (size, kernel, stride, outputs, before) in
-            [(32, 3, 1, 32, 1), (5, 2, 1, 5, 0), (7, 3, 2, 4, 1), (8, 3, 2, 4, 0), (3, 1, 2, 2, 0), (2, 5, 1, 2, 2), (6, 5, 3, 2, 1)]
-        {
+        for (size, kernel, stride, outputs, before) in [
+            (32, 3, 1, 32, 1),
+            (5, 2, 1, 5, 0),
+            (7, 3, 2, 4, 1),
+            (8, 3, 2, 4, 0),
+            (3, 1, 2, 2, 0),
+            (2, 5, 1, 2, 2),
+            (6, 5, 3, 2, 1),
+        ] {
             let same = Geometry::new(Shape::new(size, 4, 2), 3, [kernel, 1], stride, Padding::Same).unwrap();
             assert_eq!((same.output.height, same.before[0]), (outputs, before), "{size} {kernel} {stride}");
         }

@@ -135,7 +135,12 @@ impl<T: Scalar> Convolution<T> {
     /// If the slices do not have as many images.
     pub fn squares_add(&self, a: &[T], squares: &mut [T]) {
         let Geometry { input, output, .. } = self.geometry;
-        assert_eq!(a.len() * output.positions(), squares.len() * input.size(), "images of {:?}", self.geometry);
+        assert_eq!(
+            a.len() * output.positions(),
+            squares.len() * input.size(),
+            "images of {:?}",
+            self.geometry
+        );
         patches::squares_add(&self.geometry, a, squares);
     }
 

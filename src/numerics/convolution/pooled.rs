@@ -119,7 +119,13 @@ impl<T: Scalar> PooledConvolution<T> {
             self.convolve(a.samples(&block, below), RailsMut::of(z, a.count()), scratch);
             let up = up.as_mut().map(|up| up.samples(&block, above));
             let down = down.as_mut().map(|(v, down)| (v.samples(&block, above), down.samples(&block, below)));
-            self.block(Rails::of(z, a.count()), None, up, down.map(|(v, down)| (Some(v), None, down)), scratch);
+            self.block(
+                Rails::of(z, a.count()),
+                None,
+                up,
+                down.map(|(v, down)| (Some(v), None, down)),
+                scratch,
+            );
             scratch.z = kept;
         }
     }
@@ -216,13 +222,7 @@ impl<T: Scalar> PooledConvolution<T> {
 
     /// powers += what independent disturbances of every weight's current, of the power |a|², do to the upper layer's units:
     /// Σ_j |∂P/∂z_j|² Σ |a|² over the patch of position j.
-    pub fn powers_at(
-        &self,
-        a: Rails<'_, T>,
-        z: Rails<'_, T>,
-        powers: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
+    pub fn powers_at(&self, a: Rails<'_, T>, z: Rails<'_, T>, powers: &mut [T], scratch: &mut Scratch<T>) {
         let samples = z.re.len() / self.intermediate().size();
         let squares = sized(&mut scratch.w, samples * self.intermediate().positions());
         squares.fill(T::zero());
@@ -269,13 +269,7 @@ impl<T: Scalar> PooledConvolution<T> {
     }
 
     /// gradient += Re Σ patch · w.
-    fn contract(
-        &self,
-        a: Rails<'_, T>,
-        w: RailsMut<'_, T>,
-        gradient: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
+    fn contract(&self, a: Rails<'_, T>, w: RailsMut<'_, T>, gradient: &mut [T], scratch: &mut Scratch<T>) {
         w.im.iter_mut().for_each(|w| *w = -*w);
         for (a, w) in a.each().zip(w.each()) {
             self.convolution.gradient_add(a, w, gradient, &mut scratch.buffers);

@@ -121,14 +121,7 @@ impl Transform<4, 6> for Four {
     fn output_transposed<V: Copy>(y: [V; 4], zero: V, f: impl Arithmetic<V>) -> [V; 6] {
         let (even, odd) = (f(1.0, y[2], y[0]), f(1.0, y[3], y[1]));
         let (even2, odd2) = (f(4.0, y[2], y[0]), f(8.0, y[3], f(2.0, y[1], zero)));
-        [
-            y[0],
-            f(1.0, odd, even),
-            f(-1.0, odd, even),
-            f(1.0, odd2, even2),
-            f(-1.0, odd2, even2),
-            y[3],
-        ]
+        [y[0], f(1.0, odd, even), f(-1.0, odd, even), f(1.0, odd2, even2), f(-1.0, odd2, even2), y[3]]
     }
 }
 
@@ -220,12 +213,14 @@ impl<T: Scalar> Winograd<T> {
         let block = tiling.block::<T>();
         for (a, z) in a.chunks(block * input.size()).zip(z.chunks_mut(block * output.size())) {
             let tiles = a.len() / input.size() * tiling.each;
-            let (below, above) = (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
+            let (below, above) =
+                (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
             let [from, to] = buffers;
             let (from, to) = (sized(from, tiling.places() * below), sized(to, tiling.places() * above));
             run(Step::Input { a, transformed: from, pitch: below }, tiling);
             to.fill(T::zero());
-            for ((panels, from), to) in self.forward.iter().zip(from.chunks(below)).zip(to.chunks_mut(above)) {
+            for ((panels, from), to) in self.forward.iter().zip(from.chunks(below)).zip(to.chunks_mut(above))
+            {
                 panels.multiply_add(&from[..tiles * input.channels], &mut to[..tiles * output.channels]);
             }
             run(Step::Output { transformed: to, pitch: above, z }, tiling);
@@ -239,12 +234,14 @@ impl<T: Scalar> Winograd<T> {
         let block = tiling.block::<T>();
         for (a, w) in a.chunks_mut(block * input.size()).zip(w.chunks(block * output.size())) {
             let tiles = a.len() / input.size() * tiling.each;
-            let (below, above) = (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
+            let (below, above) =
+                (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
             let [to, from] = buffers;
             let (from, to) = (sized(from, tiling.places() * above), sized(to, tiling.places() * below));
             run(Step::OutputTransposed { w, transformed: from, pitch: above }, tiling);
             to.fill(T::zero());
-            for ((panels, from), to) in self.backward.iter().zip(from.chunks(above)).zip(to.chunks_mut(below)) {
+            for ((panels, from), to) in self.backward.iter().zip(from.chunks(above)).zip(to.chunks_mut(below))
+            {
                 panels.multiply_add(&from[..tiles * output.channels], &mut to[..tiles * input.channels]);
             }
             run(Step::InputTransposed { transformed: to, pitch: below, a }, tiling);
@@ -269,7 +266,8 @@ impl<T: Scalar> Winograd<T> {
         let block = 4 * tiling.block::<T>();
         for (a, w) in a.chunks(block * input.size()).zip(w.chunks(block * output.size())) {
             let tiles = a.len() / input.size() * tiling.each;
-            let (below, above) = (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
+            let (below, above) =
+                (Tiling::pitch::<T>(tiles, input.channels), Tiling::pitch::<T>(tiles, output.channels));
             let [from, to] = buffers;
             let (from, to) = (sized(from, tiling.places() * below), sized(to, tiling.places() * above));
             run(Step::Input { a, transformed: from, pitch: below }, tiling);
