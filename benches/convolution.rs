@@ -1,7 +1,8 @@
-//! A map step of the published network VGG4, part by part: `cargo bench --bench convolution [samples] [threads]`.
+//! A map step of the published network VGG4: `cargo bench --bench convolution -- [samples] [threads]`.
 //!
-//! Prints the least time of several rounds, in single precision. A step is every current into the layers 1 to 4 but the
-//! constant one from the input, and the activation.
+//! Without threads (0) it times the parts of the step on one, without samples (0) the products that they consist of. Prints
+//! the least of many rounds, or the mean processor time of one thread, in single precision. A step is every current into the layers 1 to 4 but the constant one from the
+//! input, and the activation.
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use holograd::substrate::panels::Panels;
 use rayon::prelude::*;
 
 const SOFTMAX: Pooling = Pooling::Softmax { window: Window { size: 2, stride: 2 }, temperature: 1.0 };
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
 
 fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|i| (i as f64 * 0.618_034).fract() as f32 - 0.5).collect()
@@ -29,6 +30,21 @@ fn least(rounds: usize, mut f: impl FnMut()) -> f64 {
         start.elapsed().as_secs_f64() * 1e3
     };
     (0..rounds).map(|_| time(&mut f)).fold(f64::INFINITY, f64::min)
+}
+
+/// The processor time of one thread that a call takes, in milliseconds, so that other programs count less: Linux only.
+fn processor(mut f: impl FnMut()) -> f64 {
+    let now = || -> f64 {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+        text.split(' ').next().expect("a first field").parse::<f64>().expect("nanoseconds") / 1e6
+    };
+    f();
+    let (start, mut calls) = (now(), 0);
+    while now() - start < 60.0 {
+        f();
+        calls += 1;
+    }
+    (now() - start) / f64::from(calls)
 }
 
 /// The connections above the first layer.
@@ -92,12 +108,12 @@ fn products() {
         let (a, b, mut out) = (numbers(rows * inner), numbers(inner * columns), vec![0.0; rows * columns]);
         let mut panels = Panels::default();
         panels.pack(rows, &a);
-        let repeats = 1 + 100_000_000 / (rows * inner * columns);
+        let repeats = 1 + 30_000_000 / (rows * inner * columns);
         let rate = |ms: f64| (2 * repeats * rows * inner * columns) as f64 / ms / 1e6;
-        let crates = least(5, || {
+        let crates = processor(|| {
             (0..repeats).for_each(|_| gemm((rows, inner, columns), &a, Layout::Plain, &b, 0.0, &mut out))
         });
-        let ours = least(5, || (0..repeats).for_each(|_| panels.multiply_add(&b, &mut out)));
+        let ours = processor(|| (0..repeats).for_each(|_| panels.multiply_add(&b, &mut out)));
         println!("{rows} x {inner} x {columns}: gemm {:.0}, panels {:.0} GFLOP/s", rate(crates), rate(ours));
     }
 }
@@ -115,11 +131,11 @@ fn parts(samples: usize) {
             let mut buffers = holograd::numerics::convolution::Buffers::default();
             let flops = (2 * samples * connection.convolution().geometry().products()) as f64 / 1e6;
             let convolution = connection.convolution();
-            let forward = least(ROUNDS, || convolution.convolve(&a, &mut z, &mut buffers));
-            let backward = least(ROUNDS, || convolution.transpose_add(&z, &mut a, &mut buffers));
+            let forward = processor(|| convolution.convolve(&a, &mut z, &mut buffers));
+            let backward = processor(|| convolution.transpose_add(&z, &mut a, &mut buffers));
             let mut gradient = vec![0.0; convolution.geometry().weights()];
-            let outer = least(3, || convolution.gradient_add(&a, &z, &mut gradient, &mut buffers));
-            let both = least(ROUNDS, || {
+            let outer = processor(|| convolution.gradient_add(&a, &z, &mut gradient, &mut buffers));
+            let both = processor(|| {
                 let down = Some((Rails::real(&v[..]), RailsMut::real(&mut a[..])));
                 connection.currents_at(Rails::real(&z), Some(RailsMut::real(&mut up)), down, &mut scratch);
             });
@@ -156,9 +172,13 @@ fn main() {
             * network.iter().map(|c| c.convolution().geometry().products() as f64).sum::<f64>();
         for chunk in [4, 8, 16, 32, 64].into_iter().filter(|chunk| chunk * threads <= samples) {
             let mut chunks: Vec<Chunk> = (0..samples / chunk).map(|_| Chunk::new(&network, chunk)).collect();
-            let ms = least(ROUNDS, || {
-                pool.install(|| chunks.par_iter_mut().for_each(|chunk| chunk.step(&network)))
-            });
+            let ms = if threads == 1 {
+                processor(|| chunks.iter_mut().for_each(|chunk| chunk.step(&network)))
+            } else {
+                least(ROUNDS, || {
+                    pool.install(|| chunks.par_iter_mut().for_each(|chunk| chunk.step(&network)))
+                })
+            };
             println!(
                 "{methods:?}, {samples} samples in chunks of {chunk}, {threads} threads: {ms:.1} ms, {:.0} effective GFLOP/s",
                 flops / ms / 1e6

@@ -289,6 +289,37 @@ impl Net {
         panic!("not settled");
     }
 
+    /// Paper 2's estimate: the derivative of the field by the parameters at the free state, along the rates' response.
+    fn field_gradient(&self, h: &Layers, response: &Layers) -> Gradients {
+        let (mut gradients, mut scratch) = (Gradients::new(), Scratch::default());
+        self.readout_gradient(h, 1, 1.0, &mut gradients);
+        let share = |values: &[f64]| values.iter().map(|x| x / self.samples as f64).collect::<Vec<f64>>();
+        for (layer, connection) in self.forward.iter().enumerate() {
+            let a = if layer == 0 { &self.x } else { &h[layer - 1] };
+            let (v, weights) = (share(&response[layer]), connection.convolution().geometry().weights());
+            let z = intermediate(connection, a, 1);
+            let gradient = entry(&mut gradients, format!("W{}", layer + 1), weights);
+            connection.gradient_at(Rails::real(a), Rails::real(&z), Rails::real(&v), gradient, &mut scratch);
+            self.bias_gradient(layer, &complex(&v, 1), &mut gradients);
+            if layer > 0 {
+                let (feedback, da) = (self.backward(layer), share(&response[layer - 1]));
+                let (z, dz) = (intermediate(feedback, a, 1), intermediate(feedback, &da, 1));
+                let gradient = entry(&mut gradients, format!("B{}", layer + 1), weights);
+                let v = Some(Rails::real(&h[layer][..]));
+                let at = At { z: Rails::real(&z), dz: Rails::real(&dz), v, dv: None };
+                feedback.gradient_derivative_at(
+                    Rails::real(a),
+                    Rails::real(&da),
+                    &at,
+                    gradient,
+                    &mut scratch,
+                );
+            }
+        }
+        gradients
+    }
+
+    #[track_caller]
     fn compare(&mut self, name: &str, found: &Gradients, tolerance: f64) {
         for (parameter, found) in found {
             let key = format!("grad.{name}.{parameter}");
@@ -353,6 +384,7 @@ fn distance(a: &Layers, b: &Layers) -> f64 {
     each.map(|(a, b)| (a - b).abs()).fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most })
 }
 
+#[track_caller]
 fn close(found: &Layers, expected: &Layers, tolerance: f64) {
     assert_eq!(
         found.iter().map(Vec::len).collect::<Vec<_>>(),
@@ -484,9 +516,22 @@ fn separate_feedback_gives_the_authors_biased_gradients() {
     let u = net.currents(&h, 1, &mut scratch);
     close(&u, &net.layers(|layer| format!("free.u{layer}")), 1e-9);
 
-    // Potentials are forced by ∂C/∂u = D ∂C/∂h, with the sign that raises the cost.
-    let top = slopes(u.last().unwrap());
-    let force: Vec<C> = net.teaching(&h, 1).into_iter().zip(&top).map(|(t, s)| t * s).collect();
+    // The authors' teaching raises the cost; the oracle's response is to one that lowers it.
+    let force = net.teaching(&h, 1);
     let rates: Layers = net.response(&h, &force, 0.0).iter().map(|c| planar(c, 1)).collect();
-    close(&rates, &net.layers(|layer| format!("oracle.dh_dbeta.h{layer}")), 1e-9);
+    let opposite = rates.iter().map(|c| c.iter().map(|x| -x).collect()).collect();
+    close(&opposite, &net.layers(|layer| format!("oracle.dh_dbeta.h{layer}")), 1e-9);
+    let exact = net.field_gradient(&h, &rates);
+    net.compare("hep_vf_exact_response", &exact, 1e-8);
+
+    let nudged = [1.0, -1.0].map(|beta| {
+        let mut nudged = h.clone();
+        net.relax(&mut nudged, C::from(-beta), 1, STEPS);
+        nudged
+    });
+    let half =
+        |(plus, minus): (&Vec<f64>, &Vec<f64>)| plus.iter().zip(minus).map(|(p, m)| 0.5 * (p - m)).collect();
+    let rates: Layers = nudged[0].iter().zip(&nudged[1]).map(half).collect();
+    let two = net.field_gradient(&h, &rates);
+    net.compare("hep_vf_N2_beta1.0", &two, 1e-8);
 }

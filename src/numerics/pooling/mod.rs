@@ -14,7 +14,7 @@
 
 mod lanes;
 
-pub use lanes::Lanes;
+pub(crate) use lanes::Lanes;
 use lanes::{Number, Rule, WIDTH, store_add};
 use num_complex::Complex;
 
