@@ -125,6 +125,16 @@ proptest! {
     }
 }
 
+/// More images than are worked on at a time.
+#[test]
+fn many_images_are_cut_into_blocks() {
+    let geometry = Geometry::new(Shape::new(11, 11, 40), 40, [3, 3], 1, Padding::Same).unwrap();
+    for method in [Method::Direct, Method::Winograd2, Method::Winograd4] {
+        let found = errors::<f64>(&geometry, method, 60);
+        assert!(found.iter().all(|e| *e < 1e-12), "{method:?} {found:?}");
+    }
+}
+
 /// Rounding errors of the three methods in single precision, relative to the root mean square of the exact result, for a kernel of
 /// the published size with inputs between 0 and 1.
 #[test]

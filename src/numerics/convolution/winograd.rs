@@ -15,8 +15,9 @@ use super::patches::sized;
 use crate::scalar::{Scalar, gemm_outer};
 use crate::substrate::panels::Panels;
 
-/// Bytes of transformed tiles at a time.
-const CACHE: usize = 2 * 1024 * 1024;
+/// Bytes of transformed tiles at a time: beyond the second-level cache, because each place's weights come from farther away than its
+/// tiles and should meet many of them.
+const CACHE: usize = 8 * 1024 * 1024;
 
 /// k·a + b in every lane.
 trait Arithmetic<V>: Fn(f64, V, V) -> V + Copy {}
