@@ -55,6 +55,7 @@ pub mod integrators;
 mod krylov;
 pub mod learning;
 pub mod lockin;
+pub mod numerics;
 pub mod page;
 mod partial;
 pub mod published;
