@@ -215,7 +215,7 @@ fn resume(run: &Run) -> Result<()> {
     experiment::resume::check(&begun.experiment, &loaded.experiment, &file.display().to_string())?;
     let same = begun.experiment == loaded.experiment;
     if same && manifest::verify(&path).is_ok_and(|findings| findings.is_sound()) {
-        place::remove_partial(&path)?;
+        place::tidy(&path)?;
         return tell(&format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
     let folder = RunFolder::reopen(&path, command())?;

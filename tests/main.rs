@@ -9,6 +9,7 @@ mod common;
 mod continuous;
 mod elapsed;
 mod floor;
+mod folders;
 mod frequency_optimum;
 mod gradients;
 mod imperfections;

@@ -113,6 +113,7 @@ impl RunFolder {
                     return Self::begin(&path, command, created, lock);
                 }
                 // It is not the folder that was created above, or no longer.
+                Ok(lock) if lock.left().is_none() => lock.release(),
                 Ok(_) | Err(Error::Input { .. }) => {}
                 Err(error) if path.exists() => return Err(error),
                 Err(_) => {}

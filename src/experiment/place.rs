@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::folder::EXPERIMENT;
-use super::lock::{self, Note};
+use super::lock::{self, Lock, Note};
 use super::manifest;
 use crate::error::{Error, Result};
 use crate::files;
@@ -180,11 +180,20 @@ pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes what a killed process has left in the folder of a complete run: half-written files, and its lock.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Input`] if another process works there.
+pub(crate) fn tidy(folder: &Path) -> Result<()> {
+    remove_partial(folder)?;
+    if folder.join(lock::FILE).exists() { Lock::take(folder).map(Lock::release) } else { Ok(()) }
+}
+
 /// Removes what killed processes have left half-written in a run folder and in the runs of its sweep.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn remove_partial(folder: &Path) -> Result<()> {
+pub(super) fn remove_partial(folder: &Path) -> Result<()> {
     let partial = files::below(folder)?.into_iter().filter(|path| files::is_partial(path));
     partial.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e)))
 }
