@@ -9,6 +9,11 @@ const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').r
 
 /// Text as it may stand in a paragraph or a heading.
 pub fn plain(text: &str) -> String {
+    without_block(&inline(text))
+}
+
+/// Text within a line.
+fn inline(text: &str) -> String {
     let text = line(text);
     // `code` stays code: nothing is markup in there.
     let spans = !text.contains("``") && text.matches('`').count().is_multiple_of(2);
@@ -32,7 +37,7 @@ pub fn plain(text: &str) -> String {
         }
         before = c;
     }
-    without_block(&shown)
+    shown
 }
 
 /// A paragraph that begins as a heading, a list or a rule does is none.
@@ -47,7 +52,7 @@ fn without_block(text: &str) -> String {
 
 /// Text as it may stand in a cell of a table.
 pub fn cell(text: &str) -> String {
-    plain(text).replace("\\|", "|").replace('|', "\\|")
+    inline(text).replace('|', "\\|")
 }
 
 /// Text as code, whatever backticks it holds.
@@ -99,6 +104,7 @@ mod tests {
     #[test]
     fn cells_code_and_links_hold_anything() {
         assert_eq!(cell("|β| < 1\n| b"), r"\|β\| &lt; 1 \| b");
+        assert_eq!(cell("1.5"), "1.5");
         assert_eq!(code("a `b` | c"), "`` a `b` | c ``");
         assert_eq!(code("abc"), "`abc`");
         assert_eq!(destination("page/my run (1)-a.png"), "page/my%20run%20%281%29-a.png");
