@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::program::{self, contents, copy_folder, holograd, json, metrics, run, succeed, text};
+use crate::program::{contents, copy_folder, holograd, json, metrics, run, succeed, text};
 use serde_json::{Value, json};
 
 /// A training run of the toy network of some 20 ms.

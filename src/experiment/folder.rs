@@ -315,7 +315,7 @@ impl RunFolder {
             return Err(Error::input(path.display().to_string(), "", found, legal));
         }
         let kept: String = kept.iter().flat_map(|line| [line, "\n"]).collect();
-        if kept == text { Ok(()) } else { files::write_atomically(&path, kept.as_bytes()) }
+        if kept == text && path.exists() { Ok(()) } else { files::write_atomically(&path, kept.as_bytes()) }
     }
 
     /// Writes `manifest.json` and gives the folder up: the run is complete.

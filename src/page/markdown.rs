@@ -7,13 +7,13 @@ use crate::text::printable;
 /// What stands in a link as it is.
 const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// Text as it may stand in a paragraph or a heading.
+/// Text as it may stand at the beginning of a paragraph.
 pub fn plain(text: &str) -> String {
     without_block(&inline(text))
 }
 
-/// Text within a line.
-fn inline(text: &str) -> String {
+/// Text as it may stand in a heading or within a paragraph.
+pub fn inline(text: &str) -> String {
     let text = line(text);
     // `code` stays code: nothing is markup in there.
     let spans = !text.contains("``") && text.matches('`').count().is_multiple_of(2);
@@ -55,9 +55,12 @@ pub fn cell(text: &str) -> String {
     inline(text).replace('|', "\\|")
 }
 
-/// Text as code, whatever backticks it holds.
+/// Text as code, whatever backticks it holds; what looks like HTML is escaped text instead, for readers that do not know code.
 pub fn code(text: &str) -> String {
     let text = line(text);
+    if text.contains(['<', '>']) {
+        return inline(&text);
+    }
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let space = if longest > 0 { " " } else { "" };
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(cell("1.5"), "1.5");
         assert_eq!(code("a `b` | c"), "`` a `b` | c ``");
         assert_eq!(code("abc"), "`abc`");
+        assert_eq!(code("a <b>"), "a &lt;b&gt;");
         assert_eq!(destination("page/my run (1)-a.png"), "page/my%20run%20%281%29-a.png");
         assert_eq!(anchor("my run (1)"), "my-run-1");
         assert_eq!(anchor("fig2a-2"), "fig2a-2");

@@ -15,7 +15,7 @@ use crate::files;
 use crate::published::Published;
 use crate::text::quoted;
 use headlines::Row;
-use markdown::{anchor, cell, code, destination, plain};
+use markdown::{anchor, cell, code, destination, inline, plain};
 
 /// Writes the page `out` about finished runs, in their order, and copies their figures into the folder of its name beside it.
 ///
@@ -129,13 +129,13 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     let (experiment, manifest) = (json(folder, "experiment.json")?, json(folder, "manifest.json")?);
     let published = Published::of_run(folder)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut out = format!("\n## {}\n", plain(name));
+    let mut out = format!("\n## {}\n", inline(name));
     let description = text(&experiment["description"]);
     if !description.is_empty() {
         let _ = write!(out, "\n{}.\n", plain(description.trim_end_matches('.')));
     }
     for (figure, link) in figures {
-        let shown = plain(&format!("{name}, {}", figure.trim_end_matches(".png")));
+        let shown = inline(&format!("{name}, {}", figure.trim_end_matches(".png")));
         let _ = write!(out, "\n![{shown}]({})\n", destination(link));
     }
     let theirs = rows.iter().any(|row| row.published.is_some());
@@ -148,10 +148,10 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     }
     let notes = text(&experiment["notes"]);
     if !notes.is_empty() {
-        let _ = write!(out, "\n**What differs, and why.** {}\n", plain(&notes));
+        let _ = write!(out, "\n**What differs, and why.** {}\n", inline(&notes));
     }
     if let Some(published) = published {
-        let _ = write!(out, "\nPublished: {}.\n", plain(&published.source));
+        let _ = write!(out, "\nPublished: {}.\n", inline(&published.source));
     }
     let _ = write!(out, "\n{}\n", provenance(&manifest, sweep::together(folder).as_ref()));
     Ok(out)
@@ -168,7 +168,7 @@ fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
     let resumed = arguments.contains(&"--resume");
     arguments.retain(|a| *a != "--resume" && !a.starts_with("--out="));
     let seeds = runs
-        .map_or_else(|| format!("seed {}", plain(&manifest["seed"].to_string())), |runs| runs.seeds.clone());
+        .map_or_else(|| format!("seed {}", inline(&manifest["seed"].to_string())), |runs| runs.seeds.clone());
     let whole = runs.map_or_else(String::new, |runs| {
         format!("; its runs took {} s together", headlines::number(runs.seconds))
     });
@@ -179,9 +179,9 @@ fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
         "Made by {}; {seeds}, commit {}, version {}, {} s on {} threads ({}){time}.",
         code(&format!("holograd {}", command.join(" "))),
         code(manifest["commit"].as_str().unwrap_or("unknown")),
-        plain(manifest["version"].as_str().unwrap_or("unknown")),
+        inline(manifest["version"].as_str().unwrap_or("unknown")),
         manifest["wall_seconds"].as_f64().map_or_else(|| "?".into(), headlines::number),
-        plain(&machine["threads"].to_string()),
-        plain(machine["processor"].as_str().unwrap_or("unknown processor")),
+        inline(&machine["threads"].to_string()),
+        inline(machine["processor"].as_str().unwrap_or("unknown processor")),
     )
 }
