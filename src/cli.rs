@@ -7,13 +7,23 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::experiment::{self, Experiment, Loaded, Options, RunFolder, library};
+use crate::experiment::load::Origin;
+use crate::experiment::{
+    self, Experiment, Loaded, Options, RunFolder, folder, library, lock, manifest, place,
+};
 use crate::figures;
+use crate::files;
+use crate::interrupt;
+use crate::learning::Schedule;
 use crate::page;
 use crate::substrate::model::ModelSpec;
+use crate::text::{printable, quoted};
 
 /// Threads beyond which a number is a slip: systems take minutes to start more, or refuse.
 const MOST_THREADS: usize = 4096;
+
+/// Where rayon looks for a number of threads if none is given.
+const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// Analog networks that learn by holomorphic equilibrium propagation.
 #[derive(Debug, Parser)]
@@ -51,6 +61,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Checks that a finished run's files are those that it wrote: their SHA-256 are in its manifest.
+    Verify {
+        /// The run folder.
+        folder: PathBuf,
+    },
     /// Prints a JSON Schema of experiments and models, for editors.
     Schema,
 }
@@ -79,39 +94,61 @@ pub fn main() -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output and are no failure; everything else is bad input.
+            if error.use_stderr() {
+                complain(&error.render().to_string());
+                return 2;
+            }
             let _ = error.print();
-            return if error.use_stderr() { 2 } else { 0 };
+            return 0;
         }
     };
-    match dispatch(arguments) {
-        Ok(()) => 0,
+    match interrupt::watch().and_then(|()| dispatch(arguments)) {
+        Ok(code) => code,
         Err(error) => {
-            // Where nobody listens the exit code has to do.
-            let _ = writeln!(std::io::stderr(), "holograd: {error}");
+            complain(&format!("holograd: {error}\n"));
             error.exit_code()
         }
     }
 }
 
-fn dispatch(arguments: Arguments) -> Result<()> {
-    let threads = arguments.threads;
-    let refuse = |found| Error::input("--threads", "", found, format!("it must be at most {MOST_THREADS}"));
+/// Writes to standard error.
+fn complain(text: &str) {
+    // Where nobody listens the exit code has to do.
+    let _ = write!(std::io::stderr(), "{}", printable(text));
+}
+
+fn start_threads(threads: usize) -> Result<()> {
+    let asked = std::env::var(THREADS).ok().and_then(|text| text.parse().ok());
+    let (who, threads) = match asked.filter(|_| threads == 0) {
+        Some(asked) => (THREADS, asked),
+        None => ("--threads", threads),
+    };
+    let refuse = |found| Error::input(who, "", found, format!("it must be at most {MOST_THREADS}"));
     if threads > MOST_THREADS {
         return Err(refuse(format!("found {threads}")));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.map_err(|e| refuse(format!("found {threads}: {e}")))?;
+    pool.map_err(|e| refuse(format!("found {threads}: {e}")))
+}
+
+/// Does what is asked; returns the exit code.
+fn dispatch(arguments: Arguments) -> Result<u8> {
+    start_threads(arguments.threads)?;
     let default = || {
         let experiment = library::DEFAULT.to_owned();
         Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })
     };
-    match arguments.command.unwrap_or_else(default) {
-        Command::Run(run) => run_experiment(&run),
+    let done = match arguments.command.unwrap_or_else(default) {
+        Command::Run(run) if run.resume => resume(&run),
+        Command::Run(run) => run_anew(&run),
         Command::Check { file } => tell(&format!("{file}: {}", experiment::load::check(&file)?)),
         Command::List => list(),
         Command::Plot { folder } => {
             figures::draw(&folder)?;
-            tell(&format!("redrawn: the figures of {}", folder.display()))
+            manifest::update_figures(&folder)?;
+            let going_on = lock::holder(&folder)
+                .map_or(String::new(), |note| format!(", so far: the folder is in use by {}", note.holder()));
+            tell(&format!("redrawn: the figures of {}{going_on}", folder.display()))
         }
         Command::Report { folders, out } => {
             page::write(&folders, &out)?;
@@ -121,12 +158,30 @@ fn dispatch(arguments: Arguments) -> Result<()> {
             let text = serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?;
             tell(&text)
         }
+        Command::Verify { folder } => return verify(&folder),
+    };
+    done.map(|()| 0)
+}
+
+/// Compares a run folder with its manifest; returns the exit code.
+fn verify(folder: &Path) -> Result<u8> {
+    let findings = manifest::verify(folder)?;
+    let told = [
+        ("changed", &findings.changed),
+        ("missing", &findings.missing),
+        ("not in the manifest", &findings.added),
+    ];
+    for (what, names) in told {
+        names.iter().try_for_each(|name| tell(&format!("{what}: {name}")))?;
     }
+    let all = findings.sound + findings.changed.len() + findings.missing.len();
+    tell(&format!("{}: {} of {all} files are as the run wrote them", folder.display(), findings.sound))?;
+    Ok(u8::from(!findings.is_sound()))
 }
 
 /// Writes a line to standard output. A reader that has left, as `head` does, is no failure.
 fn tell(line: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
+    match writeln!(std::io::stdout(), "{}", printable(line)) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::io("standard output", "write", error))
         }
@@ -134,22 +189,58 @@ fn tell(line: &str) -> Result<()> {
     }
 }
 
-fn run_experiment(run: &Run) -> Result<()> {
-    let command: Vec<String> = std::env::args().collect();
-    let (loaded, folder) = if run.resume {
-        let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
-        let path = run.out.clone().unwrap_or_else(|| RunFolder::latest(&name.unwrap_or_default()));
-        let folder = RunFolder::reopen(&path, command)?;
-        let file = path.join("experiment.json").display().to_string();
-        let loaded = experiment::load(&file, &run.set)?;
-        experiment::resume::check(&experiment::load(&file, &[])?.experiment, &loaded.experiment, &file)?;
-        (loaded, folder)
-    } else {
-        let loaded = experiment::load(&run.experiment, &run.set)?;
-        let path = run.out.clone().unwrap_or_else(|| RunFolder::fresh(&loaded.name));
-        (loaded, RunFolder::create(&path, command)?)
+/// The command as it was given; what is not UTF-8 in it is replaced.
+fn command() -> Vec<String> {
+    std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
+fn run_anew(run: &Run) -> Result<()> {
+    let loaded = experiment::load(&run.experiment, &run.set)?;
+    let folder = match &run.out {
+        Some(path) => RunFolder::create(path, command())?,
+        None => RunFolder::numbered(&loaded.name, command())?,
     };
-    let lines = match work(&loaded, &folder, run) {
+    carry_out(&loaded, folder, run)
+}
+
+fn resume(run: &Run) -> Result<()> {
+    let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
+    let path = run.out.clone().map_or_else(|| place::latest(&name.unwrap_or_default()), Ok)?;
+    place::refuse_without_run(&path)?;
+    let file = path.join(folder::EXPERIMENT);
+    let origin = Origin::Disk(file.clone());
+    let before = files::read_bytes(&file)?;
+    let begun = experiment::load::load_from(origin.clone(), &[])?;
+    let loaded = experiment::load::load_from(origin, &run.set)?;
+    experiment::resume::check(&begun.experiment, &loaded.experiment, &file.display().to_string())?;
+    let same = begun.experiment == loaded.experiment;
+    if same && manifest::verify(&path).is_ok_and(|findings| findings.is_sound()) {
+        place::tidy(&path)?;
+        return tell(&format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
+    }
+    let folder = RunFolder::reopen(&path, command())?;
+    if files::read_bytes(&file)? != before {
+        let legal = "another process has just worked there: give the command again";
+        return Err(Error::input(file.display().to_string(), "", "the experiment has changed", legal));
+    }
+    tell(&format!("resuming {}", path.display()))?;
+    carry_out(&loaded, folder, run)
+}
+
+/// What is said of a finished run that is to be resumed.
+fn nothing_left(experiment: &Experiment) -> String {
+    let (epochs, schedule) = match experiment {
+        Experiment::Train(train) => (train.epochs, train.schedule),
+        Experiment::Continuous(continuous) => (continuous.epochs, continuous.schedule),
+        _ => return "nothing is left to do: all of its runs are complete; nothing was changed".into(),
+    };
+    let more = if schedule == Schedule::Constant { "; for more, add --set epochs=…" } else { "" };
+    format!("nothing is left to do: it has learnt for all of its {epochs} epochs; nothing was changed{more}")
+}
+
+fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run) -> Result<()> {
+    interrupt::advise(advice(loaded, &folder, run));
+    let lines = match work(loaded, &folder, run) {
         Ok(lines) => lines,
         Err(error) => {
             if error.exit_code() == 2 {
@@ -161,8 +252,21 @@ fn run_experiment(run: &Run) -> Result<()> {
     // From here on the run is complete: it stays, whatever becomes of its figures.
     lines.iter().try_for_each(|line| tell(line))?;
     figures::draw(folder.path())?;
-    folder.write_manifest(loaded.experiment.kind().seed())?;
+    folder.finish(loaded.experiment.kind().seed())?;
     tell(&format!("figures and data: {}", folder.path().display()))
+}
+
+/// How to go on after an interruption.
+fn advice(loaded: &Loaded, folder: &RunFolder, run: &Run) -> String {
+    let out = folder.path().display().to_string();
+    if place::is_resumed(loaded.experiment.kind().name()) {
+        let [experiment, place] = [&run.experiment, &out].map(|argument| quoted(argument));
+        format!("{out} keeps what is done; to go on:\n  holograd run {experiment} --resume --out {place}")
+    } else {
+        format!(
+            "this kind of run is not resumed: the same command begins it again; {out} keeps what is done until then"
+        )
+    }
 }
 
 fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {

@@ -52,6 +52,7 @@ pub mod files;
 pub mod gradient;
 pub mod imperfections;
 pub mod integrators;
+pub mod interrupt;
 mod krylov;
 pub mod learning;
 pub mod lockin;
@@ -67,5 +68,6 @@ pub mod scalar;
 pub mod simulate;
 pub mod substrate;
 pub mod teaching;
+pub mod text;
 
 pub use error::{Error, Result};

@@ -451,7 +451,7 @@ pub fn value_label(value: &Value) -> String {
     }
 }
 
-/// The metrics of a run, line by line.
+/// The metrics of a run, line by line; of a last line that is torn nothing.
 ///
 /// # Errors
 /// If the file is missing, or a line is not of the expected kind.
@@ -464,7 +464,10 @@ pub fn read_metrics<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
             Error::input(path.display().to_string(), place, e.to_string(), "a line written by holograd")
         })
     };
-    text.lines().enumerate().map(parse).collect()
+    // A line without an end is being written, or was when a process was killed.
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let torn = serde_json::from_str::<Value>(&text[whole..]).is_err();
+    text[..if torn { whole } else { text.len() }].lines().enumerate().map(parse).collect()
 }
 
 #[cfg(test)]

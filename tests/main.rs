@@ -11,6 +11,7 @@ mod convolution;
 mod elapsed;
 mod equilibria;
 mod floor;
+mod folders;
 mod frequency_optimum;
 mod gradients;
 mod imperfections;

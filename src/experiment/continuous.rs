@@ -19,7 +19,7 @@ use crate::gradient::check_time_constants;
 use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
 use crate::integrators::IntegratorSpec;
-use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule, checkpoint};
+use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
 use crate::records::{ContinuousEpoch, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -255,14 +255,13 @@ fn run<T: Scalar>(
     let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
     let (train, validation) = (&held_out.train, &held_out.test);
     let mut plasticity = spec.plasticity::<T>(loaded)?;
-    let begun = |file: &str| folder.path().join(file).exists();
-    if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
-        plasticity.restore(folder.path())?;
-        folder.keep_metrics(plasticity.epoch as usize)?;
+    if options.resume && folder.has_checkpoint()? {
+        let line = plasticity.restore(folder.path())?;
         folder.write_experiment(loaded)?;
+        folder.keep_metrics(plasticity.epoch as usize, line.as_deref())?;
     } else {
         folder.write_experiment(loaded)?;
-        plasticity.save(folder.path())?;
+        plasticity.save(folder.path(), None::<&ContinuousEpoch>)?;
     }
     let bar = progress_bar(options.progress, spec.epochs, plasticity.epoch);
     while plasticity.epoch < spec.epochs {
@@ -280,7 +279,7 @@ fn run<T: Scalar>(
         bar.set_message(format!("validation {:.2}%", 100.0 * line.validation_accuracy));
         // The line first: a checkpoint must never be ahead of its metrics.
         folder.append_metrics(&line)?;
-        plasticity.save(folder.path())?;
+        plasticity.save(folder.path(), Some(&line))?;
     }
     bar.finish_and_clear();
     finish(spec, folder, &plasticity, (train, &data.test))

@@ -3,20 +3,28 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Mutex;
+use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::load::{self, Loaded};
+use super::lock::{Lock, Note};
+use super::{manifest, place};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::interrupt;
 use crate::learning::checkpoint;
 use crate::published;
 use crate::records::HISTORY;
+use crate::substrate::kernels::instruction_set;
 
 /// The file of the parameters that a run has learnt.
 pub const LEARNT: &str = "parameters.safetensors";
+
+/// The file of the experiment, as it is run.
+pub const EXPERIMENT: &str = "experiment.json";
 
 /// The safetensors files that runs write. What they write besides has other extensions.
 const WRITTEN: [&str; 4] = [LEARNT, checkpoint::FILE, "gradients.safetensors", "states.safetensors"];
@@ -24,7 +32,10 @@ const WRITTEN: [&str; 4] = [LEARNT, checkpoint::FILE, "gradients.safetensors", "
 /// How the copy of a file begins that has the name of one that the run writes.
 const GIVEN: &str = "given-";
 
-/// A folder that a run writes into. What it created disappears again if the input turns out to be bad.
+/// Times that a folder may vanish while it is being taken: other runs clear up what they have created.
+const ATTEMPTS: usize = 100;
+
+/// A folder that a run writes into, locked until the run ends. What it created disappears again if the input turns out to be bad.
 pub struct RunFolder {
     path: PathBuf,
     command: Vec<String>,
@@ -33,52 +44,130 @@ pub struct RunFolder {
     /// Whether everything in the folder is this run's.
     fresh: bool,
     started: Instant,
+    /// None in a folder inside another.
+    held: Mutex<Option<Held>>,
+}
+
+/// The lock of a folder, and what is noted in it.
+struct Held {
+    lock: Lock,
+    note: Note,
+    /// Whether the lock's file stays if the run comes to no end.
+    begun: bool,
 }
 
 impl RunFolder {
-    /// Takes a folder for a new run: creates it, or accepts an empty one.
+    /// Takes a folder for a new run: creates it, or accepts an empty one, or one that a run of a kind that is not resumed has left
+    /// before its end.
     ///
     /// # Errors
-    /// If it holds anything, or cannot be created.
+    /// If it holds anything else, is in use, lies in another run's folder, or cannot be created.
     pub fn create(path: &Path, command: Vec<String>) -> Result<Self> {
-        let existed = path.exists();
-        if existed && fs::read_dir(path).map_err(|e| Error::io(path, "read", e))?.next().is_some() {
-            return Err(Error::input(
+        place::refuse(path)?;
+        let created = place::outermost_absent(path);
+        let taken = (0..ATTEMPTS).find_map(|_| {
+            if let Err(error) = fs::create_dir_all(path) {
+                return Some(Err(Error::io(path, "create", error)));
+            }
+            match Lock::take(path) {
+                Err(Error::Io { .. }) if !path.exists() => None,
+                lock => Some(lock),
+            }
+        });
+        let taken = taken.unwrap_or_else(|| {
+            Err(Error::input(
                 path.display().to_string(),
                 "",
-                "the folder is not empty",
-                "choose another --out, or add --resume to continue the run there",
-            ));
-        }
-        let absent = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-        let created = path.ancestors().take_while(absent).last().map(Path::to_owned);
-        let folder = Self { path: path.to_owned(), command, created, fresh: true, started: Instant::now() };
-        match fs::create_dir_all(path) {
-            Ok(()) => Ok(folder),
-            Err(error) => {
-                folder.discard();
-                Err(Error::io(path, "create", error))
+                "the folder vanishes again and again",
+                "choose another --out",
+            ))
+        });
+        let lock = taken.inspect_err(|error| {
+            if matches!(error, Error::Io { .. }) {
+                place::remove_created(path, created.as_deref());
+            }
+        })?;
+        Self::begin(path, command, created, lock)
+    }
+
+    /// Takes the next of `runs/name`, `runs/name-2`, … for a new run: no two runs get the same.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn numbered(name: &str, command: Vec<String>) -> Result<Self> {
+        let runs = Path::new(place::RUNS);
+        place::refuse(&runs.join(name))?;
+        let above = place::outermost_absent(runs);
+        for _ in 0..ATTEMPTS {
+            fs::create_dir_all(runs).map_err(|e| Error::io(runs, "create", e))?;
+            let path = place::next(name)?;
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                // Another run was faster.
+                Err(error) if path.is_symlink() || path.exists() || !runs.exists() => drop(error),
+                Err(error) => return Err(Error::io(&path, "create", error)),
+            }
+            match Lock::take(&path) {
+                Ok(lock) if lock.left().is_none() && place::is_empty(&path) => {
+                    let created = above.clone().or_else(|| Some(path.clone()));
+                    return Self::begin(&path, command, created, lock);
+                }
+                // It is not the folder that was created above, or no longer.
+                Ok(lock) if lock.left().is_none() => lock.release(),
+                Ok(_) | Err(Error::Input { .. }) => {}
+                Err(error) if path.exists() => return Err(error),
+                Err(_) => {}
             }
         }
+        let found = format!("found no free name for a run of {name}");
+        Err(Error::input(runs.display().to_string(), "", found, "choose one with --out"))
+    }
+
+    /// A new run in a folder whose lock is taken.
+    fn begin(path: &Path, command: Vec<String>, created: Option<PathBuf>, mut lock: Lock) -> Result<Self> {
+        if let Err(error) = place::clear(path, lock.left()) {
+            if lock.left().is_none() {
+                lock.release();
+            }
+            return Err(error);
+        }
+        let note = Note::own(vec![instruction_set()]);
+        lock.sign(&note)?;
+        Ok(Self::holding(path, command, created, true, Held { lock, note, begun: false }))
+    }
+
+    fn holding(path: &Path, command: Vec<String>, created: Option<PathBuf>, fresh: bool, held: Held) -> Self {
+        let held = Mutex::new(Some(held));
+        Self { path: path.to_owned(), command, created, fresh, started: Instant::now(), held }
     }
 
     /// Takes the folder of an earlier run.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or another process has it.
     pub fn reopen(path: &Path, command: Vec<String>) -> Result<Self> {
-        if !path.join("experiment.json").exists() {
-            let legal = "--resume continues a run that has begun; leave it out to start one";
-            return Err(Error::input(path.display().to_string(), "", "found no run to continue", legal));
+        place::refuse_without_run(path)?;
+        let mut lock = Lock::take(path)?;
+        place::remove_partial(path)?;
+        let mut instructions = manifest::instructions(path);
+        let begun = lock.left().is_some();
+        if let Some(left) = lock.left().filter(|_| instructions.is_empty()) {
+            instructions.clone_from(&left.instructions);
         }
-        // What the interrupted run was writing is of no use to anybody.
-        for entry in fs::read_dir(path).map_err(|e| Error::io(path, "read", e))? {
-            let entry = entry.map_err(|e| Error::io(path, "read", e))?.path();
-            if files::is_partial(&entry) {
-                fs::remove_file(&entry).map_err(|e| Error::io(&entry, "remove", e))?;
-            }
+        let now = instruction_set();
+        if let Some(before) = instructions.last().filter(|before| **before != now) {
+            let text = format!(
+                "warning: {}: begun with {before} instructions, this processor has {now}: the last digits may differ from those of \
+                 a run on one machine",
+                path.display()
+            );
+            let _ = writeln!(std::io::stderr(), "{}", crate::text::printable(&text));
         }
-        Ok(Self { path: path.to_owned(), command, created: None, fresh: false, started: Instant::now() })
+        instructions.push(now);
+        instructions.dedup();
+        let note = Note::own(instructions);
+        lock.sign(&note)?;
+        Ok(Self::holding(path, command, None, false, Held { lock, note, begun }))
     }
 
     /// The folder `name` inside, created if need be, of one run among several.
@@ -88,25 +177,14 @@ impl RunFolder {
     pub fn inside(&self, name: &str) -> Result<Self> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
-        Ok(Self { path, command: self.command.clone(), created: None, fresh: false, started: Instant::now() })
-    }
-
-    /// The first of `runs/name`, `runs/name-2`, … that does not exist.
-    #[must_use]
-    pub fn fresh(name: &str) -> PathBuf {
-        let numbered = |n: usize| {
-            let suffix = if n == 1 { String::new() } else { format!("-{n}") };
-            Path::new("runs").join(format!("{name}{suffix}"))
-        };
-        (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(1))
-    }
-
-    /// The last of `runs/name`, `runs/name-2`, … that exists.
-    #[must_use]
-    pub fn latest(name: &str) -> PathBuf {
-        let numbered = |n: usize| if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
-        let path = |n| Path::new("runs").join(numbered(n));
-        (1..).take_while(|&n| path(n).exists()).last().map_or_else(|| path(1), path)
+        Ok(Self {
+            path,
+            command: self.command.clone(),
+            created: None,
+            fresh: false,
+            started: Instant::now(),
+            held: Mutex::new(None),
+        })
     }
 
     /// Where it is.
@@ -122,13 +200,13 @@ impl RunFolder {
     }
 
     /// Writes `experiment.json`, every default written out, and copies the parameter and batch files beside it,
-    /// and the published results as [`published::FILE`].
+    /// and the published results as [`published::FILE`]. From here on the folder holds no complete run until its end.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
         let mut experiment = loaded.experiment.clone();
-        let mut taken: Vec<String> = Vec::new();
+        let mut copies: Vec<(String, load::Origin)> = Vec::new();
         for reference in experiment.kind_mut().files_mut() {
             let source = loaded.origin.beside(reference);
             let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
@@ -137,19 +215,36 @@ impl RunFolder {
                 true => WRITTEN.contains(&name),
                 false => !name.starts_with(GIVEN),
             };
-            while taken.contains(&name) || own(&name) {
+            while copies.iter().any(|(taken, _)| *taken == name) || own(&name) {
                 name.insert_str(0, GIVEN);
             }
+            name.clone_into(reference);
+            copies.push((name, source));
+        }
+        self.note_beginning(copies.iter().map(|(name, _)| name.clone()).collect())?;
+        // Without it the folder is known to be incomplete, whatever happens now.
+        let complete = self.path.join(manifest::FILE);
+        if complete.exists() {
+            fs::remove_file(&complete).map_err(|e| Error::io(&complete, "remove", e))?;
+        }
+        for (name, source) in copies {
             files::write_atomically(self.path.join(&name), &source.read()?)?;
-            taken.push(name.clone());
-            *reference = name;
         }
         if let Some(reference) = experiment.kind_mut().published_mut() {
             let bytes = load::read_published(&loaded.origin, reference)?;
             files::write_atomically(self.path.join(published::FILE), &bytes)?;
             published::FILE.clone_into(reference);
         }
-        self.write_json("experiment.json", &experiment)
+        self.write_json(EXPERIMENT, &experiment)
+    }
+
+    /// Notes in the lock that there is a run now, and which files come before its experiment.
+    fn note_beginning(&self, copies: Vec<String>) -> Result<()> {
+        let mut held = self.held.lock().map_err(|_| Error::Internal("a run panicked".into()))?;
+        let Some(held) = held.as_mut() else { return Ok(()) };
+        held.begun = true;
+        held.note.copies = copies;
+        held.lock.sign(&held.note)
     }
 
     /// Writes a JSON file.
@@ -160,18 +255,35 @@ impl RunFolder {
         files::write_json(self.path.join(name), value)
     }
 
-    /// Appends a line to `metrics.jsonl`, whole or not at all.
+    /// Whether there is a checkpoint to go on from; without one nothing has been learnt yet.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if something has been learnt and the checkpoint is missing.
+    pub fn has_checkpoint(&self) -> Result<bool> {
+        let there = self.path.join(checkpoint::FILE).exists();
+        if !there && self.has_results() {
+            let found = format!("found metrics, but no {}", checkpoint::FILE);
+            let legal = "without it the run cannot go on: start another in a new folder";
+            return Err(Error::input(self.path.display().to_string(), "", found, legal));
+        }
+        Ok(there)
+    }
+
+    /// Appends a line to `metrics.jsonl`, whole or not at all, and durable when this returns: a checkpoint may count on it.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn append_metrics(&self, line: &impl Serialize) -> Result<()> {
         let path = self.path.join("metrics.jsonl");
         let text = serde_json::to_string(line).map_err(|e| Error::Internal(e.to_string()))? + "\n";
+        let _whole = interrupt::hold();
         let append = || {
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
             let before = file.metadata()?.len();
             // On a full disk the first half of the line may have gone through.
-            file.write_all(text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))
+            file.write_all(text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))?;
+            file.sync_data()?;
+            if before == 0 { files::sync_folder(&self.path) } else { Ok(()) }
         };
         append().map_err(|e| Error::io(&path, "write", e))
     }
@@ -184,51 +296,40 @@ impl RunFolder {
         files::write_atomically(self.path.join("metrics.jsonl"), lines.collect::<String>().as_bytes())
     }
 
-    /// Cuts `metrics.jsonl` to its first `lines` lines: a run that was stopped may have written one too many.
+    /// Cuts `metrics.jsonl` to its first `lines` lines: a run that was stopped may have written one too many. If the last one is
+    /// missing, or torn, it is `last`.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Input`] if there are fewer.
-    pub fn keep_metrics(&self, lines: usize) -> Result<()> {
+    pub fn keep_metrics(&self, lines: usize, last: Option<&str>) -> Result<()> {
         let path = self.path.join("metrics.jsonl");
         let text = if path.exists() { files::read_text(&path)? } else { String::new() };
-        let kept: Vec<&str> = text.split_inclusive('\n').filter(|l| l.ends_with('\n')).take(lines).collect();
+        let whole = |line: &&str| serde_json::from_str::<Value>(line).is_ok();
+        let mut kept: Vec<&str> = text.lines().take_while(whole).take(lines).collect();
+        if let Some(last) = last.filter(|_| kept.len() + 1 == lines) {
+            kept.push(last);
+        }
         if kept.len() < lines {
             let found = format!("found {} complete lines", kept.len());
             let legal = format!("the checkpoint has seen {lines} epochs: start the run anew");
             return Err(Error::input(path.display().to_string(), "", found, legal));
         }
-        files::write_atomically(&path, kept.concat().as_bytes())
+        let kept: String = kept.iter().flat_map(|line| [line, "\n"]).collect();
+        if kept == text && path.exists() { Ok(()) } else { files::write_atomically(&path, kept.as_bytes()) }
     }
 
-    /// Writes `manifest.json`: version, command, seed, machine, wall time and the SHA-256 of each file, also
-    /// of those in folders below, by their path with `/`. Call it last.
+    /// Writes `manifest.json` and gives the folder up: the run is complete.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_manifest(&self, seed: u64) -> Result<()> {
-        let mut hashes = serde_json::Map::new();
-        for path in
-            files_below(&self.path)?.into_iter().filter(|path| *path != self.path.join("manifest.json"))
-        {
-            let inside = path.strip_prefix(&self.path).unwrap_or(&path);
-            let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
-            hashes.insert(parts.join("/"), Value::String(files::sha256(&path)?));
+    pub fn finish(&self, seed: u64) -> Result<()> {
+        let mut held = self.held.lock().map_err(|_| Error::Internal("a run panicked".into()))?;
+        let instructions = held.as_ref().map_or(Vec::new(), |held| held.note.instructions.clone());
+        manifest::write(self, &self.command, seed, &instructions)?;
+        if let Some(held) = held.take() {
+            held.lock.release();
         }
-        let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        self.write_json(
-            "manifest.json",
-            &json!({
-                "program": "holograd",
-                "version": env!("CARGO_PKG_VERSION"),
-                "commit": env!("HOLOGRAD_COMMIT"),
-                "command": self.command,
-                "seed": seed,
-                "machine": machine(),
-                "finished_unix_seconds": finished,
-                "wall_seconds": self.seconds(),
-                "sha256": hashes,
-            }),
-        )
+        Ok(())
     }
 
     /// Removes what a run with bad input has created. What has a result stays, be it an epoch of a training run, or a run of a
@@ -238,16 +339,15 @@ impl RunFolder {
             return;
         }
         // The error that led here is the one to report.
-        if let Some(outermost) = &self.created {
+        if self.created.is_some() {
             let _ = fs::remove_dir_all(&self.path);
-            // Only empty ones: another run may have begun beside this one.
-            let above = self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(outermost));
-            above.for_each(|folder| drop(fs::remove_dir(folder)));
-            return;
+            place::remove_created(&self.path, self.created.as_deref());
+        } else {
+            place::remove_all(&self.path);
         }
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        // Its file is gone: there may be another run's by now.
+        if let Ok(mut held) = self.held.lock() {
+            *held = None;
         }
     }
 
@@ -260,35 +360,12 @@ impl RunFolder {
     }
 }
 
-/// Every file below a folder, sorted.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let refuse = |e| Error::io(folder, "read", e);
-    let entries =
-        fs::read_dir(folder).map_err(refuse)?.collect::<std::io::Result<Vec<_>>>().map_err(refuse)?;
-    let mut found = Vec::new();
-    for path in entries.into_iter().map(|entry| entry.path()) {
-        if path.is_dir() {
-            found.extend(files_below(&path)?);
-        } else {
-            found.push(path);
+impl Drop for RunFolder {
+    /// The lock's file stays where a run has begun and come to no end.
+    fn drop(&mut self) {
+        let held = self.held.get_mut().ok().and_then(Option::take);
+        if let Some(held) = held.filter(|held| !held.begun) {
+            held.lock.release();
         }
     }
-    found.sort();
-    Ok(found)
-}
-
-fn machine() -> Value {
-    use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
-    let kind = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::everything());
-    let system = System::new_with_specifics(kind).ok();
-    json!({
-        "processor": system.as_ref().and_then(|s| Some(s.cpus().first()?.brand().trim().to_owned())),
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "threads": rayon::current_num_threads(),
-        "memory_gib": system.as_ref().map(|s| (s.total_memory() as f64 / f64::from(1 << 30) * 10.0).round() / 10.0),
-        "system": System::long_os_version().ok(),
-        "architecture": std::env::consts::ARCH,
-    })
 }

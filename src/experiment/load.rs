@@ -108,7 +108,14 @@ pub struct Loaded {
 /// # Errors
 /// [`Error::Input`] or [`Error::Io`], which name file, path and what is legal.
 pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
-    let origin = find(reference)?;
+    load_from(find(reference)?, overrides)
+}
+
+/// As [`load`], from where the experiment is known to be.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(origin: Origin, overrides: &[String]) -> Result<Loaded> {
     let mut value = parse_json(&origin)?;
     for text in overrides {
         apply_override(&mut value, text, &origin)?;
@@ -136,7 +143,12 @@ pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
 /// The place of a file or folder that is named in `origin`, whatever the current directory.
 pub(super) fn absolute(origin: &Origin, path: &Path) -> Result<PathBuf> {
     let path = origin.folder().join(path);
-    std::path::absolute(&path).map_err(|e| Error::io(&path, "find", e))
+    let whole = std::path::absolute(&path).map_err(|e| Error::io(&path, "find", e))?;
+    if whole.to_str().is_none() {
+        let legal = "experiments are kept as JSON, which is UTF-8: rename the folder, or name the data by --data alone";
+        return Err(Error::input(whole.display().to_string(), "", "found a path that is not UTF-8", legal));
+    }
+    Ok(whole)
 }
 
 impl Loaded {

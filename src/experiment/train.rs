@@ -267,11 +267,10 @@ impl Train {
         let mut trainer = self.trainer::<T>(loaded)?;
         let mut last: Option<Epoch> = None;
         if let Some(folder) = kept {
-            if folder.path().join(checkpoint::FILE).exists() {
-                checkpoint::load(&mut trainer, folder.path())?;
-            }
             // Without a checkpoint the run begins anew, and so do its metrics.
-            folder.keep_metrics(trainer.epoch as usize)?;
+            let begun = folder.path().join(checkpoint::FILE).exists();
+            let line = if begun { checkpoint::load(&mut trainer, folder.path())? } else { None };
+            folder.keep_metrics(trainer.epoch as usize, line.as_deref())?;
             last = read_metrics(folder.path())?.pop();
         }
         while trainer.epoch < self.epochs {
@@ -279,7 +278,7 @@ impl Train {
             if let Some(folder) = kept {
                 // The line first: a checkpoint must never be ahead of its metrics.
                 folder.append_metrics(&epoch)?;
-                checkpoint::save(&trainer, folder.path())?;
+                checkpoint::save(&trainer, folder.path(), Some(&epoch))?;
             }
             last = Some(epoch);
         }
@@ -310,14 +309,13 @@ fn run<T: Scalar>(
     let data = spec.data(loaded, options)?;
     let mut trainer = spec.trainer::<T>(loaded)?;
     // A run may have been stopped before its first checkpoint: then it starts from the start.
-    let begun = |file: &str| folder.path().join(file).exists();
-    if options.resume && (begun(checkpoint::FILE) || begun("metrics.jsonl")) {
-        checkpoint::load(&mut trainer, folder.path())?;
-        folder.keep_metrics(trainer.epoch as usize)?;
+    if options.resume && folder.has_checkpoint()? {
+        let line = checkpoint::load(&mut trainer, folder.path())?;
         folder.write_experiment(loaded)?;
+        folder.keep_metrics(trainer.epoch as usize, line.as_deref())?;
     } else {
         folder.write_experiment(loaded)?;
-        checkpoint::save(&trainer, folder.path())?;
+        checkpoint::save(&trainer, folder.path(), None::<&Epoch>)?;
     }
     let bar = progress_bar(options.progress, spec.epochs, trainer.epoch);
     let mut last: Option<Epoch> = None;
@@ -329,7 +327,7 @@ fn run<T: Scalar>(
         })?;
         // The line first: a checkpoint must never be ahead of its metrics.
         folder.append_metrics(&epoch)?;
-        checkpoint::save(&trainer, folder.path())?;
+        checkpoint::save(&trainer, folder.path(), Some(&epoch))?;
         last = Some(epoch);
     }
     bar.finish_and_clear();

@@ -19,6 +19,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::experiment::place;
 use crate::files;
 use crate::published::Published;
 use crate::report::{Mark, Panel, Series};
@@ -33,6 +34,7 @@ pub fn draw(folder: &Path) -> Result<()> {
         let legal = "give the folder of a run: it holds experiment.json and metrics.jsonl";
         return Err(Error::input(folder.display().to_string(), "", "found no run there", legal));
     }
+    place::refuse_links(folder)?;
     let experiment: Value = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
         Error::input(path.display().to_string(), "", e.to_string(), "an experiment written by holograd")
     })?;

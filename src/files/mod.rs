@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 
 mod json;
 mod npz;
@@ -48,12 +48,42 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         // As an ordinary new file: everything that the user's umask leaves.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    let _whole = interrupt::hold();
     // Dropped on any failure below, which removes the file.
     let mut temporary = builder.tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Makes durable which files a folder holds, where the system can.
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // Some file systems refuse it; then the names are as durable as they make them.
+    #[cfg(unix)]
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// Every file below a folder, sorted. Links are not followed, and they, devices and the like are left out.
+///
+/// # Errors
+/// [`Error::Io`] with the system's reason.
+pub fn below(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let folder = folder.as_ref();
+    let refuse = |e| Error::io(folder, "read", e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(refuse)? {
+        let entry = entry.map_err(refuse)?;
+        let kind = entry.file_type().map_err(refuse)?;
+        if kind.is_dir() {
+            found.extend(below(entry.path())?);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Writes `value` as indented JSON with a final newline, [atomically](write_atomically).
@@ -142,6 +172,20 @@ mod tests {
 
         let error = write_atomically(folder.path().join("absent/a.txt"), b"text").unwrap_err();
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_below_are_found_without_following_links() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("b/c")).unwrap();
+        for name in ["a", "b/c/d"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        for (target, name) in [(".", "loop"), ("a", "b/link"), ("nowhere", "dangling")] {
+            std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+        }
+        assert_eq!(below(folder.path()).unwrap(), ["a", "b/c/d"].map(|name| folder.path().join(name)));
     }
 
     #[cfg(unix)]

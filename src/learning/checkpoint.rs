@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::Trainer;
 use crate::error::{Error, Result};
 use crate::files::{Tensors, read_tensors, write_tensors};
@@ -13,11 +15,29 @@ use crate::substrate::parameters::Parameters;
 /// The file of a checkpoint inside a run folder.
 pub const FILE: &str = "checkpoint.safetensors";
 
-/// Writes the trainer's state, atomically.
+/// What the metadata call the last line of the metrics.
+const LINE: &str = "metrics";
+
+/// Notes the last line of the metrics in a checkpoint, less its seconds, which would make every checkpoint another: should a disk
+/// lose the line and keep the checkpoint, it is not lost.
+pub(super) fn note_line(tensors: &mut Tensors, line: Option<&impl Serialize>) -> Result<()> {
+    let Some(line) = line else { return Ok(()) };
+    let mut line = serde_json::to_value(line).map_err(|e| Error::Internal(e.to_string()))?;
+    line["seconds"] = 0.0.into();
+    tensors.metadata.insert(LINE.into(), line.to_string());
+    Ok(())
+}
+
+/// The line that [`note_line`] has noted.
+pub(super) fn noted_line(tensors: &Tensors) -> Option<String> {
+    tensors.metadata.get(LINE).cloned()
+}
+
+/// Writes the trainer's state, atomically, with the line of its last epoch.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path) -> Result<()> {
+pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path, line: Option<&impl Serialize>) -> Result<()> {
     let mut tensors = Tensors::new();
     trainer.parameters.insert_into(&mut tensors, "parameter/");
     trainer.optimiser.first.insert_into(&mut tensors, "first/");
@@ -35,14 +55,15 @@ pub fn save<T: Scalar>(trainer: &Trainer<T>, folder: &Path) -> Result<()> {
     for (name, value) in counters {
         tensors.metadata.insert(name.into(), value.to_string());
     }
+    note_line(&mut tensors, line)?;
     write_tensors(folder.join(FILE), &tensors)
 }
 
-/// Puts a saved state into a trainer of the same experiment.
+/// Puts a saved state into a trainer of the same experiment; returns the line of its last epoch, if there is one.
 ///
 /// # Errors
 /// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
-pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
+pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<Option<String>> {
     let mut tensors = read_tensors(folder.join(FILE))?;
     let shapes = trainer.parameters.shapes().clone();
     trainer.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
@@ -65,7 +86,9 @@ pub fn load<T: Scalar>(trainer: &mut Trainer<T>, folder: &Path) -> Result<()> {
     trainer.epoch = counter(&tensors, "epoch")?;
     trainer.optimiser.updates = counter(&tensors, "updates")?;
     trainer.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
-    Ok(())
+    // There may be nothing left to learn: what is measured is measured on the device as it was written.
+    trainer.program();
+    Ok(noted_line(&tensors))
 }
 
 /// A whole number among the metadata of a checkpoint.

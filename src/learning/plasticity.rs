@@ -13,7 +13,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::checkpoint::{self, counter};
+use serde::Serialize;
+
+use super::checkpoint::{self, counter, note_line, noted_line};
 use super::optimiser::{Optimiser, Schedule};
 use super::trainer::{Score, free_score};
 use crate::data::{Dataset, batches};
@@ -404,11 +406,11 @@ impl<T: Scalar> Plasticity<T> {
         error.during(&format!("in epoch {}, sample {}", self.epoch + 1, shown + 1))
     }
 
-    /// Writes everything that evolves, atomically.
+    /// Writes everything that evolves, atomically, with the line of its last epoch.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    pub fn save(&self, folder: &Path, line: Option<&impl Serialize>) -> Result<()> {
         let mut tensors = Tensors::new();
         self.parameters.insert_into(&mut tensors, "parameter/");
         for (index, stage) in self.synapses.stages.iter().enumerate() {
@@ -425,14 +427,15 @@ impl<T: Scalar> Plasticity<T> {
         for (name, value) in counters {
             tensors.metadata.insert(name.into(), value.to_string());
         }
+        note_line(&mut tensors, line)?;
         write_tensors(folder.join(checkpoint::FILE), &tensors)
     }
 
-    /// Takes up what [`Self::save`] has written for the same experiment.
+    /// Takes up what [`Self::save`] has written for the same experiment; returns the line of its last epoch, if there is one.
     ///
     /// # Errors
     /// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
-    pub fn restore(&mut self, folder: &Path) -> Result<()> {
+    pub fn restore(&mut self, folder: &Path) -> Result<Option<String>> {
         let mut tensors = read_tensors(folder.join(checkpoint::FILE))?;
         let shapes = self.parameters.shapes().clone();
         self.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
@@ -450,6 +453,6 @@ impl<T: Scalar> Plasticity<T> {
         self.optimiser.updates = counter(&tensors, "updates")?;
         self.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
         self.program();
-        Ok(())
+        Ok(noted_line(&tensors))
     }
 }

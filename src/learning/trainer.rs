@@ -152,7 +152,7 @@ impl<T: Scalar> Trainer<T> {
         mut progress: impl FnMut(usize, usize, Score),
     ) -> Result<Epoch> {
         let start = std::time::Instant::now();
-        // A resumed run has loaded its parameters since the substrate was built.
+        // The parameters may have been changed since the substrate was built.
         self.program();
         let order = batches(train.samples(), self.plan.batch_size, self.plan.seed, self.epoch);
         let updates = order.len() as u64 * self.plan.epochs;
@@ -237,7 +237,7 @@ impl<T: Scalar> Trainer<T> {
     }
 
     /// Writes the nominal parameters to the device.
-    fn program(&mut self) {
+    pub(super) fn program(&mut self) {
         self.device.program(&self.parameters, self.optimiser.updates, &mut self.effective);
     }
 

@@ -1,6 +1,7 @@
 //! The page of results: Markdown from run folders, every number with the command, seed, commit and time that made it.
 
 mod headlines;
+mod markdown;
 mod sweep;
 
 use std::fmt::Write;
@@ -9,14 +10,17 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::experiment::{lock, place};
 use crate::files;
 use crate::published::Published;
+use crate::text::quoted;
 use headlines::Row;
+use markdown::{anchor, cell, code, destination, inline, plain};
 
 /// Writes the page `out` about finished runs, in their order, and copies their figures into the folder of its name beside it.
 ///
 /// # Errors
-/// If a folder holds no finished run, two have one name, or a file cannot be written.
+/// If a folder holds no finished run, two have one name, the page would go into a run folder, or a file cannot be written.
 pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
     if out.extension().is_none() {
         let legal = "the figures go into a folder of that name: give the page one like results.md";
@@ -24,6 +28,7 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
     }
     let stem = out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let images = out.with_file_name(&stem);
+    refuse_run_folder(out, &images)?;
     let (mut overview, mut sections) = (String::new(), String::new());
     let mut names: Vec<String> = Vec::new();
     let mut copies: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -39,6 +44,12 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
                 "figures are told apart by it",
             ));
         }
+        place::refuse_links(folder)?;
+        if let Some(note) = lock::holder(folder) {
+            let found = format!("the folder is in use by {}", note.holder());
+            let legal = "a page is about finished runs";
+            return Err(Error::input(folder.display().to_string(), "", found, legal));
+        }
         let figures = figures(folder)?;
         let named = |figure: &str| format!("{name}-{figure}");
         let links: Vec<(String, String)> =
@@ -49,7 +60,8 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
             if let Some(published) = &row.published {
                 let [quantity, ours, published] =
                     [&row.quantity, &row.ours, published].map(|text| cell(text));
-                let _ = writeln!(overview, "| [{name}](#{name}) | {quantity} | {ours} | {published} |");
+                let (shown, anchor) = (cell(&name), anchor(&name));
+                let _ = writeln!(overview, "| [{shown}](#{anchor}) | {quantity} | {ours} | {published} |");
             }
         }
         sections += &section(folder, &name, &links, rows)?;
@@ -69,11 +81,27 @@ pub fn write(folders: &[PathBuf], out: &Path) -> Result<()> {
     files::write_atomically(out, page.as_bytes())
 }
 
-/// The names of the bitmaps in a run folder, sorted.
+/// Refuses a page or a folder of figures in the folder of a run, which stays as the run has left it.
+fn refuse_run_folder(page: &Path, images: &Path) -> Result<()> {
+    let refuse = |what: &str, run: &Path| {
+        let found = format!("{what} would go into {}, which is the folder of a run", run.display());
+        Err(Error::input("--out", "", found, "choose another place or name for the page"))
+    };
+    if let Some(run) = place::run_around(page) {
+        return refuse("the page", &run);
+    }
+    let whole = images.canonicalize().unwrap_or_else(|_| images.to_owned());
+    match place::run_around(&whole.join("figure")) {
+        Some(run) => refuse("its figures", &run),
+        None => Ok(()),
+    }
+}
+
+/// The names of the bitmaps in a run folder, sorted; what is a link is none.
 fn figures(folder: &Path) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "read", e))?;
-    let mut names: Vec<String> =
-        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut names: Vec<String> = files.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.retain(|name| Path::new(name).extension().is_some_and(|e| e == "png"));
     names.sort();
     Ok(names)
@@ -101,13 +129,14 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     let (experiment, manifest) = (json(folder, "experiment.json")?, json(folder, "manifest.json")?);
     let published = Published::of_run(folder)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut out = format!("\n## {name}\n");
+    let mut out = format!("\n## {}\n", inline(name));
     let description = text(&experiment["description"]);
     if !description.is_empty() {
-        let _ = write!(out, "\n{}.\n", description.trim_end_matches('.'));
+        let _ = write!(out, "\n{}.\n", plain(description.trim_end_matches('.')));
     }
     for (figure, link) in figures {
-        let _ = write!(out, "\n![{name}, {}]({link})\n", figure.trim_end_matches(".png"));
+        let shown = inline(&format!("{name}, {}", figure.trim_end_matches(".png")));
+        let _ = write!(out, "\n![{shown}]({})\n", destination(link));
     }
     let theirs = rows.iter().any(|row| row.published.is_some());
     let (head, rule) = if theirs { (" published |", "---|") } else { ("", "") };
@@ -119,10 +148,10 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     }
     let notes = text(&experiment["notes"]);
     if !notes.is_empty() {
-        let _ = write!(out, "\n**What differs, and why.** {notes}\n");
+        let _ = write!(out, "\n**What differs, and why.** {}\n", inline(&notes));
     }
     if let Some(published) = published {
-        let _ = write!(out, "\nPublished: {}.\n", published.source);
+        let _ = write!(out, "\nPublished: {}.\n", inline(&published.source));
     }
     let _ = write!(out, "\n{}\n", provenance(&manifest, sweep::together(folder).as_ref()));
     Ok(out)
@@ -138,11 +167,8 @@ fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
     }
     let resumed = arguments.contains(&"--resume");
     arguments.retain(|a| *a != "--resume" && !a.starts_with("--out="));
-    let quoted = |a: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
-        if a.chars().all(plain) && !a.is_empty() { a.to_owned() } else { format!("'{a}'") }
-    };
-    let seeds = runs.map_or_else(|| format!("seed {}", manifest["seed"]), |runs| runs.seeds.clone());
+    let seeds = runs
+        .map_or_else(|| format!("seed {}", inline(&manifest["seed"].to_string())), |runs| runs.seeds.clone());
     let whole = runs.map_or_else(String::new, |runs| {
         format!("; its runs took {} s together", headlines::number(runs.seconds))
     });
@@ -150,17 +176,12 @@ fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
     let command: Vec<String> = arguments.into_iter().map(quoted).collect();
     let machine = &manifest["machine"];
     format!(
-        "Made by `holograd {}`; {seeds}, commit `{}`, version {}, {} s on {} threads ({}){time}.",
-        command.join(" "),
-        manifest["commit"].as_str().unwrap_or("unknown"),
-        manifest["version"].as_str().unwrap_or("unknown"),
+        "Made by {}; {seeds}, commit {}, version {}, {} s on {} threads ({}){time}.",
+        code(&format!("holograd {}", command.join(" "))),
+        code(manifest["commit"].as_str().unwrap_or("unknown")),
+        inline(manifest["version"].as_str().unwrap_or("unknown")),
         manifest["wall_seconds"].as_f64().map_or_else(|| "?".into(), headlines::number),
-        machine["threads"],
-        machine["processor"].as_str().unwrap_or("unknown processor"),
+        inline(&machine["threads"].to_string()),
+        inline(machine["processor"].as_str().unwrap_or("unknown processor")),
     )
-}
-
-/// Text as it may stand in a cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }

@@ -387,9 +387,11 @@ impl Kind for Sweep {
         let mut lines = BTreeMap::new();
         if options.resume {
             lines = self.finished(folder, &runs)?;
-            folder.rewrite_metrics(lines.values().map(String::as_str))?;
         }
         folder.write_experiment(loaded)?;
+        if options.resume {
+            folder.rewrite_metrics(lines.values().map(String::as_str))?;
+        }
         let open: Vec<&Run> = runs.iter().filter(|run| !lines.contains_key(&run.index)).collect();
         lines.extend(self.work(&open, folder, options)?);
         folder.rewrite_metrics(lines.values().map(String::as_str))?;

@@ -23,6 +23,7 @@ use crate::files;
 use crate::learning::Schedule;
 use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
 use crate::scalar::Scalar;
+use crate::text::printable;
 
 /// A run of the sweep, ready to go.
 pub(super) struct Run {
@@ -276,7 +277,8 @@ fn values_line(values: &IndexMap<String, Value>) -> String {
 
 fn told(run: &SweepRun) -> String {
     let measured = run.measures.first().and_then(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
-    place(&run.values) + &measured.unwrap_or_else(|| "diverged".into())
+    let told = place(&run.values) + &measured.unwrap_or_else(|| "diverged".into());
+    printable(&told).into_owned()
 }
 
 /// The beginning of a line about a point: nothing, if it is the only one.

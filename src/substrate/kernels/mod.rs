@@ -23,6 +23,7 @@ use num_traits::Float;
 
 mod vectorised;
 
+pub use vectorised::instruction_set;
 pub(crate) use vectorised::{for_each, map, map_in_place, map_real, map_real_in_place, widest};
 
 /// What the kernels need to know about a precision: reduction constants, minimax polynomials and bit patterns.

@@ -16,6 +16,19 @@ impl<R, F: FnOnce() -> R> NullaryFnOnce for Calculation<F> {
     }
 }
 
+/// The name of the instruction set that loops and products run in on this processor. Sums of products are taken in another order
+/// in each, so that their last bits may differ.
+#[must_use]
+pub fn instruction_set() -> String {
+    let name = format!("{:?}", Arch::new());
+    match name.split('(').next().unwrap_or_default() {
+        "V4" => "AVX-512".into(),
+        "V3" => "AVX2".into(),
+        "Scalar" => "baseline".into(),
+        other => other.to_owned(),
+    }
+}
+
 /// Runs `f`; loops in it, and in what is marked `#[inline(always)]`, are compiled for the widest vectors there are.
 #[inline(always)]
 pub(crate) fn widest<R>(f: impl FnOnce() -> R) -> R {
