@@ -55,6 +55,7 @@ pub mod integrators;
 mod krylov;
 pub mod learning;
 pub mod lockin;
+mod machine;
 pub mod page;
 mod partial;
 pub mod published;
@@ -66,5 +67,6 @@ pub mod scalar;
 pub mod simulate;
 pub mod substrate;
 pub mod teaching;
+mod wording;
 
 pub use error::{Error, Result};
