@@ -35,7 +35,11 @@ pub fn plain(message: &str) -> (String, String) {
         };
         return (unexpected, needed(expected));
     }
-    (message.to_owned(), String::new())
+    // What a choice without names says of itself.
+    match message.strip_prefix("expected ") {
+        Some(legal) => ("found something else".to_owned(), format!("it must be {legal}")),
+        None => (message.to_owned(), String::new()),
+    }
 }
 
 /// The place of an error inside a document; none at its top. Choices that are written by name alone leave no gap in it.

@@ -458,7 +458,7 @@ fn a_slip_is_answered_by_what_was_meant() {
         ("check digits --set kind=trian", &["found \"trian\"; did you mean `train`?"]),
         ("check digitss", &["did you mean `digits`?"]),
         ("check digits --set learning_rates.h1-h3=2", &["did you mean `h1-h2`?"]),
-        ("check models/digits.json --set connections.1.to=h3", &["did you mean `h1`?"]),
+        ("check models/digits.json --set connections.1.to=h22", &["did you mean `h2`?"]),
         (
             "check digits --set epochs=many",
             &["at `epochs`: found the text \"many\"; it must be a whole number"],

@@ -483,12 +483,10 @@ fn what_cannot_be_is_refused_with_the_estimate() {
         let file = format!("experiments/{name}.json");
         fs::write(folder.join(&file), experiment.to_string()).unwrap();
         for arguments in [&["check", &file][..], &["run", &file, "--out", "out"]] {
-            let start = std::time::Instant::now();
             let output = with_memory(folder, 4 << 20, arguments);
             let told = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{name}: {told}");
             assert!(words.iter().all(|word| told.contains(word)), "{name}: {told}");
-            assert!(start.elapsed().as_secs_f64() < 5.0, "{name}: {:?}", start.elapsed());
         }
         // The check itself takes little: here a fortieth of what was allowed above.
         let output = with_memory(folder, 100 << 10, &["check", &file]);

@@ -81,8 +81,22 @@ fn change(value: &mut Value, random: &mut ChaCha8Rng) {
 /// A value of any kind, as likely as not at the edge of its range.
 fn any(random: &mut ChaCha8Rng) -> Value {
     const NAMES: [&str; 16] = [
-        "", "tanh", "relu", "tied", "input", "h1", "adjoint", "oscillation", "harmonic_balance", "cauchy", "auto",
-        "digits", "cmos", "dopri5", "map", "../models/toy.json",
+        "",
+        "tanh",
+        "relu",
+        "tied",
+        "input",
+        "h1",
+        "adjoint",
+        "oscillation",
+        "harmonic_balance",
+        "cauchy",
+        "auto",
+        "digits",
+        "cmos",
+        "dopri5",
+        "map",
+        "../models/toy.json",
     ];
     const NUMBERS: [f64; 14] =
         [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 1e-300, 1e300, 1e9, 1e12, 4294967296.0, 1e-9, f64::MAX];
@@ -93,7 +107,9 @@ fn any(random: &mut ChaCha8Rng) -> Value {
         3 => json!(random.random::<bool>()),
         4 => json!(NAMES[random.random_range(0..NAMES.len())]),
         5 => json!(NUMBERS[random.random_range(0..NUMBERS.len())]),
-        6 => json!([0, 1, 2, 3, 10, 100, 1000, 100_000, u64::MAX, 1 << 32, 1 << 53][random.random_range(0..11)]),
+        6 => json!(
+            [0, 1, 2, 3, 10, 100, 1000, 100_000, u64::MAX, 1 << 32, 1 << 53][random.random_range(0..11)]
+        ),
         7 => json!({ NAMES[random.random_range(0..NAMES.len())]: { "amplitude": 0.1, "period": 20.0 } }),
         8 => json!([1.0, 1e308, -3]),
         _ => json!(random.random::<i64>()),

@@ -15,7 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::damage;
+use super::damage;
 
 /// A reader, with what it reads and how that is damaged.
 pub struct Reader {
@@ -34,16 +34,29 @@ pub const READERS: [Reader; 9] = [
     Reader { name: "experiment", sound: experiments, damage: damage::document, read: read_experiment },
     Reader { name: "model", sound: models, damage: damage::document, read: read_model },
     Reader { name: "set", sound: overrides, damage: damage::bytes, read: read_override },
-    Reader { name: "parameters", sound: || tensors("toy.safetensors"), damage: damage::bytes, read: read_parameters },
-    Reader { name: "batch", sound: || tensors("toy_batch.safetensors"), damage: damage::bytes, read: read_batch },
+    Reader {
+        name: "parameters",
+        sound: || tensors("toy.safetensors"),
+        damage: damage::bytes,
+        read: read_parameters,
+    },
+    Reader {
+        name: "batch",
+        sound: || tensors("toy_batch.safetensors"),
+        damage: damage::bytes,
+        read: read_batch,
+    },
     Reader { name: "npz", sound: archives, damage: damage::bytes, read: read_archive },
     Reader { name: "idx", sound: images, damage: packed, read: read_images },
     Reader { name: "metrics", sound: metrics, damage: damage::bytes, read: read_lines },
     Reader { name: "device", sound: devices, damage: damage::document, read: read_device },
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The project, whose tests read these files too.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().find(|folder| folder.join("experiments").is_dir());
+    root.expect("the project's folder").to_owned()
 }
 
 fn file(path: impl AsRef<Path>) -> Vec<u8> {
@@ -83,7 +96,10 @@ const KINDS: [&str; 11] = [
 
 /// An experiment of every kind, its model and its own experiment written out, with small grids.
 fn experiments() -> Vec<Vec<u8>> {
-    KINDS.iter().map(|name| written_out(&format!("experiments/{name}.json")).to_string().into_bytes()).collect()
+    KINDS
+        .iter()
+        .map(|name| written_out(&format!("experiments/{name}.json")).to_string().into_bytes())
+        .collect()
 }
 
 fn written_out(path: &str) -> Value {
@@ -213,9 +229,11 @@ fn packed(sound: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
 fn read_images(input: &[u8], folder: &Path) -> Result<()> {
     let labels: Vec<u8> = [&[0, 0, 8, 1, 0, 0, 0, 3][..], &[1, 2, 3]].concat();
     let test = &images()[0];
-    for (name, content) in
-        [("train-labels-idx1-ubyte", &labels), ("t10k-labels-idx1-ubyte", &labels), ("t10k-images-idx3-ubyte", test)]
-    {
+    for (name, content) in [
+        ("train-labels-idx1-ubyte", &labels),
+        ("t10k-labels-idx1-ubyte", &labels),
+        ("t10k-images-idx3-ubyte", test),
+    ] {
         let path = folder.join(name);
         if !path.exists() {
             std::fs::write(path, content).expect("a file beside it");

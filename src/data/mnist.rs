@@ -519,21 +519,22 @@ mod tests {
         }
     }
 
-    /// What a header does not announce is not unpacked: here 1 GiB behind one image.
+    /// What a header does not announce is not unpacked: here 64 MiB behind one image.
     #[test]
     fn no_more_is_read_than_the_header_announces() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let zeros = vec![0; 1 << 20];
         let header = [2051_u32, 1, 28, 28];
         header.iter().for_each(|word| encoder.write_all(&word.to_be_bytes()).unwrap());
-        (0..1024).for_each(|_| encoder.write_all(&zeros).unwrap());
-        let bomb = encoder.finish().unwrap();
-        let start = std::time::Instant::now();
+        (0..64).for_each(|_| encoder.write_all(&zeros).unwrap());
+        let mut bomb = encoder.finish().unwrap();
+        // Whoever read on would come to a damaged place.
+        let middle = bomb.len() / 2;
+        bomb[middle..].fill(0xff);
         assert_eq!(
             refused(NAMES[0], &bomb),
             format!("{}: it goes on after them; its header announces 1 images, 800 bytes", NAMES[0])
         );
-        assert!(start.elapsed().as_secs_f64() < 0.2, "{:?}", start.elapsed());
     }
 
     #[test]

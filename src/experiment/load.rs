@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::spec::{Experiment, KINDS, ModelRef};
+use super::spec::{Experiment, KINDS, ModelRef, Precision};
 use super::{Options, cost, library, problem, sweep};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::published::Published;
+use crate::scalar::Scalar;
 use crate::substrate::model::ModelSpec;
 use crate::substrate::network::Network;
 use crate::{machine, wording};
@@ -155,12 +156,9 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
         // Refused before its parameters are read, which may be large.
         loaded.experiment.check(&loaded)?;
         let cost = cost::afford(&loaded, options, Path::new("."))?;
-        if let Some(path) = files.first() {
-            problem::parameters::<f64>(&loaded, path)?;
-        }
-        if let Some(path) = files.get(1) {
-            let samples = problem::samples::<f64>(&loaded, path)?;
-            loaded.experiment.sample().map_or(Ok(()), |s| problem::only(&loaded, &samples, s).map(drop))?;
+        match loaded.experiment.precision() {
+            Precision::F32 => check_files::<f32>(&loaded, &files)?,
+            Precision::F64 => check_files::<f64>(&loaded, &files)?,
         }
         if let Some(data) = spec.data_mut() {
             data.check_files(&problem::lookup(&loaded, options))?;
@@ -175,12 +173,26 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
     Ok(format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons()))
 }
 
+/// Checks parameters and samples, in files of these paths.
+fn check_files<T: Scalar>(loaded: &Loaded, files: &[String]) -> Result<()> {
+    if let Some(path) = files.first() {
+        problem::parameters::<T>(loaded, path)?;
+    }
+    if let Some(path) = files.get(1) {
+        let samples = problem::samples::<T>(loaded, path)?;
+        if let Some(sample) = loaded.experiment.sample() {
+            problem::only(loaded, &samples, sample)?;
+        }
+    }
+    Ok(())
+}
+
 /// The instance of a model, if the memory holds its weights.
 fn network(model: &ModelSpec) -> std::result::Result<Network, Invalid> {
     model.validate()?;
     let weights = model.weights() as f64;
-    // In single precision, as they are and laid out for products: no experiment takes less.
-    let needed = 8.0 * (weights + model.layers.iter().map(|layer| layer.size as f64).sum::<f64>());
+    // In single precision, as they are and laid out for products, a tied pair in both directions: no experiment takes less.
+    let needed = 6.0 * (weights + model.layers.iter().map(|layer| layer.size as f64).sum::<f64>());
     let memory = machine::memory() as f64;
     if needed > memory {
         let found = format!("found {weights:.1e} weights, for which {} are needed", machine::bytes(needed));
@@ -218,8 +230,10 @@ fn find(reference: &str) -> Result<Origin> {
         ));
     }
     let shipped = library::experiments();
-    let legal = format!("give a path, or one of {}", shipped.join(", "));
-    let legal = wording::suggest(name, shipped.iter().map(String::as_str), &legal);
+    let legal = match wording::nearest(name, shipped.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? `holograd list` names all that are shipped"),
+        None => format!("give a path, or one of {}", shipped.join(", ")),
+    };
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
 }
 

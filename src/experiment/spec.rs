@@ -154,6 +154,18 @@ impl Experiment {
         }
     }
 
+    /// The precision in which its parameters and samples are read.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Train(spec) => spec.precision,
+            Self::Continuous(spec) => spec.precision,
+            Self::Gradient(spec) => spec.precision,
+            Self::Sweep(spec) => spec.precision(),
+            _ => Precision::F64,
+        }
+    }
+
     /// Finds out what would stop a run before it begins, less its files and what a sweep's points say.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::imperfections::Imperfections;
 
 /// The values along an axis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
+#[serde(untagged, expecting = "expected a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
 pub enum Values {
     /// Any JSON, in this order.
     List(Vec<Value>),
@@ -52,7 +52,7 @@ pub enum Spacing {
 
 /// A number of seeds, from 0, or the seeds themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a number of seeds, or a list of them")]
+#[serde(untagged, expecting = "expected a number of seeds, or a list of them")]
 pub enum Seeds {
     /// 0, 1, … below this.
     Count(u64),

@@ -18,7 +18,7 @@ use serde_json::Value;
 use self::runs::{Run, prepare};
 use super::folder::RunFolder;
 use super::load::{self, Loaded, Origin};
-use super::spec::{Experiment, Kind, ModelRef};
+use super::spec::{Experiment, Kind, ModelRef, Precision};
 use super::{Cost, Options, Train, cost, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
@@ -324,6 +324,11 @@ impl Sweep {
         }
     }
 
+    /// The precision of every point that does not set it.
+    pub(super) fn precision(&self) -> Precision {
+        self.base().map_or(Precision::F64, |train| train.precision)
+    }
+
     /// Finds out of each point what would stop its runs; returns what all of them take.
     ///
     /// # Errors
@@ -332,8 +337,8 @@ impl Sweep {
         let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         let devices = self.device_seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         // Files are read once, whatever the number of points.
-        let (mut data, mut files): (Vec<(DataSpec, (f64, f64))>, Vec<(Option<String>, Arc<Network>)>) =
-            (Vec::new(), Vec::new());
+        let mut data: Vec<(DataSpec, (f64, f64))> = Vec::new();
+        let mut files: Vec<(String, Precision, Arc<Network>)> = Vec::new();
         let mut total = Cost::default();
         self.each_point(&loaded.origin, |loaded| {
             let Experiment::Train(train) = &loaded.experiment else { return Err(no_training()) };
@@ -352,10 +357,16 @@ impl Sweep {
             };
             let cost = cost::train(train, &loaded.network, counts);
             if let Some(path) = &train.parameters {
-                let shapes = |network: &Network| network.shapes() == loaded.network.shapes();
-                if !files.iter().any(|(known, network)| known.as_ref() == Some(path) && shapes(network)) {
-                    problem::parameters::<f64>(&loaded, path)?;
-                    files.push((Some(path.clone()), Arc::clone(&loaded.network)));
+                let file = (path.clone(), train.precision, Arc::clone(&loaded.network));
+                let known = |(path, precision, network): &(String, Precision, Arc<Network>)| {
+                    (path, precision) == (&file.0, &file.1) && network.shapes() == file.2.shapes()
+                };
+                if !files.iter().any(known) {
+                    match train.precision {
+                        Precision::F32 => drop(problem::parameters::<f32>(&loaded, path)?),
+                        Precision::F64 => drop(problem::parameters::<f64>(&loaded, path)?),
+                    }
+                    files.push(file);
                 }
             }
             let runs = (seeds * if grid::has_devices(train) { devices } else { 1 }) as f64;
