@@ -38,6 +38,8 @@ const ADAPTIVE: f64 = 20.0;
 const COPIES: f64 = 16.0;
 /// Copies of the states of a chunk that an evaluation and its integrator need.
 const STATES: f64 = 16.0;
+/// Bytes of the program itself.
+const PROGRAM: f64 = 2e7;
 /// Seconds beyond which nobody waits for the end: a century.
 const LONGEST: f64 = 100.0 * 365.25 * 86400.0;
 /// Seconds from which a run says beforehand how long it takes.
@@ -177,12 +179,14 @@ impl Cost {
     }
 }
 
-/// What an experiment takes, if it can be.
+/// What an experiment takes, if it is sound and can be.
 ///
 /// # Errors
-/// If it cannot: see [`Cost::refuse`]; or if files that it reads are not there.
+/// If it is not, see [`Experiment::check`]; if it cannot be, see [`Cost::refuse`]; or if files that it reads are not there.
 pub fn afford(loaded: &Loaded, options: &Options, out: &Path) -> Result<Cost> {
-    let cost = estimate(loaded, options)?;
+    loaded.experiment.check(loaded)?;
+    let mut cost = estimate(loaded, options)?;
+    cost.memory += PROGRAM;
     cost.refuse(&loaded.origin.display(), out)?;
     Ok(cost)
 }

@@ -154,7 +154,6 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
         let mut spec = loaded.experiment.clone();
         let files: Vec<String> = spec.kind_mut().files_mut().into_iter().map(|path| path.clone()).collect();
         // Refused before its parameters are read, which may be large.
-        loaded.experiment.check(&loaded)?;
         let cost = cost::afford(&loaded, options, Path::new("."))?;
         match loaded.experiment.precision() {
             Precision::F32 => check_files::<f32>(&loaded, &files)?,
