@@ -111,6 +111,11 @@ fn found(unexpected: &str) -> String {
 /// A type as JSON calls it.
 fn needed(expected: &str) -> String {
     let expected = expected.strip_prefix("expected ").unwrap_or(expected);
+    for list in ["an array of length ", "a tuple of size "] {
+        if let Some(length) = expected.strip_prefix(list) {
+            return format!("it must be a list of {length}");
+        }
+    }
     let kind = match expected.split(' ').next().unwrap_or_default() {
         _ if expected.starts_with("struct variant ") || expected.starts_with("struct ") => "an object",
         _ if expected.starts_with("unit variant ") => "the name alone",

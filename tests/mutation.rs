@@ -146,9 +146,8 @@ proptest! {
 /// Every reader on a few hundred damaged files, and on all that it once failed on.
 #[test]
 fn damaged_files_are_read_or_refused() {
-    for reader in &READERS {
-        assert_eq!(feed(reader, 200, 1), 0, "{}", reader.name);
-    }
+    let failures: u64 = READERS.iter().map(|reader| feed(reader, 200, 1)).sum();
+    assert_eq!(failures, 0);
 }
 
 /// A million for each reader: `HOLOGRAD_FUZZ=100000` for fewer.

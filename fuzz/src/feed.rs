@@ -17,6 +17,7 @@ pub fn feed(reader: &Reader, count: u64, seed: u64) -> u64 {
     let kept = root().join("fuzz/seeds").join(reader.name);
     let place = tempfile::tempdir().expect("a temporary folder");
     let (mut read, mut refused, mut failed) = (0_u64, 0_u64, 0_u64);
+    let mut unsound = 0;
     let mut take = |input: &[u8], new: bool| match trial(reader, input, place.path()) {
         Ok(true) => read += 1,
         Ok(false) => refused += 1,
@@ -33,6 +34,12 @@ pub fn feed(reader: &Reader, count: u64, seed: u64) -> u64 {
         take(&std::fs::read(path).expect("a kept input"), false);
     }
     let sound = (reader.sound)();
+    for (number, base) in sound.iter().enumerate() {
+        if trial(reader, base, place.path()) != Ok(true) {
+            println!("{}: sound file {number} is refused", reader.name);
+            unsound += 1;
+        }
+    }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let start = Instant::now();
     for number in 0..count {
@@ -45,7 +52,7 @@ pub fn feed(reader: &Reader, count: u64, seed: u64) -> u64 {
         reader.name,
         old.len()
     );
-    failed
+    failed + unsound
 }
 
 /// Whether it was read; an error says what must not happen.

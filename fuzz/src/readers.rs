@@ -151,7 +151,7 @@ fn overrides() -> Vec<Vec<u8>> {
         r#"data={"toy_gaussian": {"inputs": 64, "classes": 10}}"#,
         "optimiser.adam_w.learning_rate=1e-3",
         "estimator=harmonic_balance",
-        "model.connections.1.feedback.rotated.angle=30",
+        r#"model.connections.1.feedback={"rotated": {"angle": 30}}"#,
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
@@ -261,7 +261,7 @@ fn devices() -> Vec<Vec<u8>> {
     let presets = ["cmos", "pcm", "ideal"].map(|name| json!(name));
     let whole = json!({ "device_seed": 1, "fabrication": { "tau": { "std": 0.1 } }, "state_noise": { "held": { "std": 0.1 } },
         "synapse_noise": { "ornstein_uhlenbeck": { "std": 0.1, "correlation_time": 5.0 } },
-        "readout": { "adc": { "bits": 8, "range": 1.0 }, "offset_std": 0.01, "phase_error": 0.1 } });
+        "readout": { "adc": { "bits": 8, "range": [-1.0, 1.0] }, "offset_std": 0.01, "phase_error": 0.1 } });
     presets.into_iter().chain([whole]).map(|value| value.to_string().into_bytes()).collect()
 }
 
