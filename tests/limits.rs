@@ -464,7 +464,7 @@ fn what_cannot_be_is_refused_with_the_estimate() {
             "lines",
             edited(
                 "paper1/fig2a",
-                json!({ "points": 4096, "steps": 1_000_000, "amplitudes": [0.01, 0.5], "model": "../models/toy.json", "parameters": "toy.safetensors", "batch": "toy_batch.safetensors" }),
+                json!({ "points": 4096, "steps": 1_000_000, "amplitudes": [0.01, 0.5], "model": "../models/toy.json", "parameters": "toy.safetensors", "batch": "toy_batch.safetensors", "published": null }),
             ),
             ["GiB of memory", "8.2e9 evaluations", "this process may take"],
         ),
