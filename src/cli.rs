@@ -2,12 +2,15 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::experiment::load::Origin;
+use crate::experiment::spec::KINDS;
 use crate::experiment::{
     self, Experiment, Loaded, Options, RunFolder, folder, library, lock, manifest, place,
 };
@@ -40,10 +43,16 @@ struct Arguments {
 enum Command {
     /// Runs an experiment: the path of its file, or the name of a shipped one.
     Run(Run),
-    /// Validates an experiment or a model.
+    /// Validates an experiment or a model, and says what it takes.
     Check {
         /// Path, or name of a shipped experiment.
         file: String,
+        /// Overrides a field, as --set estimator.oscillation.period=60.
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
+        /// Where data sets are looked for first.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
     },
     /// Lists the shipped experiments.
     List,
@@ -90,6 +99,10 @@ struct Run {
 
 /// Runs the program on its arguments; returns the exit code.
 pub fn main() -> u8 {
+    // Memory that the system refuses ends the program by this signal, after a message of the runtime: what is asked for is more
+    // than there is, as with any other bad input. Where the signal cannot be caught all stays as it is.
+    let always = Arc::new(AtomicBool::new(true));
+    let _ = signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, 2, always);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -141,7 +154,10 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
     let done = match arguments.command.unwrap_or_else(default) {
         Command::Run(run) if run.resume => resume(&run),
         Command::Run(run) => run_anew(&run),
-        Command::Check { file } => tell(&format!("{file}: {}", experiment::load::check(&file)?)),
+        Command::Check { file, set, data } => {
+            let options = Options { data, ..Options::default() };
+            tell(&format!("{file}: {}", experiment::load::check(&file, &set, &options)?))
+        }
         Command::List => list(),
         Command::Plot { folder } => {
             figures::draw(&folder)?;
@@ -196,6 +212,7 @@ fn command() -> Vec<String> {
 
 fn run_anew(run: &Run) -> Result<()> {
     let loaded = experiment::load(&run.experiment, &run.set)?;
+    announce(&loaded, run, run.out.as_deref().unwrap_or(Path::new(".")))?;
     let folder = match &run.out {
         Some(path) => RunFolder::create(path, command())?,
         None => RunFolder::numbered(&loaded.name, command())?,
@@ -218,6 +235,7 @@ fn resume(run: &Run) -> Result<()> {
         place::tidy(&path)?;
         return tell(&format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
+    announce(&loaded, run, &path)?;
     let folder = RunFolder::reopen(&path, command())?;
     if files::read_bytes(&file)? != before {
         let legal = "another process has just worked there: give the command again";
@@ -269,6 +287,13 @@ fn advice(loaded: &Loaded, folder: &RunFolder, run: &Run) -> String {
     }
 }
 
+/// Refuses what cannot be done, and says beforehand what takes long.
+fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
+    let options = Options { data: run.data.clone(), ..Options::default() };
+    let cost = experiment::cost::afford(loaded, &options, out)?;
+    cost.warning().map_or(Ok(()), |warning| tell(&warning))
+}
+
 fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
     tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
@@ -288,15 +313,45 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-/// One schema for both kinds of file: an experiment of any kind, or a model.
+/// One schema for both kinds of file: an experiment, whose `kind` says of which fields, or a model.
 fn schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let (experiment, model) =
         (generator.subschema_for::<Experiment>(), generator.subschema_for::<ModelSpec>());
+    let (experiment, model) = (experiment.to_value(), model.to_value());
+    let mut definitions = Value::Object(generator.take_definitions(true));
+    let mut defined = |reference: &Value| -> Value {
+        let pointer = reference["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs"));
+        pointer.and_then(|pointer| definitions.pointer_mut(pointer)).map(Value::take).unwrap_or_default()
+    };
+    let (mut kinds, mut whole) = (defined(&experiment)["oneOf"].take(), defined(&model));
+    let named = json!({ "type": "string", "description": "Where an editor finds this schema." });
+    let kinds = kinds.as_array_mut().map(std::mem::take).unwrap_or_default();
+    // A slip in one kind is told of that kind alone.
+    let branches: Vec<Value> = kinds
+        .into_iter()
+        .map(|mut kind| {
+            kind["properties"]["$schema"] = named.clone();
+            let name = json!({ "properties": { "kind": kind["properties"]["kind"] }, "required": ["kind"] });
+            json!({ "if": name, "then": kind })
+        })
+        .collect();
+    whole["properties"]["$schema"] = named;
+    if let Some(pointer) = model["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs/")) {
+        definitions[pointer] = whole;
+    }
+    if let (Some(pointer), Some(all)) =
+        (experiment["$ref"].as_str().and_then(|p| p.strip_prefix("#/$defs/")), definitions.as_object_mut())
+    {
+        all.shift_remove(pointer);
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "holograd experiment or model",
-        "anyOf": [experiment, model],
-        "$defs": generator.take_definitions(true),
+        "type": "object",
+        "if": { "required": ["kind"] },
+        "then": { "properties": { "kind": { "enum": KINDS } }, "allOf": branches },
+        "else": model,
+        "$defs": definitions,
     })
 }

@@ -56,6 +56,7 @@ pub mod interrupt;
 mod krylov;
 pub mod learning;
 pub mod lockin;
+mod machine;
 pub mod numerics;
 pub mod page;
 mod partial;
@@ -69,5 +70,6 @@ pub mod simulate;
 pub mod substrate;
 pub mod teaching;
 pub mod text;
+mod wording;
 
 pub use error::{Error, Result};

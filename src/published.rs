@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::{files, wording};
 
 /// The name in a run folder, whatever the file was called.
 pub const FILE: &str = "published.json";
@@ -43,8 +43,11 @@ impl Published {
         let legal = "see `published` in docs/configuration.md";
         let refuse = |path: String, found: String| Error::input(file, path, found, legal);
         let value = files::parse_json(bytes).map_err(|e| refuse(String::new(), format!("not JSON: {e}")))?;
-        let published: Self = serde_path_to_error::deserialize(value)
-            .map_err(|e| refuse(e.path().to_string().replace("?", ""), e.inner().to_string()))?;
+        let published: Self = serde_path_to_error::deserialize(value).map_err(|e| {
+            let (found, wanted) = wording::plain(&e.inner().to_string());
+            let found = if wanted.is_empty() { found } else { format!("{found}; {wanted}") };
+            refuse(wording::place(e.path()), found)
+        })?;
         for (i, curve) in published.curves.iter().enumerate() {
             let lengths: Vec<usize> = curve.columns.values().map(Vec::len).collect();
             if lengths.is_empty() || lengths.iter().any(|l| *l != lengths[0]) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::{files, wording};
 
 /// Folder in a sweep's, with one of each run that keeps its history: `metrics.jsonl`, a line an epoch, and a checkpoint.
 pub const HISTORY: &str = "runs";
@@ -461,7 +461,9 @@ pub fn read_metrics<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
     let parse = |(number, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| {
             let place = format!("line {}", number + 1);
-            Error::input(path.display().to_string(), place, e.to_string(), "a line written by holograd")
+            let (found, wanted) = wording::plain(&e.to_string());
+            let legal = if wanted.is_empty() { "a line written by holograd".to_owned() } else { wanted };
+            Error::input(path.display().to_string(), place, found, legal)
         })
     };
     // A line without an end is being written, or was when a process was killed.

@@ -411,6 +411,98 @@ fn a_check_builds_what_the_run_would() {
     }
 }
 
+/// The other members of the kind: samples, files of data, and files that have no end.
+#[test]
+fn a_check_refuses_what_the_run_would() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let mut absent = program::json(folder.join("experiments/digits.json"));
+    absent["model"] = json!("../models/mnist.json");
+    absent["data"] = json!({ "mnist": { "folder": "absent" } });
+    fs::write(folder.join("experiments/images.json"), absent.to_string()).unwrap();
+    let sweep = json!({ "kind": "sweep", "experiment": "images.json", "seeds": 2 });
+    fs::write(folder.join("experiments/images_sweep.json"), sweep.to_string()).unwrap();
+    let mut cases: Vec<(&str, &str, &[&str])> = vec![
+        ("trace", "sample=1", &["at `sample`: found 1 in a batch of 1"]),
+        ("experiments/paper1/fig2a.json", "sample=9", &["at `sample`: found 9 in a batch of 1"]),
+        ("frequency_optimum", "sample=1", &["at `sample`: found 1 in a batch of 1"]),
+        ("experiments/images.json", "epochs=3", &["absent: there is no such folder"]),
+        ("experiments/images_sweep.json", "seeds=3", &["absent: there is no such folder"]),
+    ];
+    if cfg!(unix) {
+        cases.push(("gradient", "parameters=/dev/zero", &["/dev/zero (from ", "the header is bad"]));
+        cases.push(("gradient", "batch=/dev/zero", &["/dev/zero (from ", "the header is bad"]));
+        cases.push(("gradient", "model=/dev/zero", &["/dev/zero", "does not end"]));
+    }
+    for (file, set, words) in cases {
+        refuse_all(
+            folder,
+            &[(&format!("check {file} --set {set}"), words), (&format!("run {file} --set {set}"), words)],
+        );
+    }
+}
+
+/// A slip is answered by what was meant, in words of the field, and not by all that could stand there.
+#[test]
+fn a_slip_is_answered_by_what_was_meant() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let cases: [(&str, &[&str]); 12] = [
+        ("check digits --set epoch=3", &["at `epoch`: unknown field `epoch`; did you mean `epochs`?"]),
+        (
+            "check digits --set estimator=osillation",
+            &["unknown name `osillation`; did you mean `oscillation`?"],
+        ),
+        ("check digits --set kind=trian", &["found \"trian\"; did you mean `train`?"]),
+        ("check digitss", &["did you mean `digits`?"]),
+        ("check digits --set learning_rates.h1-h3=2", &["did you mean `h1-h2`?"]),
+        ("check models/digits.json --set connections.1.to=h22", &["did you mean `h2`?"]),
+        (
+            "check digits --set epochs=many",
+            &["at `epochs`: found the text \"many\"; it must be a whole number"],
+        ),
+        (
+            "check digits --set compare=0.5",
+            &["at `compare`: found 0.5; it must be a whole number, at least 0"],
+        ),
+        ("check digits --set imperfections.readout.adc=5", &["found 5; it must be an object"]),
+        ("check digits --set model.layers.0.size=[]", &["found a list; it must be a whole number"]),
+        (
+            "check digits --set estimator.oscillation={}",
+            &["at `estimator.oscillation`: the field `amplitude` is missing"],
+        ),
+        ("check digits_substrates --set experiment.epoch=3", &["epoch`", "did you mean `epochs`?"]),
+    ];
+    for (line, words) in cases {
+        refuse_all(folder, &[(line, words)]);
+        let output = run(folder, &line.split_whitespace().collect::<Vec<_>>());
+        let told = text(&output.stderr);
+        assert!(told.len() < 500, "{told}");
+        for word in ["struct ", "usize", "u64", "f64", "variant", "enum"] {
+            assert!(!told.contains(word), "{told}");
+        }
+    }
+}
+
+/// Marks that editors leave in files, and the key by which they find the schema.
+#[test]
+fn what_editors_write_is_read() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    for name in ["experiments/gradient.json", "models/toy.json"] {
+        let mut document = program::json(folder.join(name));
+        document["$schema"] = json!("../schema.json");
+        fs::write(folder.join(name), format!("\u{feff}{document}")).unwrap();
+    }
+    program::succeed(folder, &["check", "models/toy.json"]);
+    program::succeed(folder, &["check", "experiments/gradient.json"]);
+    program::succeed(folder, &["check", "experiments/gradient.json", "--set", "model.name=other"]);
+    let mut wrong = program::json(folder.join("experiments/trace.json"));
+    wrong["$schema"] = json!(1);
+    fs::write(folder.join("wrong.json"), wrong.to_string()).unwrap();
+    refuse_all(folder, &[("check wrong.json", &["unknown field `$schema`"])]);
+}
+
 /// A folder called as a shipped experiment is no reason not to find it.
 #[test]
 fn a_folder_does_not_hide_a_shipped_experiment() {

@@ -50,6 +50,8 @@ fn assert_complete(folder: &Path, command: &[&str], written: &[&str]) {
 fn every_shipped_experiment_loads() {
     let names = library::experiments();
     assert!(names.len() >= 5);
+    let data = blank_images();
+    let options = experiment::Options { data: Some(data.path().to_owned()), ..Default::default() };
     for name in names {
         let loaded = experiment::load(&name, &[]).unwrap();
         let resolved = serde_json::to_value(&loaded.experiment).unwrap();
@@ -57,9 +59,26 @@ fn every_shipped_experiment_loads() {
         let whole = if resolved["kind"] == "sweep" { &resolved["experiment"] } else { &resolved };
         assert!(whole["model"].is_object(), "{name} has its model written out");
         assert!(!resolved["description"].as_str().unwrap().is_empty(), "{name} has a line for the list");
-        experiment::load::check(&name).unwrap();
+        let told = experiment::load::check(&name, &[], &options).unwrap();
+        assert!(told.contains("evaluation") && told.contains("of memory"), "{name}: {told}");
     }
     assert!(library::experiments().iter().any(|name| name == library::DEFAULT));
+}
+
+/// As many black images as shipped experiments ask for, in files that are holes.
+fn blank_images() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, count) in [("train", 20_000_u32), ("t10k", 2_000)] {
+        let images = [2051_u32, count, 28, 28].map(u32::to_be_bytes).concat();
+        let labels = [2049_u32, count].map(u32::to_be_bytes).concat();
+        for (kind, header, each) in [("images-idx3", images, 784), ("labels-idx1", labels, 1)] {
+            let path = folder.path().join(format!("{part}-{kind}-ubyte"));
+            std::fs::write(&path, &header).unwrap();
+            let length = header.len() as u64 + u64::from(count) * each;
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        }
+    }
+    folder
 }
 
 #[test]
@@ -287,6 +306,26 @@ fn the_schema_accepts_what_ships_and_refuses_slips() {
     digits["epochs"] = json!(3);
     digits["estimator"] = json!({ "magic": {} });
     assert!(!validate(&digits));
+    digits["kind"] = json!("train_and_rest");
+    assert!(!validate(&digits));
+    // The kind decides: one schema is left to be met, and to be told of.
+    let branches = schema["then"]["allOf"].as_array().unwrap();
+    assert_eq!(branches.len(), experiment::spec::KINDS.len());
+    let open = |value: &Value| branches.iter().filter(|b| valid(&schema, &b["if"], value)).count();
+    assert_eq!(open(&json!({ "kind": "sweep" })), 1);
+    assert_eq!(open(&json!({ "kind": "lunch" })), 0);
+    for reference in text.match_indices("\"#/$defs/").map(|(at, _)| text[at + 1..].split('"').next().unwrap())
+    {
+        assert!(schema.pointer(&reference[1..]).is_some(), "{reference}");
+    }
+    // Editors find it by this key.
+    for name in ["experiments/digits.json", "models/toy.json"] {
+        let mut value = json(root.join(name));
+        value["$schema"] = json!("schema.json");
+        assert!(validate(&value), "{name}");
+        value["$schema"] = json!(1);
+        assert!(!validate(&value), "{name}");
+    }
 }
 
 /// Whether a value meets a schema, for the part of JSON Schema that the program's schema uses.
@@ -322,6 +361,11 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| valid(root, rule, item))),
         "minimum" => value.as_f64().is_none_or(|x| x >= rule.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|x| x <= rule.as_f64().unwrap()),
+        "if" => {
+            let branch = if valid(root, rule, value) { "then" } else { "else" };
+            rules.get(branch).is_none_or(|schema| valid(root, schema, value))
+        }
+        "then" | "else" => true,
         "$schema" | "$defs" | "title" | "description" | "default" | "format" => true,
         other => panic!("the schema uses `{other}`, which this test does not know"),
     })

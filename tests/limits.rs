@@ -411,7 +411,124 @@ fn one_sample_cannot_be_both_learnt_and_held_out() {
         "data": { "toy_gaussian": { "inputs": 2, "classes": 2, "samples": 2 } }, "presentation": 20.0,
         "low_pass": { "time_constant": 10.0 }, "weight_time": 100.0, "epochs": 1 });
     fs::write(folder.path().join("continuous.json"), experiment.to_string()).unwrap();
-    let output = run(folder.path(), &["run", "continuous.json", "--out", "out"]);
-    let told = text(&output.stderr);
-    assert!(output.status.code() == Some(2) && told.contains("found 1 sample to learn from"), "{told}");
+    for arguments in [&["run", "continuous.json", "--out", "out"][..], &["check", "continuous.json"]] {
+        let output = run(folder.path(), arguments);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("found 1 sample to learn from"), "{told}");
+    }
+}
+
+/// The program where a process may take at most so many KiB of memory.
+#[cfg(target_os = "linux")]
+fn with_memory(folder: &std::path::Path, most: u64, arguments: &[&str]) -> std::process::Output {
+    let script = format!("ulimit -v {most}; exec \"$@\"");
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(folder).args(["-c", &script, "sh", env!("CARGO_BIN_EXE_holograd"), "--threads", "1"]);
+    command.args(arguments).output().unwrap()
+}
+
+/// What needs more than there is, or more than a century, is refused beforehand with the estimate: by `check`, which takes next
+/// to nothing for it, and by `run`, which leaves nothing behind.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_is_refused_with_the_estimate() {
+    let files = program::shipped_files();
+    let folder = files.path();
+    let large = |n: u64| {
+        let mut train = json(folder.join("experiments/digits.json"));
+        train["model"] = json(folder.join("models/digits.json"));
+        for layer in [0, 1] {
+            train["model"]["layers"][layer]["size"] = json!(n);
+        }
+        train
+    };
+    let edited = |name: &str, fields: Value| {
+        let mut experiment = json(folder.join(format!("experiments/{name}.json")));
+        experiment.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        experiment
+    };
+    let rk4 = json!({ "rk4": { "step": 0.5 } });
+    let learning_rate = json!({ "from": 1e-7, "to": 1e-3, "points": 100_000 });
+    for (name, experiment, words) in [
+        // 1.6e9 weights are 6 GiB; 2.5e7 fit, but not with gradients, optimiser and checkpoint.
+        ("weights", large(40_000), ["at `model.layers`", "this process may take", "lower `size`"]),
+        ("copies", large(12_000), ["about ", "GiB of memory", "this process may take"]),
+        (
+            "ticks",
+            edited("trace", json!({ "period": 50_000.0, "periods": 10_000, "integrator": rk4 })),
+            ["TiB of memory", "4.0e9 evaluations", "this process may take"],
+        ),
+        (
+            "lines",
+            edited(
+                "paper1/fig2a",
+                json!({ "points": 4096, "steps": 1_000_000, "amplitudes": [0.01, 0.5], "model": "../models/toy.json", "parameters": "toy.safetensors", "batch": "toy_batch.safetensors", "published": null }),
+            ),
+            ["GiB of memory", "8.2e9 evaluations", "this process may take"],
+        ),
+        (
+            "century",
+            edited(
+                "digits",
+                json!({ "epochs": 1_000_000, "inference": { "tolerance": 0.0, "max_time": 1e8 } }),
+            ),
+            ["years", "at most a century", "7.2e7 updates"],
+        ),
+        (
+            "points",
+            json!({ "kind": "sweep", "experiment": "digits.json", "seeds": 10,
+                "vary": { "optimiser.adam_w.learning_rate": learning_rate } }),
+            ["at `vary`: found 100000 points", "at most 10000", "divide it"],
+        ),
+    ] {
+        let file = format!("experiments/{name}.json");
+        fs::write(folder.join(&file), experiment.to_string()).unwrap();
+        for arguments in [&["check", &file][..], &["run", &file, "--out", "out"]] {
+            let output = with_memory(folder, 4 << 20, arguments);
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{name}: {told}");
+            assert!(words.iter().all(|word| told.contains(word)), "{name}: {told}");
+        }
+        // The check itself takes little: here a fortieth of what was allowed above.
+        let output = with_memory(folder, 100 << 10, &["check", &file]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", text(&output.stderr));
+        assert!(!folder.join("out").exists(), "{name}");
+    }
+}
+
+/// What a check says is what a run does.
+#[test]
+fn a_check_tells_what_a_run_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let toy = r#"data={"toy_gaussian":{"inputs":64,"classes":10,"samples":40}}"#;
+    let set = ["--set", toy, "--set", "epochs=1"];
+    let told = succeed(folder.path(), &[&["check", "digits"][..], &set].concat());
+    assert!(told.contains("a legal experiment of kind `train`\n  2 updates, 800 evaluations, "), "{told}");
+    assert!(told.contains("of memory and ") && told.contains(" of disk"), "{told}");
+    succeed(folder.path(), &[&["run", "digits", "--out", "out"][..], &set].concat());
+    assert_eq!(json(folder.path().join("out/summary.json"))["rhs_evaluations"], 800);
+    // A model may be changed too.
+    assert!(succeed(folder.path(), &["check", "toy", "--set", "input=7"]).contains("7 inputs"));
+    let many = succeed(folder.path(), &["check", "digits", "--set", "epochs=100000"]);
+    assert!(
+        many.contains("7.2e6 updates") && (many.contains(" h on ") || many.contains(" days on ")),
+        "{many}"
+    );
+}
+
+/// Refused memory ends the program by SIGABRT, which is an exit code like any other.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_abort_is_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program::holograd(folder.path(), &["run", "digits", "--out", "out"]);
+    let quiet = std::process::Stdio::null;
+    let mut child = command.stdout(quiet()).stderr(quiet()).spawn().unwrap();
+    while !folder.path().join("out").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let killed =
+        std::process::Command::new("sh").args(["-c", &format!("kill -ABRT {}", child.id())]).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
 }

@@ -3,6 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+// The readers of files and the ways to damage them, which `fuzz/` takes much further.
+#[path = "../fuzz/src/damage.rs"]
+mod damage;
+#[path = "../fuzz/src/feed.rs"]
+mod feed;
+#[path = "../fuzz/src/readers.rs"]
+mod readers;
+
+use self::feed::feed;
+use self::readers::READERS;
 use crate::program;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -131,4 +141,20 @@ proptest! {
             prop_assert!(told.contains("mutated.json") || told.contains("toy.json"), "{}", told);
         }
     }
+}
+
+/// Every reader on a few hundred damaged files, and on all that it once failed on.
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let failures: u64 = READERS.iter().map(|reader| feed(reader, 200, 1)).sum();
+    assert_eq!(failures, 0);
+}
+
+/// A million for each reader: `HOLOGRAD_FUZZ=100000` for fewer.
+#[test]
+#[ignore = "takes an hour"]
+fn a_million_damaged_files_are_read_or_refused() {
+    let count = std::env::var("HOLOGRAD_FUZZ").map_or(1_000_000, |count| count.parse().unwrap());
+    let failures: u64 = READERS.iter().map(|reader| feed(reader, count, 2)).sum();
+    assert_eq!(failures, 0);
 }

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 const CSV: &[u8] = include_bytes!("assets/digits.csv.gz");
 const PIXELS: usize = 64;
+/// Samples in all.
+pub(super) const SAMPLES: usize = 1797;
 /// Inputs of a sample, and classes.
 pub(super) const SHAPE: (usize, usize) = (PIXELS, 10);
 
@@ -73,6 +75,7 @@ mod tests {
     fn the_digits_are_those_of_the_source() {
         let split = Digits::default().load(0).unwrap();
         assert_eq!((split.train.samples(), split.test.samples()), (1438, 359));
+        assert_eq!(split.train.samples() + split.test.samples(), SAMPLES);
         let mut counts = [0; 10];
         let mut sum = 0.0;
         for part in [&split.train, &split.test] {

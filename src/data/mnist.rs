@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::idx::{read_images, read_labels};
+use super::idx::{count_images, read_images, read_labels};
 use super::{Dataset, Split};
 use crate::error::Invalid;
 use crate::{Error, Result};
@@ -91,6 +91,32 @@ const FILES: [[&str; 2]; 4] = [
 ];
 
 pub(super) fn load(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> Result<Split> {
+    let (folder, files) = locate(source, settings, lookup)?;
+    let mut split = read(source, &files, settings)?;
+    split.folder = Some(folder);
+    Ok(split)
+}
+
+/// How many samples there are to learn from and for the test, from the headers of the files alone.
+pub(super) fn counts(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> Result<(usize, usize)> {
+    let (_, [train, _, test, _]) = locate(source, settings, lookup)?;
+    let count = |path: &Path, limit: Option<usize>| {
+        let all = count_images(path, [SIDE, SIDE])?;
+        Ok(limit.map_or(all, |limit| limit.min(all)))
+    };
+    Ok((count(&train, settings.train)?, count(&test, settings.test)?))
+}
+
+/// Checks the files as [`load`] does, without making samples of them.
+pub(super) fn check(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> Result<()> {
+    let (_, files) = locate(source, settings, lookup)?;
+    let (train, test) = parts(source, &files)?;
+    train.limited(&files[0], settings.train, "train")?;
+    test.limited(&files[2], settings.test, "test").map(drop)
+}
+
+/// The folder that holds the files, and the files.
+fn locate(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> Result<(PathBuf, [PathBuf; 4])> {
     let environment =
         |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut roots = named_roots(settings, lookup)?;
@@ -98,10 +124,7 @@ pub(super) fn load(source: &Source, settings: &ImageFiles, lookup: &Lookup) -> R
     if roots.is_empty() {
         roots = usual_roots(environment("HOLOGRAD_DATA"), environment("HOME"));
     }
-    let (folder, files) = find(source, &roots)?;
-    let mut split = read(source, &files, settings)?;
-    split.folder = Some(folder);
-    Ok(split)
+    find(source, &roots)
 }
 
 /// The folders that the user names. One that does not exist is a mistake, not a reason to look elsewhere.
@@ -175,26 +198,23 @@ fn file_in(folder: &Path, stem: &str, kind: &str) -> Option<PathBuf> {
 }
 
 fn read(source: &Source, files: &[PathBuf; 4], settings: &ImageFiles) -> Result<Split> {
+    let (train, test) = parts(source, files)?;
+    Ok(Split {
+        train: train.dataset(source, &files[0], settings.train, "train")?,
+        test: test.dataset(source, &files[2], settings.test, "test")?,
+        folder: None,
+    })
+}
+
+/// The training and the test part, each of its own files.
+fn parts(source: &Source, files: &[PathBuf; 4]) -> Result<(Part, Part)> {
     let [train_images, train_labels, test_images, test_labels] = files;
     let (train, test) =
         rayon::join(|| read_part(train_images, train_labels), || read_part(test_images, test_labels));
     let (train, test) = (train?, test?);
     check_identity(source, train_labels, &train.labels, 0)?;
     check_identity(source, test_labels, &test.labels, 1)?;
-    if train.labels.len() < test.labels.len() {
-        let found = format!(
-            "it holds {} images, fewer than the {} of the test",
-            train.labels.len(),
-            test.labels.len()
-        );
-        let legal = "are the training and the test files swapped?";
-        return Err(Error::input(train_images.display().to_string(), "", found, legal));
-    }
-    Ok(Split {
-        train: train.dataset(source, train_images, settings.train, "train")?,
-        test: test.dataset(source, test_images, settings.test, "test")?,
-        folder: None,
-    })
+    Ok((train, test))
 }
 
 /// One part as the files hold it.
@@ -236,13 +256,19 @@ fn check_identity(source: &Source, path: &Path, labels: &[u8], part: usize) -> R
 }
 
 impl Part {
-    fn dataset(self, source: &Source, images: &Path, limit: Option<usize>, setting: &str) -> Result<Dataset> {
+    /// How many samples are used of it.
+    fn limited(&self, images: &Path, limit: Option<usize>, setting: &str) -> Result<usize> {
         let samples = limit.unwrap_or(self.labels.len());
         if samples > self.labels.len() {
             let found = format!("it holds {} images", self.labels.len());
             let legal = format!("`{setting}` of the data asks for {samples}");
             return Err(Error::input(images.display().to_string(), "", found, legal));
         }
+        Ok(samples)
+    }
+
+    fn dataset(self, source: &Source, images: &Path, limit: Option<usize>, setting: &str) -> Result<Dataset> {
+        let samples = self.limited(images, limit, setting)?;
         let pixels = &self.pixels[..samples * SIDE * SIDE];
         let scaled: [f32; 256] = std::array::from_fn(|value| value as f32 / 255.0);
         Ok(Dataset {
@@ -388,9 +414,7 @@ mod tests {
         // 4. Trailing bytes.
         assert_eq!(
             refused(labels, &gzip(&[good_labels.as_slice(), b"abc"].concat())),
-            format!(
-                "{labels}: it has 3 trailing bytes: 211 bytes; its header announces 200 labels, 208 bytes"
-            )
+            format!("{labels}: it goes on after them; its header announces 200 labels, 208 bytes")
         );
         // 5. Another magic number.
         let mut other = good_images.clone();
@@ -437,7 +461,7 @@ mod tests {
             refused(images, &gzip(&other)),
             format!("{images}: it holds images of 14 × 56 pixels; images of 28 × 28 are needed")
         );
-        // 10. Training and test swapped: recognised by the labels, or else by their number.
+        // 10. Training and test swapped: recognised by the labels.
         let folder = copy();
         for (from, to) in [(images, test_images), (labels, test_labels)] {
             std::fs::copy(slice().join(from), folder.path().join(to)).unwrap();
@@ -450,17 +474,66 @@ mod tests {
                  the training labels of MNIST are needed; are two files swapped?"
             )
         );
-        for file in [labels, test_labels] {
-            let mut unknown = plain(if file == labels { test_labels } else { labels });
-            unknown[8..].reverse();
-            std::fs::write(folder.path().join(file), gzip(&unknown)).unwrap();
+    }
+
+    /// Few-shot data: more images to be tested on than to learn from.
+    #[test]
+    fn any_number_of_images_may_be_learnt_from() {
+        let folder = copy();
+        let [_, labels, _, test_labels] = NAMES;
+        for (from, to) in [(0, 2), (2, 0)] {
+            std::fs::copy(slice().join(NAMES[from]), folder.path().join(NAMES[to])).unwrap();
         }
+        for (from, to) in [(labels, test_labels), (test_labels, labels)] {
+            let mut unknown = plain(from);
+            unknown[8..].reverse();
+            std::fs::write(folder.path().join(to), gzip(&unknown)).unwrap();
+        }
+        let split = load_from(&MNIST, folder.path()).unwrap();
+        assert_eq!((split.train.samples(), split.test.samples()), (100, 200));
+    }
+
+    /// `gzip` passes over zeros at the end, which fill up the last block of a tape, and takes several members for one.
+    #[test]
+    fn padding_and_further_members_are_part_of_a_gzip_file() {
+        let folder = copy();
+        let labels = plain(NAMES[1]);
+        let (first, second) = labels.split_at(100);
+        let whole = load_from(&MNIST, &slice()).unwrap();
+        for content in [
+            [gzip(&labels), vec![0; 3]].concat(),
+            [gzip(&labels), vec![0; 200_000]].concat(),
+            [gzip(first), gzip(second)].concat(),
+            [gzip(first), gzip(b""), gzip(second), vec![0]].concat(),
+        ] {
+            std::fs::write(folder.path().join(NAMES[1]), content).unwrap();
+            assert_eq!(load_from(&MNIST, folder.path()).unwrap(), whole);
+        }
+        for (rest, told) in [
+            (&b"abc"[..], "neither gzip nor zeros"),
+            (b"\0\0\x1f", "neither gzip nor zeros"),
+            (b"\x1f", "truncated"),
+        ] {
+            let message = refused(NAMES[1], &[gzip(&labels), rest.to_vec()].concat());
+            assert!(message.starts_with(NAMES[1]) && message.contains(told), "{message}");
+        }
+    }
+
+    /// What a header does not announce is not unpacked: here 64 MiB behind one image.
+    #[test]
+    fn no_more_is_read_than_the_header_announces() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let zeros = vec![0; 1 << 20];
+        let header = [2051_u32, 1, 28, 28];
+        header.iter().for_each(|word| encoder.write_all(&word.to_be_bytes()).unwrap());
+        (0..64).for_each(|_| encoder.write_all(&zeros).unwrap());
+        let mut bomb = encoder.finish().unwrap();
+        // Whoever read on would come to a damaged place.
+        let middle = bomb.len() / 2;
+        bomb[middle..].fill(0xff);
         assert_eq!(
-            said(&load_from(&MNIST, folder.path()).unwrap_err(), folder.path()),
-            format!(
-                "{images}: it holds 100 images, fewer than the 200 of the test; \
-                 are the training and the test files swapped?"
-            )
+            refused(NAMES[0], &bomb),
+            format!("{}: it goes on after them; its header announces 1 images, 800 bytes", NAMES[0])
         );
     }
 
@@ -468,13 +541,16 @@ mod tests {
     fn a_header_that_promises_too_much_is_refused_without_the_memory() {
         let header: Vec<u8> =
             [2051_u32, u32::MAX, 28, 28].iter().flat_map(|word| word.to_be_bytes()).collect();
-        assert_eq!(
-            refused(NAMES[0], &gzip(&header)),
-            format!(
-                "{}: it is truncated: 16 bytes; its header announces 4294967295 images, 3367254359296 bytes",
-                NAMES[0]
-            )
-        );
+        let told = "its header announces 4294967295 images, 3367254359296 bytes";
+        let packed = gzip(&header);
+        let found = format!("it is truncated: {} bytes of gzip hold less", packed.len());
+        assert_eq!(refused(NAMES[0], &packed), format!("{}: {found}; {told}", NAMES[0]));
+        let folder = copy();
+        std::fs::remove_file(folder.path().join(NAMES[0])).unwrap();
+        let name = NAMES[0].trim_end_matches(".gz");
+        std::fs::write(folder.path().join(name), &header).unwrap();
+        let error = load_from(&MNIST, folder.path()).unwrap_err();
+        assert_eq!(said(&error, folder.path()), format!("{name}: it is truncated: 16 bytes; {told}"));
         let header: Vec<u8> = [u32::MAX; 4].iter().flat_map(|word| word.to_be_bytes()).collect();
         assert!(refused(NAMES[0], &gzip(&header)).contains("its magic number is 4294967295"));
     }

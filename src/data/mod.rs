@@ -87,11 +87,16 @@ impl Split {
     /// The same for one of several independent splits.
     fn drawn(all: &Dataset, test_fraction: f64, seed: u64, index: u64) -> Self {
         let samples = all.samples();
-        let test = ((samples as f64 * test_fraction).round() as usize).clamp(1, samples - 1);
+        let test = held_back(samples, test_fraction);
         let order = shuffled(samples, seed, Purpose::Split, index);
         let (test, train) = order.split_at(test);
         Self { train: all.select(train), test: all.select(test), folder: None }
     }
+}
+
+/// How many of at least two samples are held back.
+fn held_back(samples: usize, test_fraction: f64) -> usize {
+    ((samples as f64 * test_fraction).round() as usize).clamp(1, samples - 1)
 }
 
 fn shuffled(samples: usize, seed: u64, purpose: Purpose, index: u64) -> Vec<u32> {

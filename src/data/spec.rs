@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Digits, ImageFiles, Lookup, Split, ToyGaussian, digits, mnist};
+use super::{Digits, ImageFiles, Lookup, Split, ToyGaussian, digits, held_back, mnist};
 use crate::Result;
 use crate::error::Invalid;
 
@@ -66,6 +66,31 @@ impl DataSpec {
         }
     }
 
+    /// How many samples there are to learn from and for the test, without loading them.
+    ///
+    /// # Errors
+    /// If files are not found, or their headers are not sound.
+    pub fn counts(&self, lookup: &Lookup) -> Result<(usize, usize)> {
+        match self {
+            Self::Digits(digits) => Ok(divided(digits::SAMPLES, digits.test_fraction)),
+            Self::ToyGaussian(toy) => Ok(divided(toy.samples, toy.test_fraction)),
+            Self::Mnist(files) => mnist::counts(&mnist::MNIST, files, lookup),
+            Self::FashionMnist(files) => mnist::counts(&mnist::FASHION_MNIST, files, lookup),
+        }
+    }
+
+    /// Checks files as [`DataSpec::load`] does, without making samples of them.
+    ///
+    /// # Errors
+    /// As [`DataSpec::load`].
+    pub fn check_files(&self, lookup: &Lookup) -> Result<()> {
+        match self {
+            Self::Digits(_) | Self::ToyGaussian(_) => Ok(()),
+            Self::Mnist(files) => mnist::check(&mnist::MNIST, files, lookup),
+            Self::FashionMnist(files) => mnist::check(&mnist::FASHION_MNIST, files, lookup),
+        }
+    }
+
     /// The samples. Pixels lie between 0 and 1. The seed draws what is held back of the digits, and the toy task; MNIST
     /// and Fashion-MNIST come with their own division.
     ///
@@ -80,6 +105,12 @@ impl DataSpec {
             Self::FashionMnist(files) => mnist::load(&mnist::FASHION_MNIST, files, lookup),
         }
     }
+}
+
+/// Samples to learn from and for the test, of so many.
+fn divided(samples: usize, test_fraction: f64) -> (usize, usize) {
+    let test = held_back(samples, test_fraction);
+    (samples - test, test)
 }
 
 /// A name alone stands for its default settings.

@@ -249,8 +249,7 @@ fn run<T: Scalar>(
 ) -> Result<Vec<String>> {
     let data = problem::data(loaded, &spec.data, spec.seed, options)?;
     if data.train.samples() < 2 {
-        let legal = "at least 2: a part of them is held out of learning";
-        return Err(Error::input(loaded.origin.display(), "data", "found 1 sample to learn from", legal));
+        return Err(alone(loaded));
     }
     let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
     let (train, validation) = (&held_out.train, &held_out.test);
@@ -283,6 +282,12 @@ fn run<T: Scalar>(
     }
     bar.finish_and_clear();
     finish(spec, folder, &plasticity, (train, &data.test))
+}
+
+/// What is said of a training set that is a single sample.
+pub(super) fn alone(loaded: &Loaded) -> Error {
+    let legal = "at least 2: a part of them is held out of learning";
+    Error::input(loaded.origin.display(), "data", "found 1 sample to learn from", legal)
 }
 
 fn measure<T: Scalar>(

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::spec::{Experiment, KINDS, ModelRef};
-use super::{library, problem, sweep};
+use super::spec::{Experiment, KINDS, ModelRef, Precision};
+use super::{Options, cost, library, problem, sweep};
 use crate::data::DataSpec;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::published::Published;
+use crate::scalar::Scalar;
 use crate::substrate::model::ModelSpec;
 use crate::substrate::network::{Edge, Network};
+use crate::{machine, wording};
 
 /// A file on disk, or one that ships inside the binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Origin {
     /// If there is no such file, or it cannot be read.
     pub fn read(&self) -> Result<Vec<u8>> {
         match self {
-            Self::Disk(path) => files::read_bytes(path),
+            Self::Disk(path) => files::read_document(path),
             Self::BuiltIn(path) => library::file(path).map(<[u8]>::to_vec).ok_or_else(|| {
                 Error::input(self.display(), "", "no such file in the binary", "see `holograd list`")
             }),
@@ -190,35 +192,70 @@ fn untaught(network: &Network, trains: impl Fn(&str) -> bool) -> Vec<String> {
     network.untaught().into_iter().filter_map(warn).collect()
 }
 
-/// Validates a file of either kind as a run would before it begins, but for data in files; returns what it is.
+/// Finds in a file of either kind, with its overrides, all that would stop a run; returns what it is, and what it takes. Nothing
+/// large is built for it.
 ///
 /// # Errors
-/// As [`load`].
-pub fn check(reference: &str) -> Result<String> {
+/// As [`load`]; and as a run in the current directory.
+pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result<String> {
     let origin = find(reference)?;
-    let value = parse_json(&origin)?;
+    let mut value = parse_json(&origin)?;
     if value.get("kind").is_some() || !value.get("layers").is_some_and(Value::is_array) {
-        let loaded = load(reference, &[])?;
-        let mut files = loaded.experiment.clone();
-        let files: Vec<String> = files.kind_mut().files_mut().into_iter().map(|path| path.clone()).collect();
-        if let Some(path) = files.first() {
-            problem::parameters::<f64>(&loaded, path)?;
+        let loaded = load(reference, overrides)?;
+        let mut spec = loaded.experiment.clone();
+        let files: Vec<String> = spec.kind_mut().files_mut().into_iter().map(|path| path.clone()).collect();
+        // Refused before its parameters are read, which may be large.
+        let cost = cost::afford(&loaded, options, Path::new("."))?;
+        match loaded.experiment.precision() {
+            Precision::F32 => check_files::<f32>(&loaded, &files)?,
+            Precision::F64 => check_files::<f64>(&loaded, &files)?,
         }
-        if let Some(path) = files.get(1) {
-            problem::samples::<f64>(&loaded, path)?;
+        if let Some(data) = spec.data_mut() {
+            data.check_files(&problem::lookup(&loaded, options))?;
         }
-        loaded.experiment.check(&loaded)?;
-        let legal = format!("a legal experiment of kind `{}`", loaded.experiment.kind().name());
+        let legal = format!("a legal experiment of kind `{}`\n  {cost}", loaded.experiment.kind().name());
         return Ok(with_warnings(legal, &loaded.warnings()));
     }
+    for text in overrides {
+        apply_override(&mut value, text, &origin)?;
+    }
     let model: ModelSpec = deserialise(value, &origin.display())?;
-    let network = Network::new(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
+    let network = network(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
     let legal = format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons());
     Ok(with_warnings(legal, &untaught(&network, |_| true)))
 }
 
 fn with_warnings(legal: String, warnings: &[String]) -> String {
     warnings.iter().fold(legal, |text, warning| format!("{text}\nwarning: {warning}"))
+}
+
+/// Checks parameters and samples, in files of these paths.
+fn check_files<T: Scalar>(loaded: &Loaded, files: &[String]) -> Result<()> {
+    if let Some(path) = files.first() {
+        problem::parameters::<T>(loaded, path)?;
+    }
+    if let Some(path) = files.get(1) {
+        let samples = problem::samples::<T>(loaded, path)?;
+        if let Some(sample) = loaded.experiment.sample() {
+            problem::only(loaded, &samples, sample)?;
+        }
+    }
+    Ok(())
+}
+
+/// The instance of a model, if the memory holds its weights.
+fn network(model: &ModelSpec) -> std::result::Result<Network, Invalid> {
+    model.validate()?;
+    let weights = model.weights() as f64;
+    // In single precision, as they are and laid out for products, a tied pair in both directions: no experiment takes less.
+    let needed = 6.0 * (weights + model.layers.iter().map(|layer| layer.size() as f64).sum::<f64>());
+    let memory = machine::memory() as f64;
+    if needed > memory {
+        let found = format!("found {weights:.1e} weights, for which {} are needed", machine::bytes(needed));
+        let legal = format!("this process may take {}: lower `size` or `input`", machine::bytes(memory));
+        return Err(Invalid::new("layers", found, legal));
+    }
+    Network::new(model)
 }
 
 /// A path if there is such a file, else the name of a shipped experiment or model.
@@ -248,7 +285,11 @@ fn find(reference: &str) -> Result<Origin> {
             "give the file of an experiment or a model",
         ));
     }
-    let legal = format!("give a path, or one of {}", library::experiments().join(", "));
+    let shipped = library::experiments();
+    let legal = match wording::nearest(name, shipped.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? `holograd list` names all that are shipped"),
+        None => format!("give a path, or one of {}", shipped.join(", ")),
+    };
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
 }
 
@@ -262,23 +303,35 @@ pub(super) fn read_published(origin: &Origin, path: &str) -> Result<Vec<u8>> {
 
 pub(super) fn parse_json(origin: &Origin) -> Result<Value> {
     let bytes = origin.read()?;
-    files::parse_json(&bytes).map_err(|e| {
+    let mut value = files::parse_json(&bytes).map_err(|e| {
         Error::input(origin.display(), "", format!("not JSON: {e}"), "see docs/configuration.md")
-    })
+    })?;
+    // Editors find the schema by it; it says nothing of the experiment.
+    if let Some(object) = value.as_object_mut()
+        && object.get("$schema").is_some_and(Value::is_string)
+    {
+        object.shift_remove("$schema");
+    }
+    Ok(value)
 }
 
 /// Reads a strict type out of JSON; errors carry the path inside the file.
 pub(super) fn deserialise<T: DeserializeOwned>(value: Value, file: &str) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|e| {
-        let path = e.path().to_string();
-        let path = if path == "." { String::new() } else { path };
-        let found = e.into_inner().to_string();
+        let mut path = wording::place(e.path());
+        let mut message = e.into_inner().to_string();
+        // An experiment inside another one tells the rest of the path itself.
+        if let Some((inner, rest)) = message.strip_prefix("at `").and_then(|rest| rest.split_once("`: ")) {
+            path = if inner.is_empty() { path } else { format!("{path}.{inner}") };
+            message = rest.to_owned();
+        }
         // How serde puts it when an object that makes a choice has a second key, as after --set estimator.other.field=1.
-        if found.ends_with("expected fewer elements in map") {
+        if message.ends_with("expected fewer elements in map") {
             let legal = "one is chosen: replace the whole, as by --set estimator='{\"cauchy\": {\"amplitude\": 0.1}}'";
             return Error::input(file, path, "found more than one name", legal);
         }
-        Error::input(file, path, found, "")
+        let (found, legal) = wording::plain(&message);
+        Error::input(file, path, found, legal)
     })
 }
 
@@ -303,7 +356,10 @@ pub(super) fn parse_experiment(mut value: Value, file: &str) -> Result<Experimen
         "frequency_optimum" => Experiment::FrequencyOptimum(deserialise(value, file)?),
         "elapsed" => Experiment::Elapsed(deserialise(value, file)?),
         "sweep" => Experiment::Sweep(deserialise(value, file)?),
-        other => return Err(Error::input(file, "kind", format!("found {other:?}"), legal())),
+        other => {
+            let legal = wording::suggest(other, KINDS, &legal());
+            return Err(Error::input(file, "kind", format!("found {other:?}"), legal));
+        }
     })
 }
 
@@ -313,12 +369,12 @@ pub(super) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Net
         let file = origin.beside(path);
         let value = parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
         let spec: ModelSpec = deserialise(value, &file.display())?;
-        let network = Network::new(&spec).map_err(|invalid| invalid.in_file(file.display()))?;
+        let network = network(&spec).map_err(|invalid| invalid.in_file(file.display()))?;
         *model = ModelRef::Whole(Box::new(spec));
         return Ok(network);
     }
     let ModelRef::Whole(spec) = model else { unreachable!("a path was replaced above") };
-    Network::new(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
+    network(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
 }
 
 /// The experiment at `reference`, its own references rewritten to start where `origin` lies; what is published of it is left out,

@@ -2,6 +2,7 @@
 
 mod amplitude;
 mod continuous;
+pub mod cost;
 mod elapsed;
 pub mod folder;
 mod frequency;
@@ -22,6 +23,7 @@ mod sweep;
 mod trace;
 mod train;
 
+pub use cost::Cost;
 pub use folder::RunFolder;
 pub use load::{Loaded, load};
 pub use spec::{Experiment, Kind, ModelRef, Precision};

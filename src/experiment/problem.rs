@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::load::Loaded;
-use super::spec::Precision;
 use super::{Options, Train};
 use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
-use crate::learning::{Optimiser, OptimiserSpec};
+use crate::learning;
 use crate::scalar::Scalar;
 use crate::substrate::network::{Network, Output};
 use crate::substrate::parameters::Parameters;
@@ -29,8 +28,12 @@ pub fn parameters<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Parameters<T
 /// If the samples are missing or do not fit.
 pub fn data(loaded: &Loaded, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
     check_data(loaded, data)?;
-    let lookup = Lookup { folder_of_experiment: loaded.origin.folder(), data_dir: options.data.clone() };
-    data.load(seed, &lookup)
+    data.load(seed, &lookup(loaded, options))
+}
+
+/// Where the files of data are looked for.
+pub fn lookup(loaded: &Loaded, options: &Options) -> Lookup {
+    Lookup { folder_of_experiment: loaded.origin.folder(), data_dir: options.data.clone() }
 }
 
 /// Checks data against the model, without loading them.
@@ -56,21 +59,27 @@ pub fn check_data(loaded: &Loaded, data: &DataSpec) -> Result<()> {
 /// # Errors
 /// The first that is not, or whose factor is not legal.
 pub fn check_learning_rates(loaded: &Loaded, rates: &BTreeMap<String, f64>) -> Result<()> {
-    let any = OptimiserSpec::Sgd { learning_rate: 0.0, momentum: 0.0, weight_decay: 0.0 };
-    let optimiser = Optimiser::<f64>::new(any, rates, &loaded.network);
-    optimiser.map(drop).map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))
+    learning::check_factors(rates, &loaded.network)
+        .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))
 }
 
-/// Checks all that would stop a training before it begins, but for data in files.
+/// Checks all that would stop a training before it begins, but for its files.
 ///
 /// # Errors
-/// If the parameters, the learning rates or the data do not fit the network.
+/// If the learning rates or the data do not fit the network.
 pub fn check_training(loaded: &Loaded, train: &Train) -> Result<()> {
-    match train.precision {
-        Precision::F32 => drop(train.trainer::<f32>(loaded)?),
-        Precision::F64 => drop(train.trainer::<f64>(loaded)?),
-    }
+    check_learning_rates(loaded, &train.learning_rates)?;
     check_data(loaded, &train.data)
+}
+
+/// How many samples the batch at `path` holds; 0 where what it holds is not legal.
+///
+/// # Errors
+/// If the file is missing or damaged.
+pub fn count(loaded: &Loaded, path: &str) -> Result<usize> {
+    let tensors = loaded.origin.beside(path).tensors();
+    let tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "batch"))?;
+    Ok(tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0))
 }
 
 /// Reads the samples at `path`: `x` [samples, inputs]; `y` labels [samples], or targets [samples, outputs].

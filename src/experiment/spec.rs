@@ -142,14 +142,37 @@ impl Experiment {
         }
     }
 
-    /// Finds out what would stop a run before it begins, less its files.
+    /// The sample of the batch that it is about, if it is about one.
+    #[must_use]
+    pub fn sample(&self) -> Option<usize> {
+        match self {
+            Self::Trace(spec) => Some(spec.sample),
+            Self::Relaxation(spec) => Some(spec.sample),
+            Self::Stability(spec) => Some(spec.sample),
+            Self::FrequencyOptimum(spec) => Some(spec.sample),
+            _ => None,
+        }
+    }
+
+    /// The precision in which its parameters and samples are read.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Train(spec) => spec.precision,
+            Self::Continuous(spec) => spec.precision,
+            Self::Gradient(spec) => spec.precision,
+            Self::Sweep(spec) => spec.precision(),
+            _ => Precision::F64,
+        }
+    }
+
+    /// Finds out what would stop a run before it begins, less its files and what a sweep's points say.
     ///
     /// # Errors
     /// If the data do not fit the model, or a learning rate names no connection.
     pub fn check(&self, loaded: &Loaded) -> crate::Result<()> {
         match self {
             Self::Train(spec) => problem::check_training(loaded, spec),
-            Self::Sweep(spec) => spec.check_runs(loaded),
             Self::Continuous(spec) => {
                 problem::check_learning_rates(loaded, &spec.learning_rates)?;
                 problem::check_data(loaded, &spec.data)

@@ -6,12 +6,17 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// Reads one JSON value. A key that an object has twice is an error of [category](serde_json::error::Category) `Data`.
+/// Reads one JSON value. A key that an object has twice is an error of [category](serde_json::error::Category) `Data`. The mark with
+/// which some editors begin a text in UTF-8 is passed over.
 ///
 /// # Errors
-/// If the text is not JSON, goes on after the value, or has a key twice.
+/// If the text is not JSON in UTF-8, goes on after the value, or has a key twice.
 pub fn parse_json(bytes: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice::<Strict>(bytes).map(|strict| strict.0)
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(serde_json::Error::custom("found UTF-16: save the file as UTF-8"));
+    }
+    let text = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
+    serde_json::from_slice::<Strict>(text).map(|strict| strict.0)
 }
 
 struct Strict(Value);
@@ -85,6 +90,17 @@ mod tests {
         let text =
             r#"{ "a": [1, -2, 0.1, 1e300, 18446744073709551615, null, true, "\u00e9"], "b": { "c": {} } }"#;
         assert_eq!(parse_json(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_value() {
+        assert_eq!(parse_json(b"\xef\xbb\xbf{ \"a\": 1 }").unwrap(), serde_json::json!({ "a": 1 }));
+        for text in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}"] {
+            let error = parse_json(text).unwrap_err().to_string();
+            assert_eq!(error, "found UTF-16: save the file as UTF-8");
+        }
+        // Only one, and only at the start.
+        assert!(parse_json(b"\xef\xbb\xbf\xef\xbb\xbf{}").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, machine};
 
 mod json;
 mod npz;
@@ -98,13 +98,41 @@ pub fn write_json(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> 
     write_atomically(path, &bytes)
 }
 
-/// The whole file.
+/// Bytes that a document written by hand has at most, and anything that does not tell its length.
+const LARGEST_DOCUMENT: u64 = 16 << 20;
+
+/// The whole file, unless it is larger than the memory.
 ///
 /// # Errors
-/// [`Error::Io`] with the system's reason.
+/// [`Error::Io`] with the system's reason; [`Error::Input`] if it is too large.
 pub fn read_bytes(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    let path = path.as_ref();
-    std::fs::read(path).map_err(|source| Error::io(path, "read", source))
+    read_at_most(path.as_ref(), machine::memory())
+}
+
+/// The whole file, which is written by hand: an experiment, a model, published results.
+///
+/// # Errors
+/// [`Error::Io`] with the system's reason; [`Error::Input`] if it is larger than any such document.
+pub fn read_document(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    read_at_most(path.as_ref(), LARGEST_DOCUMENT)
+}
+
+fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let refused = |source| Error::io(path, "read", source);
+    let too_large = |found: String, most: u64| {
+        let legal = format!("at most {} are read of it", machine::bytes(most as f64));
+        Error::input(path.display().to_string(), "", found, legal)
+    };
+    let file = File::open(path).map_err(refused)?;
+    let metadata = file.metadata().map_err(refused)?;
+    // A device or a pipe has no length, and perhaps no end.
+    let most = if metadata.is_file() { most } else { most.min(LARGEST_DOCUMENT) };
+    if metadata.len() > most {
+        return Err(too_large(format!("it has {}", machine::bytes(metadata.len() as f64)), most));
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
+    if bytes.len() as u64 > most { Err(too_large("it does not end".to_owned(), most)) } else { Ok(bytes) }
 }
 
 /// The whole file as text.
@@ -216,6 +244,22 @@ mod tests {
         assert!(error.ends_with("latin1.json: byte 3 is not UTF-8 text; save the file as UTF-8"), "{error}");
         let error = read_text(folder.path().join("absent.json")).unwrap_err().to_string();
         assert!(error.contains("absent.json: cannot read: No such file"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_is_refused() {
+        let endless = "/dev/zero: it does not end; at most 16 MiB are read of it";
+        assert_eq!(read_bytes("/dev/zero").unwrap_err().to_string(), endless);
+        assert_eq!(read_document("/dev/zero").unwrap_err().to_string(), endless);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vast.json");
+        // A file with a hole: it takes no disk.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = read_document(&path).unwrap_err().to_string();
+        assert!(error.ends_with("vast.json: it has 1.0 TiB; at most 16 MiB are read of it"), "{error}");
+        let error = read_bytes(&path).unwrap_err().to_string();
+        assert!(error.contains("vast.json: it has 1.0 TiB; at most "), "{error}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Traces: named real arrays in NumPy's `.npz`, with their units in a JSON file beside it.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use npyz::{NpyFile, Order, WriteOptions, WriterBuilder};
@@ -9,9 +10,9 @@ use serde::Serialize;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::{read_bytes, write_atomically, write_json};
+use super::{write_atomically, write_json};
 use crate::scalar::Scalar;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// Named real arrays on their way to a `.npz` file, each with its unit and the meaning of its axes.
 #[derive(Debug, Clone, Default)]
@@ -121,59 +122,99 @@ fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>
 /// The shape of an array and its values in C order.
 pub type Shaped = (Vec<usize>, Vec<f64>);
 
-/// All arrays of a `.npz` file by name.
+/// Bytes that one byte of a packed array can stand for at most.
+const DEFLATE: u64 = 1032;
+/// Bytes of the header of an array at most: NumPy itself refuses longer ones.
+const LARGEST_HEADER: u64 = 10_000;
+
+/// All arrays of a `.npz` file by name. No more of an array is unpacked than its header announces.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Input`] if it is damaged, or holds anything but real arrays of
-/// 32 or 64 bits in C order.
+/// [`Error::Io`] if the file cannot be read; [`Error::Input`] if it is damaged, holds anything but real arrays of 32 or 64 bits
+/// in C order, or more than there is memory for.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Shaped>> {
     let path = path.as_ref();
     let file = path.display().to_string();
+    let refused = |source| Error::io(path, "read", source);
     let damaged = |found: String| Error::input(&file, "", found, "a whole .npz file is needed");
-    let mut archive = ZipArchive::new(Cursor::new(read_bytes(path)?))
+    let opened = File::open(path).map_err(refused)?;
+    let metadata = opened.metadata().map_err(refused)?;
+    if !metadata.is_file() {
+        return Err(damaged("it is no ordinary file".to_owned()));
+    }
+    let mut archive = ZipArchive::new(BufReader::new(opened))
         .map_err(|error| damaged(format!("it is no zip archive: {error}")))?;
-    let mut arrays = BTreeMap::new();
+    let memory = machine::memory();
+    let (mut arrays, mut total) = (BTreeMap::new(), 0_u64);
     for index in 0..archive.len() {
-        let mut member = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
+        let member = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
         let name = member.name().map_err(|error| damaged(error.to_string()))?;
         let Some(name) = npyz::npz::array_name_from_file_name(&name).map(str::to_owned) else {
             continue; // as NumPy does
         };
-        let mut bytes = Vec::new();
-        member.read_to_end(&mut bytes).map_err(|error| damaged(format!("`{name}` is damaged: {error}")))?;
-        let array = parse_npy(&bytes).map_err(|found| {
-            Error::input(&file, &name, found, "a real array of 32 or 64 bits in C order is needed")
+        let most = member.compressed_size().min(metadata.len()).saturating_mul(DEFLATE);
+        let array = parse_npy(member, most, memory.saturating_sub(total)).map_err(|found| {
+            Error::input(&file, &name, found, "a whole real array of 32 or 64 bits in C order is needed")
         })?;
+        total += array.1.len() as u64 * size_of::<f64>() as u64;
         arrays.insert(name, array);
     }
     Ok(arrays)
 }
 
-fn parse_npy(bytes: &[u8]) -> std::result::Result<Shaped, String> {
-    let npy = NpyFile::new(bytes).map_err(|error| format!("the header is bad: {error}"))?;
+/// Reads an array of at most so many bytes on disk, and in memory.
+fn parse_npy(mut stream: impl Read, on_disk: u64, in_memory: u64) -> std::result::Result<Shaped, String> {
+    let bad = |error: std::io::Error| format!("the header is bad: {error}");
+    // The header is read apart: its length is a number in the file, of two bytes or, in the later versions, of four.
+    let mut header = Vec::new();
+    stream.by_ref().take(12).read_to_end(&mut header).map_err(bad)?;
+    let length = match header[..] {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => 0,
+    };
+    if length > LARGEST_HEADER {
+        return Err(format!("found a header of {length} bytes"));
+    }
+    stream.by_ref().take(length).read_to_end(&mut header).map_err(bad)?;
+    let npy = NpyFile::new(Cursor::new(header).chain(stream)).map_err(bad)?;
     if npy.order() != Order::C && npy.shape().len() > 1 {
         return Err("found Fortran order".to_owned());
     }
-    let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
-    if shape
-        .iter()
-        .try_fold(1_usize, |count, &size| count.checked_mul(size))
-        .is_none_or(|count| count > bytes.len())
-    {
+    let shape = npy.shape().to_vec();
+    // An empty array may have any other sizes; what is counted is never beyond what a file can hold.
+    let count = shape.iter().try_fold(1_u64, |count, &size| count.checked_mul(size));
+    let count = if shape.contains(&0) { Some(0) } else { count };
+    let Some(count) = count.filter(|count| *count <= on_disk / 4) else {
         return Err(format!("the shape {shape:?} is larger than the data"));
+    };
+    let needed = count.saturating_mul(size_of::<f64>() as u64);
+    if needed > in_memory {
+        let (needed, most) = (machine::bytes(needed as f64), machine::bytes(in_memory as f64));
+        return Err(format!("the shape {shape:?} takes {needed} of memory, where {most} are left"));
     }
-    let truncated = |error: std::io::Error| format!("the data are truncated: {error}");
+    let shape = shape.iter().map(|&size| size as usize).collect();
     let npy = match npy.try_data::<f64>() {
-        Ok(values) => return Ok((shape, values.collect::<std::io::Result<_>>().map_err(truncated)?)),
+        Ok(values) => return Ok((shape, collect(values, count)?)),
         Err(npy) => npy,
     };
     match npy.try_data::<f32>() {
-        Ok(values) => {
-            let doubles = values.map(|value| value.map(f64::from)).collect::<std::io::Result<_>>();
-            Ok((shape, doubles.map_err(truncated)?))
-        }
+        Ok(values) => Ok((shape, collect(values.map(|value| value.map(f64::from)), count)?)),
         Err(npy) => Err(format!("found the type {}", npy.dtype().descr())),
     }
+}
+
+/// So many numbers.
+fn collect(
+    values: impl Iterator<Item = std::io::Result<f64>>,
+    count: u64,
+) -> std::result::Result<Vec<f64>, String> {
+    let mut numbers = Vec::new();
+    numbers.try_reserve_exact(count as usize).map_err(|_| "there is no memory left for it".to_owned())?;
+    for value in values {
+        numbers.push(value.map_err(|error| format!("the data are truncated: {error}"))?);
+    }
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -202,7 +243,7 @@ mod tests {
         assert_eq!(arrays["none"], (vec![0, 4], vec![]));
 
         let units: serde_json::Value =
-            serde_json::from_slice(&read_bytes(folder.path().join("trace.units.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(folder.path().join("trace.units.json")).unwrap()).unwrap();
         assert_eq!(
             units["u/h1"],
             serde_json::json!({"unit": "1", "shape": [3, 2], "axes": ["time", "neuron of h1"]})
@@ -236,10 +277,42 @@ mod tests {
             let error = read_npz(&path).unwrap_err().to_string();
             assert!(error.contains("trace.npz: it is no zip archive: "), "{end}: {error}");
         }
-        let error = parse_npy(&npy(&[2], [1_i64, 2].into_iter())).unwrap_err();
-        assert_eq!(error, "found the type '<i8'");
+        let parse = |bytes: &[u8]| parse_npy(bytes, bytes.len() as u64, 1 << 20).unwrap_err();
+        assert_eq!(parse(&npy(&[2], [1_i64, 2].into_iter())), "found the type '<i8'");
         let mut short = npy(&[2], [1.0, 2.0].into_iter());
         short.pop();
-        assert!(parse_npy(&short).unwrap_err().starts_with("the data are truncated: "));
+        assert!(parse(&short).starts_with("the data are truncated: "));
+    }
+
+    /// What an array's header says is not believed before the file can hold it, and not taken beyond the memory.
+    #[test]
+    fn headers_that_promise_too_much_are_refused() {
+        let mut vast = npy(&[2], [1.0, 2.0].into_iter());
+        let place = vast.windows(4).position(|text| text == b"(2,)").unwrap();
+        vast[place..place + 4].copy_from_slice(b"(9,)");
+        let error = parse_npy(&vast[..], 32, 1 << 20).unwrap_err();
+        assert_eq!(error, "the shape [9] is larger than the data");
+        let error = parse_npy(&vast[..], 1 << 20, 71).unwrap_err();
+        assert_eq!(error, "the shape [9] takes 72 bytes of memory, where 71 bytes are left");
+        let mut long = vast.clone();
+        long[8..10].copy_from_slice(&[255, 255]);
+        assert_eq!(parse_npy(&long[..], 1 << 20, 1 << 20).unwrap_err(), "found a header of 65535 bytes");
+        long[6] = 2;
+        assert_eq!(parse_npy(&long[..], 1 << 20, 1 << 20).unwrap_err(), "found a header of 662372351 bytes");
+        // 64 MiB of zeros behind an array of two numbers are not unpacked.
+        let mut bomb = npy(&[2], [1.0, 2.0].into_iter());
+        bomb.resize(64 << 20, 0);
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        archive.start_file("a.npy", SimpleFileOptions::default()).unwrap();
+        archive.write_all(&bomb).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.npz");
+        let mut packed = archive.finish().unwrap().into_inner();
+        // Whoever unpacked on would come to a damaged place.
+        let middle = packed.len() / 2;
+        packed[middle..middle + 8].fill(0xff);
+        std::fs::write(&path, packed).unwrap();
+        assert_eq!(read_npz(&path).unwrap()["a"], (vec![2], vec![1.0, 2.0]));
+        assert!(read_npz("/dev/zero").is_err());
     }
 }

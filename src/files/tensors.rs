@@ -3,14 +3,17 @@
 //! On disk arrays are row-major; a weight is `[to, from]`. In memory a matrix is `nalgebra`'s, column-major.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use nalgebra::{DMatrix, DVector};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::{Map, Value, json};
 
 use crate::scalar::Scalar;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// The numbers of an [`Array`], in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,7 +158,8 @@ impl Tensors {
                 };
                 let found = format!("entry {:?} is {stored:e}", index_of(at, shape));
                 let legal = if stored.is_finite() {
-                    format!("it must lie within the range of {}", T::NAME)
+                    let precision = if T::NAME == f32::NAME { "single" } else { "double" };
+                    format!("it must lie within the range of {precision} precision")
                 } else {
                     "every entry must be finite".to_owned()
                 };
@@ -282,18 +286,51 @@ impl Tensors {
     }
 }
 
-/// Reads a safetensors file with arrays of F32, F64 or integers.
+/// Reads a safetensors file with arrays of F32, F64 or integers. No more is read than its header announces.
 ///
 /// # Errors
-/// [`Error::Input`] that names the file and says why: missing, truncated, a bad header, a type that is not supported.
+/// [`Error::Input`] that names the file and says why: missing, truncated, a bad header, a type that is not supported, or more than
+/// there is memory for.
 pub fn read_tensors(path: impl AsRef<Path>) -> Result<Tensors> {
-    let file = path.as_ref().display().to_string();
-    match std::fs::read(path) {
-        Ok(bytes) => parse_tensors(&file, &bytes),
-        Err(error) => Err(Error::input(file, "", format!("cannot be read: {error}"), NEEDED)),
+    let path = path.as_ref();
+    let file = path.display().to_string();
+    let refuse = |found: String| Error::input(&file, "", found, NEEDED);
+    let refused = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
+    let mut stream = File::open(path).map_err(refused)?;
+    let metadata = stream.metadata().map_err(refused)?;
+    let mut bytes = Vec::new();
+    stream.by_ref().take(8).read_to_end(&mut bytes).map_err(refused)?;
+    let Some(&length) = bytes.first_chunk::<8>() else { return parse_tensors(&file, &bytes) };
+    let length = u64::from_le_bytes(length);
+    if length > MOST_HEADER {
+        return Err(refuse(reason(&bytes, &SafeTensorError::HeaderTooLarge)));
     }
+    stream.by_ref().take(length).read_to_end(&mut bytes).map_err(refused)?;
+    let Ok(header) = serde_json::from_slice::<Metadata>(&bytes[8..]) else {
+        return Err(parse_tensors(&file, &bytes)
+            .err()
+            .unwrap_or_else(|| refuse("the header is bad".to_owned())));
+    };
+    let data = header.data_len() as u64;
+    let whole = data.saturating_add(8 + length);
+    if metadata.is_file() && metadata.len() != whole {
+        return Err(refuse(unlike_header(metadata.len())));
+    }
+    // The bytes themselves, the numbers, and these in the precision that is asked for.
+    let (needed, most) = (data.saturating_mul(3), machine::memory());
+    let reserved = usize::try_from(data).ok().and_then(|data| bytes.try_reserve_exact(data).ok());
+    if needed > most || reserved.is_none() {
+        let found = format!("reading it takes {} of memory", machine::bytes(needed as f64));
+        let legal = format!("this process may take {}", machine::bytes(most as f64));
+        return Err(Error::input(&file, "", found, legal));
+    }
+    // One byte more shows whether a stream without a length goes on.
+    stream.take(data.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
+    parse_tensors(&file, &bytes)
 }
 
+/// Bytes of a header that this program reads; what it writes has a few thousand.
+const MOST_HEADER: u64 = 16 << 20;
 const NEEDED: &str = "a safetensors file with arrays of F32, F64 or integers is needed";
 
 /// The same from bytes in memory; `file` is how errors name them.
@@ -318,10 +355,8 @@ pub fn parse_tensors(file: &str, bytes: &[u8]) -> Result<Tensors> {
 }
 
 /// Why the header was refused, with the sizes that the format's own message leaves out.
-fn reason(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
-    use safetensors::SafeTensorError::{
-        HeaderTooLarge, HeaderTooSmall, InvalidHeaderLength, MetadataIncompleteBuffer,
-    };
+fn reason(bytes: &[u8], error: &SafeTensorError) -> String {
+    use SafeTensorError::{HeaderTooLarge, HeaderTooSmall, InvalidHeaderLength, MetadataIncompleteBuffer};
     match error {
         HeaderTooSmall | InvalidHeaderLength => {
             format!("the file is truncated: its {} bytes end within the header", bytes.len())
@@ -329,14 +364,13 @@ fn reason(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
         HeaderTooLarge => {
             "this is no safetensors file: its first 8 bytes are not the length of a header".to_owned()
         }
-        MetadataIncompleteBuffer => {
-            format!(
-                "the file is truncated or has trailing bytes: its {} bytes are not what its header says",
-                bytes.len()
-            )
-        }
+        MetadataIncompleteBuffer => unlike_header(bytes.len() as u64),
         other => format!("the header is bad: {other}"),
     }
+}
+
+fn unlike_header(bytes: u64) -> String {
+    format!("the file is truncated or has trailing bytes: its {bytes} bytes are not what its header says")
 }
 
 fn decode(dtype: Dtype, data: &[u8]) -> std::result::Result<Values, String> {
@@ -450,7 +484,7 @@ mod tests {
         );
         assert_eq!(
             message(tensors.vector::<f32>("big", 1)),
-            "p: at `big`: entry [0] is 1e300; it must lie within the range of f32"
+            "p: at `big`: entry [0] is 1e300; it must lie within the range of single precision"
         );
         assert_eq!(tensors.vector::<f64>("big", 1).unwrap()[0], 1e300);
         assert_eq!(
@@ -529,6 +563,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let absent = message(read_tensors(folder.path().join("absent.safetensors")));
         assert!(absent.contains("absent.safetensors: cannot be read: No such file"), "{absent}");
+    }
+
+    /// A file is read as far as its header says, and refused before that where it cannot be what it says.
+    #[test]
+    fn no_more_is_read_than_the_header_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.safetensors");
+        let good = reference(&[("w", Dtype::F64, &[2], f64s(&[1.0, 2.0]))]);
+        let write = |bytes: &[u8], length: u64| {
+            std::fs::write(&path, bytes).unwrap();
+            // A hole takes no disk.
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        };
+        write(&good, good.len() as u64);
+        assert_eq!(read_tensors(&path).unwrap().get("w"), parse_tensors("p", &good).unwrap().get("w"));
+        write(&good, 1 << 40);
+        let told = message(read_tensors(&path));
+        assert!(told.contains("its 1099511627776 bytes are not what its header says"), "{told}");
+        let vast = r#"{"w":{"dtype":"F64","shape":[137438953472],"data_offsets":[0,1099511627776]}}"#;
+        let vast = [&(vast.len() as u64).to_le_bytes()[..], vast.as_bytes()].concat();
+        write(&vast, vast.len() as u64 + (1 << 40));
+        let told = message(read_tensors(&path));
+        assert!(told.contains("reading it takes 3.0 TiB of memory; this process may take "), "{told}");
+        #[cfg(unix)]
+        assert!(message(read_tensors("/dev/zero")).contains("/dev/zero: the header is bad"));
+        for length in [0, 5] {
+            write(&good[..length], length as u64);
+            let told = message(read_tensors(&path));
+            assert!(
+                told.contains(if length == 0 { "the file is empty" } else { "its 5 bytes end" }),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,6 @@ pub use asymmetry::JacobianMeasures;
 pub use floor::RateFloor;
 pub use homeostasis::Homeostasis;
 pub use kolen_pollack::KolenPollack;
-pub use optimiser::{Optimiser, OptimiserSpec, Schedule};
+pub use optimiser::{Optimiser, OptimiserSpec, Schedule, check_factors};
 pub use plasticity::{Course, Plasticity};
 pub use trainer::{Plan, Score, Trainer, free_score};

@@ -9,6 +9,7 @@ use crate::error::{Invalid, non_negative, positive};
 use crate::scalar::Scalar;
 use crate::substrate::network::Network;
 use crate::substrate::parameters::Parameters;
+use crate::wording;
 
 /// How a gradient becomes a weight update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +140,29 @@ impl OptimiserSpec {
     }
 }
 
+/// What each parameter belongs to: a connection, a layer (its bias) or the read-out.
+fn stems(network: &Network) -> impl Iterator<Item = &str> {
+    network.shapes().iter().map(|s| s.name.split_once('.').map_or(s.name.as_str(), |(stem, _)| stem))
+}
+
+/// Checks factors on learning rates by connection (`h1-h2`), layer (its bias) or `readout`.
+///
+/// # Errors
+/// A name that the network does not have, or a factor that is not a number ≥ 0; paths below `learning_rates`.
+pub fn check_factors(factors: &BTreeMap<String, f64>, network: &Network) -> Result<(), Invalid> {
+    for (name, factor) in factors {
+        non_negative(name, *factor)?;
+        if !stems(network).any(|stem| stem == name) {
+            let mut legal: Vec<&str> = stems(network).collect();
+            legal.dedup();
+            let legal = format!("it must be one of {}", legal.join(", "));
+            let legal = wording::suggest(name, stems(network), &legal);
+            return Err(Invalid::new(name, "found a name that the network does not have", legal));
+        }
+    }
+    Ok(())
+}
+
 /// An optimiser with its memory.
 #[derive(Debug, Clone)]
 pub struct Optimiser<T: Scalar> {
@@ -167,18 +191,8 @@ impl<T: Scalar> Optimiser<T> {
         factors: &BTreeMap<String, f64>,
         network: &Network,
     ) -> Result<Self, Invalid> {
-        let stem = |name: &str| name.split_once('.').map_or(name, |(stem, _)| stem).to_owned();
-        let stems: Vec<String> = network.shapes().iter().map(|s| stem(&s.name)).collect();
-        for (name, factor) in factors {
-            non_negative(name, *factor)?;
-            if !stems.contains(name) {
-                let mut legal = stems.clone();
-                legal.dedup();
-                let legal = format!("it must be one of {}", legal.join(", "));
-                return Err(Invalid::new(name, "found a name that the network does not have", legal));
-            }
-        }
-        let factors: Vec<f64> = stems.iter().map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        check_factors(factors, network)?;
+        let factors: Vec<f64> = stems(network).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
         let decays = vec![0.0; factors.len()];
         let zeros = Parameters::zeros(network.shapes());
         Ok(Self {

@@ -9,6 +9,7 @@ use super::activation::Activation;
 use super::interactions::sparse::SparseSpec;
 use super::interactions::{Dense, Interaction};
 use crate::error::{Invalid, positive};
+use crate::wording;
 
 /// The name under which connections refer to the clamped input.
 pub const INPUT: &str = "input";
@@ -306,7 +307,7 @@ impl ModelSpec {
     }
 
     /// Number of weights that the connections and the read-out hold.
-    fn weights(&self) -> u128 {
+    pub(crate) fn weights(&self) -> u128 {
         let size = |name: &str| self.layer_size(name).unwrap_or(0);
         let edges = self.connections.iter().map(|c| {
             let directions = if c.feedback == Feedback::None { 1 } else { 2 };
@@ -323,8 +324,12 @@ impl ModelSpec {
         self.layers.iter().find(|l| l.name == name).map(LayerSpec::size)
     }
 
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.layers.iter().map(|l| l.name.as_str())
+    }
+
     fn layer_names(&self) -> String {
-        self.layers.iter().map(|l| format!("`{}`", l.name)).collect::<Vec<_>>().join(", ")
+        self.names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }
 
     fn validate_input(&self) -> Result<(), Invalid> {
@@ -389,10 +394,12 @@ impl ModelSpec {
             let (from, to) = (connection.from.as_str(), connection.to.as_str());
             if self.layer_size(from).is_none() {
                 let legal = format!("it must be `input` or one of {}", self.layer_names());
+                let legal = wording::suggest(from, self.names().chain([INPUT]), &legal);
                 return Err(Invalid::new(path("from"), format!("found {from:?}"), legal));
             }
             if to == INPUT || self.layer_size(to).is_none() {
                 let legal = format!("it must be one of {}", self.layer_names());
+                let legal = wording::suggest(to, self.names(), &legal);
                 return Err(Invalid::new(path("to"), format!("found {to:?}"), legal));
             }
             let has_feedback = connection.feedback != Feedback::None;

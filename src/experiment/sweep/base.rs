@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::Train;
 use super::super::spec::Experiment;
+use crate::wording;
 
 /// The experiment that a sweep varies: the path of its file, or itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,12 +34,12 @@ impl<'de> Deserialize<'de> for Base {
             mut value @ Value::Object(_) => {
                 let kind = value.as_object_mut().and_then(|o| o.remove("kind"));
                 if kind != Some(Value::from("train")) {
-                    return Err(D::Error::custom("found an experiment of another kind than `train`"));
+                    return Err(D::Error::custom("at `kind`: found another kind than `train`"));
                 }
                 let train = serde_path_to_error::deserialize(value);
-                train
-                    .map(Self::Whole)
-                    .map_err(|e| D::Error::custom(format!("at `{}`: {}", e.path(), e.inner())))
+                train.map(Self::Whole).map_err(|e| {
+                    D::Error::custom(format!("at `{}`: {}", wording::place(e.path()), e.inner()))
+                })
             }
             _ => {
                 Err(D::Error::custom("expected the path of an experiment of kind `train`, or the experiment"))

@@ -1,19 +1,22 @@
 //! The points of a sweep: values along axes, seeds, and the experiment at each.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::super::Train;
 use super::super::load::{self, Loaded, Origin};
 use super::super::spec::Experiment;
-use super::{CASE, Sweep};
+use super::{CASE, Sweep, no_training};
 use crate::error::{Error, Invalid, Result};
 use crate::imperfections::Imperfections;
 
 /// The values along an axis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
+#[serde(untagged, expecting = "expected a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
 pub enum Values {
     /// Any JSON, in this order.
     List(Vec<Value>),
@@ -49,7 +52,7 @@ pub enum Spacing {
 
 /// A number of seeds, from 0, or the seeds themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a number of seeds, or a list of them")]
+#[serde(untagged, expecting = "expected a number of seeds, or a list of them")]
 pub enum Seeds {
     /// 0, 1, … below this.
     Count(u64),
@@ -82,8 +85,9 @@ impl Values {
                 if values.is_empty() {
                     return Err(Invalid::new("", "found none", "at least one value"));
                 }
-                match (1..values.len()).find(|i| values[..*i].contains(&values[*i])) {
-                    Some(i) => Err(Invalid::new("", format!("found {} twice", values[i]), "each value once")),
+                let mut seen = HashSet::new();
+                match values.iter().find(|value| !seen.insert(value.to_string())) {
+                    Some(value) => Err(Invalid::new("", format!("found {value} twice"), "each value once")),
                     None => Ok(()),
                 }
             }
@@ -118,11 +122,12 @@ impl Seeds {
             }
             seeds => seeds.list(),
         };
-        let repeated = (1..list.len()).any(|i| list[..i].contains(&list[i]));
-        if list.is_empty() || repeated {
-            return Err(Invalid::new(path, format!("found {list:?}"), legal));
+        let mut seen = HashSet::new();
+        match list.iter().find(|seed| !seen.insert(**seed)) {
+            Some(seed) => Err(Invalid::new(path, format!("found {seed} twice"), legal)),
+            None if list.is_empty() => Err(Invalid::new(path, "found none", legal)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -177,6 +182,12 @@ fn holds(value: &Value, text: &str) -> bool {
     }
 }
 
+/// Whether it makes a difference which device a run is on.
+pub(super) fn has_devices(train: &Train) -> bool {
+    let imperfections = Imperfections { device_seed: 0, preset: None, ..train.imperfections };
+    imperfections != Imperfections::default()
+}
+
 impl Sweep {
     /// Whether an entry of `vary` stands in for a part of a path or for a value, and is no field itself.
     fn stands_in(&self, name: &str) -> bool {
@@ -186,35 +197,54 @@ impl Sweep {
             || set.any(|(path, value)| path.contains(&name) || holds(value, &name))
     }
 
-    /// Every run, in the order of the grid: the last axis is the fastest, then the seed, then the device.
-    pub(super) fn jobs(&self, origin: &Origin) -> Result<Vec<Job>> {
+    /// The values of every point, in the order of the grid: the last axis is the fastest.
+    fn grid(&self) -> impl Iterator<Item = IndexMap<String, Value>> {
+        let axes = self.axes();
+        let count: usize = axes.iter().map(|axis| axis.values.len()).product();
+        (0..count).map(move |point| {
+            let mut rest = point;
+            let mut values: IndexMap<String, Value> = IndexMap::new();
+            for axis in axes.iter().rev() {
+                values.insert(axis.path.clone(), axis.values[rest % axis.values.len()].clone());
+                rest /= axis.values.len();
+            }
+            values.reverse();
+            values
+        })
+    }
+
+    /// The seeds of every point, of training and of devices.
+    fn seeds(&self) -> Result<[Vec<u64>; 2]> {
         let base = self.base()?;
         let own = |seeds: &Option<Seeds>, own: u64| seeds.as_ref().map_or(vec![own], Seeds::list);
-        let seeds = own(&self.seeds, base.seed);
-        let devices = own(&self.device_seeds, base.imperfections.device_seed);
-        let mut grid: Vec<IndexMap<String, Value>> = vec![IndexMap::new()];
-        for axis in self.axes() {
-            let extend = |values: &IndexMap<String, Value>| {
-                let extended = |value: &Value| {
-                    let mut values = values.clone();
-                    values.insert(axis.path.clone(), value.clone());
-                    values
-                };
-                axis.values.iter().map(extended).collect::<Vec<_>>()
-            };
-            grid = grid.iter().flat_map(extend).collect();
-        }
+        Ok([own(&self.seeds, base.seed), own(&self.device_seeds, base.imperfections.device_seed)])
+    }
+
+    /// Hands the experiment of every point, with the first of its seeds, to `look`; only one is in memory at a time.
+    ///
+    /// # Errors
+    /// If a point is not legal, or what `look` finds.
+    pub(super) fn each_point(
+        &self,
+        origin: &Origin,
+        mut look: impl FnMut(Loaded) -> Result<()>,
+    ) -> Result<()> {
+        let [seeds, devices] = self.seeds()?;
+        self.grid().enumerate().try_for_each(|(point, values)| {
+            let job = Job { point, values, seed: seeds[0], device_seed: devices[0] };
+            look(self.load(&job, origin)?)
+        })
+    }
+
+    /// Every run, in the order of the grid; then by seed, then by device.
+    pub(super) fn jobs(&self, origin: &Origin) -> Result<Vec<Job>> {
+        let [seeds, devices] = self.seeds()?;
         let mut jobs = Vec::new();
-        for (point, values) in grid.iter().enumerate() {
+        for (point, values) in self.grid().enumerate() {
             let job = |seed, device_seed| Job { point, values: values.clone(), seed, device_seed };
-            let first = job(seeds[0], devices[0]);
-            let loaded = self.load(&first, origin)?;
-            let Experiment::Train(train) = &loaded.experiment else {
-                return Err(Error::Internal("a point is no training run".into()));
-            };
-            let imperfections = Imperfections { device_seed: 0, preset: None, ..train.imperfections };
-            let several = imperfections != Imperfections::default();
-            let devices = if several { &devices[..] } else { &devices[..1] };
+            let loaded = self.load(&job(seeds[0], devices[0]), origin)?;
+            let Experiment::Train(train) = &loaded.experiment else { return Err(no_training()) };
+            let devices = if has_devices(train) { &devices[..] } else { &devices[..1] };
             jobs.extend(seeds.iter().flat_map(|s| devices.iter().map(|d| job(*s, *d)).collect::<Vec<_>>()));
         }
         Ok(jobs)

@@ -8,6 +8,7 @@ pub use base::Base;
 pub use grid::{Seeds, Values};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -17,12 +18,18 @@ use serde_json::Value;
 use self::runs::{Run, prepare};
 use super::folder::RunFolder;
 use super::load::{self, Loaded, Origin};
-use super::spec::{Experiment, Kind, ModelRef};
-use super::{Options, Train};
+use super::spec::{Experiment, Kind, ModelRef, Precision};
+use super::{Cost, Options, Train, cost, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
 use crate::records::{Axis, COST, Drawing};
 use crate::substrate::network::Network;
+use crate::wording;
+
+/// Points of a grid at most: each is an experiment that is checked before any work.
+const MOST_POINTS: u64 = 10_000;
+/// Runs of a sweep at most: all of them are in memory.
+const MOST_RUNS: u64 = 100_000;
 
 /// The axis that `cases` makes.
 const CASE: &str = "case";
@@ -179,6 +186,10 @@ fn write_out(
     })
 }
 
+fn no_training() -> Error {
+    Error::Internal("a point is no training run".into())
+}
+
 fn accuracy() -> Vec<String> {
     vec!["test_accuracy".into()]
 }
@@ -225,13 +236,14 @@ impl Sweep {
             return Err(Invalid::new("vary", "found none", legal));
         }
         let seeds = |s: &Option<Seeds>| s.as_ref().map_or(1, |s| s.list().len() as u64);
-        let runs = axes
-            .iter()
-            .map(|axis| axis.values.len() as u64)
-            .chain([seeds(&self.seeds), seeds(&self.device_seeds)])
-            .fold(1, u64::saturating_mul);
-        if runs > 1_000_000 {
-            return Err(Invalid::new("vary", format!("found {runs} runs"), "at most 1000000"));
+        let points = axes.iter().map(|axis| axis.values.len() as u64).fold(1, u64::saturating_mul);
+        let runs =
+            [points, seeds(&self.seeds), seeds(&self.device_seeds)].into_iter().fold(1, u64::saturating_mul);
+        for (count, most, what) in [(points, MOST_POINTS, "points"), (runs, MOST_RUNS, "runs")] {
+            if count > most {
+                let legal = format!("at most {most}: narrow the grid, or divide it among sweeps");
+                return Err(Invalid::new("vary", format!("found {count} {what}"), legal));
+            }
         }
         if self.measure.is_empty() {
             return Err(Invalid::new("measure", "found none", "at least one measure"));
@@ -239,6 +251,7 @@ impl Sweep {
         for (i, name) in self.measure.iter().enumerate() {
             if !MEASURES.contains(&name.as_str()) || self.measure[..i].contains(name) {
                 let legal = format!("each once, of {}", MEASURES.join(", "));
+                let legal = wording::suggest(name, MEASURES, &legal);
                 return Err(Invalid::new(format!("measure[{i}]"), format!("found {name:?}"), legal));
             }
         }
@@ -248,6 +261,7 @@ impl Sweep {
                 && !paths.contains(&path.as_str())
             {
                 let legal = format!("it must be one of {}", paths.join(", "));
+                let legal = wording::suggest(path, paths.iter().copied(), &legal);
                 return Err(Invalid::new(field, format!("found {path:?}"), legal));
             }
         }
@@ -310,12 +324,61 @@ impl Sweep {
         }
     }
 
-    /// Finds out what would stop a run before it begins, but for data in files.
+    /// The precision of every point that does not set it.
+    pub(super) fn precision(&self) -> Precision {
+        self.base().map_or(Precision::F64, |train| train.precision)
+    }
+
+    /// Finds out of each point what would stop its runs; returns what all of them take.
     ///
     /// # Errors
     /// The first finding.
-    pub(super) fn check_runs(&self, loaded: &Loaded) -> Result<()> {
-        self.runs(loaded)?.iter().try_for_each(Run::check)
+    pub(super) fn survey(&self, loaded: &Loaded, options: &Options) -> Result<Cost> {
+        let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.list().len());
+        let devices = self.device_seeds.as_ref().map_or(1, |seeds| seeds.list().len());
+        // Files are read once, whatever the number of points.
+        let mut data: Vec<(DataSpec, (f64, f64))> = Vec::new();
+        let mut files: Vec<(String, Precision, Arc<Network>)> = Vec::new();
+        let mut total = Cost::default();
+        self.each_point(&loaded.origin, |loaded| {
+            let Experiment::Train(train) = &loaded.experiment else { return Err(no_training()) };
+            problem::check_training(&loaded, train)?;
+            let known = data.iter().find(|(known, _)| *known == train.data).map(|(_, counts)| *counts);
+            let counts = match known {
+                Some(counts) => counts,
+                None => {
+                    let lookup = problem::lookup(&loaded, options);
+                    train.data.check_files(&lookup)?;
+                    let (learnt, tested) = train.data.counts(&lookup)?;
+                    let counts = (learnt as f64, tested as f64);
+                    data.push((train.data.clone(), counts));
+                    counts
+                }
+            };
+            let cost = cost::train(train, &loaded.network, counts);
+            if let Some(path) = &train.parameters {
+                let file = (path.clone(), train.precision, Arc::clone(&loaded.network));
+                let known = |(path, precision, network): &(String, Precision, Arc<Network>)| {
+                    (path, precision) == (&file.0, &file.1) && network.shapes() == file.2.shapes()
+                };
+                if !files.iter().any(known) {
+                    match train.precision {
+                        Precision::F32 => drop(problem::parameters::<f32>(&loaded, path)?),
+                        Precision::F64 => drop(problem::parameters::<f64>(&loaded, path)?),
+                    }
+                    files.push(file);
+                }
+            }
+            let runs = (seeds * if grid::has_devices(train) { devices } else { 1 }) as f64;
+            let kept = if self.history { runs } else { 0.0 };
+            // A run of a sweep has a share of the threads, and a line that sums it up.
+            let disk = kept * cost.disk + runs * 1000.0;
+            total += Cost { runs: runs as u64, disk, threads: 1.0, ..cost * runs };
+            Ok(())
+        })?;
+        let together = (total.runs as f64).min(rayon::current_num_threads() as f64);
+        let described = 20_000.0 * total.runs as f64;
+        Ok(Cost { threads: together, memory: together * total.memory + described, ..total })
     }
 
     /// The axes of the figure: across, and of curves.
@@ -355,7 +418,7 @@ impl Kind for Sweep {
         }
         load::resolve_model(self.model_mut(), origin)?;
         self.write_out(origin)?;
-        self.jobs(origin).map(drop)
+        self.each_point(origin, |_| Ok(()))
     }
 
     fn model_mut(&mut self) -> &mut ModelRef {

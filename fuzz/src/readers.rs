@@ -1,0 +1,269 @@
+//! What is read, from sound files of the project.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use holograd::Result;
+use holograd::data::{DataSpec, ImageFiles, Lookup};
+use holograd::experiment::load;
+use holograd::files::{Npz, read_npz};
+use holograd::records::{Epoch, SweepRun, read_metrics};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::damage;
+
+/// A reader, with what it reads and how that is damaged.
+pub struct Reader {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Sound files.
+    pub sound: fn() -> Vec<Vec<u8>>,
+    /// A damaged file.
+    pub damage: fn(&[u8], &mut ChaCha8Rng) -> Vec<u8>,
+    /// Reads the bytes, with a folder at hand.
+    pub read: fn(&[u8], &Path) -> Result<()>,
+}
+
+/// All of them.
+pub const READERS: [Reader; 9] = [
+    Reader { name: "experiment", sound: experiments, damage: damage::document, read: read_experiment },
+    Reader { name: "model", sound: models, damage: damage::document, read: read_model },
+    Reader { name: "set", sound: overrides, damage: damage::bytes, read: read_override },
+    Reader {
+        name: "parameters",
+        sound: || tensors("toy.safetensors"),
+        damage: damage::bytes,
+        read: read_parameters,
+    },
+    Reader {
+        name: "batch",
+        sound: || tensors("toy_batch.safetensors"),
+        damage: damage::bytes,
+        read: read_batch,
+    },
+    Reader { name: "npz", sound: archives, damage: damage::bytes, read: read_archive },
+    Reader { name: "idx", sound: images, damage: packed, read: read_images },
+    Reader { name: "metrics", sound: metrics, damage: damage::bytes, read: read_lines },
+    Reader { name: "device", sound: devices, damage: damage::document, read: read_device },
+];
+
+/// The project, whose tests read these files too.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().find(|folder| folder.join("experiments").is_dir());
+    root.expect("the project's folder").to_owned()
+}
+
+fn file(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(root().join(path)).expect("a file of the project")
+}
+
+fn json_of(path: &str) -> Value {
+    serde_json::from_slice(&file(path)).expect("JSON")
+}
+
+/// Writes the input, and beside it what it refers to; returns its path.
+fn place(name: &str, input: &[u8], folder: &Path) -> String {
+    for other in ["toy.safetensors", "toy_batch.safetensors"] {
+        let path = folder.join(other);
+        if !path.exists() {
+            std::fs::copy(root().join("experiments").join(other), path).expect("a copy");
+        }
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, input).expect("an input");
+    path.to_string_lossy().into_owned()
+}
+
+const KINDS: [&str; 11] = [
+    "digits",
+    "gradient",
+    "trace",
+    "amplitude",
+    "frequency",
+    "frequency_optimum",
+    "continuous_plasticity",
+    "digits_substrates",
+    "paper1/fig2a",
+    "paper1/fig2b",
+    "paper1/fig3ab",
+];
+
+/// An experiment of every kind, its model and its own experiment written out, with small grids.
+fn experiments() -> Vec<Vec<u8>> {
+    KINDS
+        .iter()
+        .map(|name| written_out(&format!("experiments/{name}.json")).to_string().into_bytes())
+        .collect()
+}
+
+fn written_out(path: &str) -> Value {
+    let mut value = json_of(path);
+    let folder = Path::new(path).parent().expect("a folder").to_owned();
+    for field in ["experiment", "model"] {
+        if let Some(other) = value[field].as_str() {
+            value[field] = written_out(folder.join(other).to_str().expect("a path"));
+        }
+    }
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove("published");
+        fields.shift_remove("experiment_path");
+    }
+    for (field, file) in [("parameters", "toy.safetensors"), ("batch", "toy_batch.safetensors")] {
+        if value[field].is_string() {
+            value[field] = json!(file);
+        }
+    }
+    let mut clean = value;
+    if let Some(fields) = clean.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    clean
+}
+
+fn read_experiment(input: &[u8], folder: &Path) -> Result<()> {
+    load(&place("experiment.json", input, folder), &[]).map(drop)
+}
+
+fn models() -> Vec<Vec<u8>> {
+    ["toy", "digits", "mnist"].map(|name| file(format!("models/{name}.json"))).to_vec()
+}
+
+fn read_model(input: &[u8], folder: &Path) -> Result<()> {
+    place("model.json", input, folder);
+    let experiment = json!({ "kind": "train", "model": "model.json", "estimator": "harmonic_balance",
+        "optimiser": { "sgd": { "learning_rate": 0.1 } }, "epochs": 1, "batch_size": 10 });
+    load(&place("experiment.json", experiment.to_string().as_bytes(), folder), &[]).map(drop)
+}
+
+fn overrides() -> Vec<Vec<u8>> {
+    [
+        "estimator.oscillation.period=60",
+        "model.layers.0.size=3",
+        "model.layers.*.size=3",
+        r#"imperfections={"state_noise": {"held": {"std": 0.1}}}"#,
+        "imperfections.device_seed=2",
+        r#"data={"toy_gaussian": {"inputs": 64, "classes": 10}}"#,
+        "optimiser.adam_w.learning_rate=1e-3",
+        "estimator=harmonic_balance",
+        r#"model.connections.1.feedback={"rotated": {"angle": 30}}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
+fn read_override(input: &[u8], _: &Path) -> Result<()> {
+    load("digits", &[String::from_utf8_lossy(input).into_owned()]).map(drop)
+}
+
+fn tensors(name: &str) -> Vec<Vec<u8>> {
+    vec![file(Path::new("experiments").join(name))]
+}
+
+fn read_parameters(input: &[u8], folder: &Path) -> Result<()> {
+    let path = place("parameters.safetensors", input, folder);
+    let loaded = load("gradient", &[])?;
+    let mut tensors = holograd::files::read_tensors(path)?;
+    let shapes = loaded.network.shapes();
+    holograd::substrate::parameters::Parameters::<f32>::from_tensors(shapes, &mut tensors).map(drop)
+}
+
+fn read_batch(input: &[u8], folder: &Path) -> Result<()> {
+    let mut tensors = holograd::files::read_tensors(place("batch.safetensors", input, folder))?;
+    let count = tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0);
+    tensors.matrix::<f64>("x", [count, 6])?;
+    tensors.labels("y", count, 4)?;
+    tensors.refuse_unused()
+}
+
+fn archives() -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trace.npz");
+    let mut npz = Npz::new();
+    npz.insert("time", &[3], &[0.0, 0.5, 1.0], "tau", &["tick"]);
+    npz.insert("potential", &[3, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0], "1", &["tick", "neuron"]);
+    npz.write(&path).expect("an archive");
+    vec![std::fs::read(path).expect("an archive")]
+}
+
+fn read_archive(input: &[u8], folder: &Path) -> Result<()> {
+    read_npz(place("trace.npz", input, folder)).map(drop)
+}
+
+const IMAGES: &str = "train-images-idx3-ubyte";
+
+/// The first 3 images, unpacked.
+fn images() -> Vec<Vec<u8>> {
+    let mut content = Vec::new();
+    let packed = file(format!("tests/data/mnist/{IMAGES}.gz"));
+    GzDecoder::new(&packed[..]).read_to_end(&mut content).expect("gzip");
+    content.truncate(16 + 3 * 784);
+    content[7] = 3;
+    vec![content]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("gzip in memory")
+}
+
+/// Damaged before it is packed, or after, or cut into members, or not packed at all.
+fn packed(sound: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+    match random.random_range(0..4) {
+        0 => gzip(&damage::bytes(sound, random)),
+        1 => damage::bytes(&gzip(sound), random),
+        2 => {
+            let (a, b) = sound.split_at(random.random_range(0..sound.len()));
+            let zeros = vec![0; random.random_range(0..100)];
+            damage::bytes(&[gzip(a), gzip(b), zeros].concat(), random)
+        }
+        _ => damage::bytes(sound, random),
+    }
+}
+
+fn read_images(input: &[u8], folder: &Path) -> Result<()> {
+    let labels: Vec<u8> = [&[0, 0, 8, 1, 0, 0, 0, 3][..], &[1, 2, 3]].concat();
+    let test = &images()[0];
+    for (name, content) in [
+        ("train-labels-idx1-ubyte", &labels),
+        ("t10k-labels-idx1-ubyte", &labels),
+        ("t10k-images-idx3-ubyte", test),
+    ] {
+        let path = folder.join(name);
+        if !path.exists() {
+            std::fs::write(path, content).expect("a file beside it");
+        }
+    }
+    std::fs::write(folder.join(IMAGES), input).expect("an input");
+    let files = ImageFiles { folder: Some(folder.to_owned()), ..ImageFiles::default() };
+    DataSpec::Mnist(files).load(0, &Lookup::default()).map(drop)
+}
+
+fn metrics() -> Vec<Vec<u8>> {
+    let run = r#"{"key":"0011","point":0,"values":{"seed":1},"seed":0,"device_seed":0,"measures":{"test_accuracy":0.9},"seconds":1.0}"#;
+    vec![format!("{run}\n{run}\n").into_bytes()]
+}
+
+fn read_lines(input: &[u8], folder: &Path) -> Result<()> {
+    std::fs::write(folder.join("metrics.jsonl"), input).expect("an input");
+    let (epochs, runs) = (read_metrics::<Epoch>(folder), read_metrics::<SweepRun>(folder));
+    read_metrics::<Value>(folder)?;
+    epochs.map(drop).or(runs.map(drop))
+}
+
+fn devices() -> Vec<Vec<u8>> {
+    let presets = ["cmos", "pcm", "ideal"].map(|name| json!(name));
+    let whole = json!({ "device_seed": 1, "fabrication": { "tau": { "std": 0.1 } }, "state_noise": { "held": { "std": 0.1 } },
+        "synapse_noise": { "ornstein_uhlenbeck": { "std": 0.1, "correlation_time": 5.0 } },
+        "readout": { "adc": { "bits": 8, "range": [-1.0, 1.0] }, "offset_std": 0.01, "phase_error": 0.1 } });
+    presets.into_iter().chain([whole]).map(|value| value.to_string().into_bytes()).collect()
+}
+
+fn read_device(input: &[u8], _: &Path) -> Result<()> {
+    load("digits", &[format!("imperfections={}", String::from_utf8_lossy(input))]).map(drop)
+}
