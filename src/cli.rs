@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{self, Experiment, Loaded, Options, RunFolder, library};
 use crate::figures;
 use crate::page;
+use crate::report::{self, Print};
 use crate::substrate::model::ModelSpec;
 
 /// Threads beyond which a number is a slip: systems take minutes to start more, or refuse.
@@ -24,6 +25,9 @@ struct Arguments {
     /// Threads; 0 for one per core.
     #[arg(long, global = true, default_value_t = 0)]
     threads: usize,
+    /// Shows no progress and tells nothing but warnings; errors stay.
+    #[arg(long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +45,12 @@ enum Command {
     Plot {
         /// The run folder.
         folder: PathBuf,
+        /// Printed width, as 89mm (one column) or 183mm (two); by default what suits each figure. No letter is smaller than 6 points.
+        #[arg(long, value_name = "WIDTH", value_parser = report::width)]
+        width: Option<f64>,
+        /// The files to write.
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "svg,png")]
+        format: Vec<report::Format>,
     },
     /// Writes a page about finished runs, with their figures: ours beside what is published.
     Report {
@@ -94,7 +104,7 @@ pub fn main() -> u8 {
 }
 
 fn dispatch(arguments: Arguments) -> Result<()> {
-    let threads = arguments.threads;
+    let (threads, quiet) = (arguments.threads, arguments.quiet);
     let refuse = |found| Error::input("--threads", "", found, format!("it must be at most {MOST_THREADS}"));
     if threads > MOST_THREADS {
         return Err(refuse(format!("found {threads}")));
@@ -106,12 +116,12 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })
     };
     match arguments.command.unwrap_or_else(default) {
-        Command::Run(run) => run_experiment(&run),
+        Command::Run(run) => run_experiment(&run, quiet),
         Command::Check { file } => tell(&format!("{file}: {}", experiment::load::check(&file)?)),
         Command::List => list(),
-        Command::Plot { folder } => {
-            figures::draw(&folder)?;
-            tell(&format!("redrawn: the figures of {}", folder.display()))
+        Command::Plot { folder, width, format: formats } => {
+            figures::draw_as(&folder, &Print { width, formats })?;
+            if quiet { Ok(()) } else { tell(&format!("redrawn: the figures of {}", folder.display())) }
         }
         Command::Report { folders, out } => {
             page::write(&folders, &out)?;
@@ -134,7 +144,7 @@ fn tell(line: &str) -> Result<()> {
     }
 }
 
-fn run_experiment(run: &Run) -> Result<()> {
+fn run_experiment(run: &Run, quiet: bool) -> Result<()> {
     let command: Vec<String> = std::env::args().collect();
     let (loaded, folder) = if run.resume {
         let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
@@ -149,7 +159,7 @@ fn run_experiment(run: &Run) -> Result<()> {
         let path = run.out.clone().unwrap_or_else(|| RunFolder::fresh(&loaded.name));
         (loaded, RunFolder::create(&path, command)?)
     };
-    let lines = match work(&loaded, &folder, run) {
+    let lines = match work(&loaded, &folder, run, quiet) {
         Ok(lines) => lines,
         Err(error) => {
             if error.exit_code() == 2 {
@@ -159,15 +169,17 @@ fn run_experiment(run: &Run) -> Result<()> {
         }
     };
     // From here on the run is complete: it stays, whatever becomes of its figures.
-    lines.iter().try_for_each(|line| tell(line))?;
+    lines.iter().filter(|line| !quiet || line.starts_with("warning:")).try_for_each(|line| tell(line))?;
     figures::draw(folder.path())?;
     folder.write_manifest(loaded.experiment.kind().seed())?;
-    tell(&format!("figures and data: {}", folder.path().display()))
+    if quiet { Ok(()) } else { tell(&format!("figures and data: {}", folder.path().display())) }
 }
 
-fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
-    tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
-    let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
+fn work(loaded: &Loaded, folder: &RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
+    if !quiet {
+        tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
+    }
+    let options = Options { data: run.data.clone(), resume: run.resume, progress: !quiet };
     loaded.experiment.kind().run(loaded, folder, &options)
 }
 

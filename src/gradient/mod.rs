@@ -406,7 +406,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// Binds the noise that is held through each step to a field.
-    fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
+    pub(crate) fn hold_noise(&self, field: &mut Dynamics<'a, T>, samples: &Samples<T>) {
         if let Some((instant, seed)) = &self.noise {
             let inputs = self.effective.network().inputs;
             let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
@@ -415,7 +415,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// What the lock-in sees through, if not the bare substrate.
-    fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
+    pub(crate) fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
         let (instant, _) = self.noise?;
         Converter::new(&instant.readout?, instant.device_seed, shape, self.effective.network().output.size())
     }
@@ -426,7 +426,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// White noise for an integrator, if that is what the setting has.
-    fn white_noise(
+    pub(crate) fn white_noise(
         &self,
         samples: &Samples<T>,
         integrator: IntegratorSpec,
