@@ -49,7 +49,7 @@ enum Command {
         #[arg(long, value_name = "WIDTH", value_parser = report::width)]
         width: Option<f64>,
         /// The files to write.
-        #[arg(long, value_enum, value_delimiter = ',', default_value = "svg,png")]
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Print::default().formats)]
         format: Vec<report::Format>,
     },
     /// Writes a page about finished runs, with their figures: ours beside what is published.

@@ -227,8 +227,8 @@ impl Figure {
     /// The figure as an SVG document, as wide as it is printed.
     ///
     /// # Errors
-    /// [`Error::Internal`] when a panel is asked to be smaller than 160 × 120 half points or the figure becomes longer than
-    /// 32 000, when a heat map does not hold rows × columns values, or when the drawing library refuses.
+    /// [`Error::Internal`] when a panel is asked to be smaller than 160 × 120 half points or larger than 16 000, or the figure
+    /// becomes longer than 32 000, when a heat map does not hold rows × columns values, or when the drawing library refuses.
     pub fn svg(&self, print: &Print) -> Result<String> {
         let layout = self.layout(print);
         let refuse = || {
@@ -237,7 +237,8 @@ impl Figure {
                 format!("a figure of {panels} panels of {width} × {height} half points cannot be drawn");
             Err(Error::Internal(found))
         };
-        if self.panel_size.0 < 160 || self.panel_size.1 < 120 || layout.panel.1 > 16_000.0 {
+        let sizes = [(self.panel_size.0, 160), (self.panel_size.1, 120)];
+        if sizes.iter().any(|(size, least)| !(*least..=16_000).contains(size)) {
             return refuse();
         }
         let top = panel::heading_height(self.title.as_deref(), layout.width)?;
