@@ -18,6 +18,8 @@ const INSET: f64 = 6.0;
 
 /// A sample of markers alone that stands beside others.
 const MARKER: f64 = 12.0;
+/// Between the samples of one entry.
+const APART: f64 = 4.0;
 /// Most samples of one entry.
 const MOST_SAMPLES: usize = 6;
 
@@ -36,7 +38,7 @@ impl Entry {
     }
 
     fn samples_width(&self) -> f64 {
-        self.samples().map(|sample| sample.1).sum()
+        self.samples().map(|sample| sample.1 + APART).sum::<f64>() - APART
     }
 }
 
@@ -137,9 +139,9 @@ impl Legend {
                 let mut left = at.0 + left;
                 for (look, width) in entry.samples() {
                     look.sample(canvas, (left, y), width)?;
-                    left += width;
+                    left += width + APART;
                 }
-                canvas.text(&entry.label, (left + GAP, y), TEXT)?;
+                canvas.text(&entry.label, (left - APART + GAP, y), TEXT)?;
             }
         }
         Ok(())

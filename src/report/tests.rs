@@ -232,7 +232,8 @@ fn a_heat_map_is_one_image() {
 
 /// The numbers that follow `name="` in the document.
 fn numbers(svg: &str, name: &str) -> Vec<f64> {
-    let after = svg.split(&format!(" {name}=\"")).skip(1);
+    let name = format!(" {name}=\"");
+    let after = svg.split(&name).skip(1);
     after.map(|rest| rest.split(['"', 'm']).next().unwrap().parse().unwrap()).collect()
 }
 
