@@ -149,7 +149,7 @@ mod tests {
             lines.extend(log.line(Duration::from_secs(second)));
         }
         assert_eq!(lines[0], "  0 %  epoch 1/10  about 27.8 h left");
-        assert_eq!(lines.last().unwrap().split("  ").last(), Some("about 15 min left"));
+        assert_eq!(lines.last().unwrap().split("  ").last(), Some("about 6 min left"));
         // More than a day: 10, 20, 40 … 640 s, then one every ten minutes.
         assert_eq!(lines.len(), 172);
         // A run that goes on is not as fast as what it found done.
