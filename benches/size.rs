@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
-use holograd::report::{Figure, Mark, Panel, Series};
+use holograd::report::{Figure, Mark, Panel, Print, Series};
 use holograd::substrate::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use serde_json::json;
@@ -100,5 +100,5 @@ fn main() {
     let figure =
         Figure::new().panel(panel("time of a step (µs)", times)).panel(panel("peak memory (MiB)", memories));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
-    figure.write(&folder, "cost_size").expect("the figure can be written");
+    figure.write(&folder, "cost_size", &Print::default()).expect("the figure can be written");
 }

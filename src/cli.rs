@@ -19,6 +19,7 @@ use crate::files;
 use crate::interrupt;
 use crate::learning::Schedule;
 use crate::page;
+use crate::report::{self, Print};
 use crate::substrate::model::ModelSpec;
 use crate::text::{printable, quoted};
 
@@ -37,6 +38,9 @@ struct Arguments {
     /// Threads; 0 for one per core.
     #[arg(long, global = true, default_value_t = 0)]
     threads: usize,
+    /// Shows no progress and tells nothing but warnings; errors stay.
+    #[arg(long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +64,12 @@ enum Command {
     Plot {
         /// The run folder.
         folder: PathBuf,
+        /// Printed width, as 89mm (one column) or 183mm (two); by default what suits each figure. No letter is smaller than 6 points.
+        #[arg(long, value_name = "WIDTH", value_parser = report::width)]
+        width: Option<f64>,
+        /// The files to write.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Print::default().formats)]
+        format: Vec<report::Format>,
     },
     /// Writes a page about finished runs, with their figures: ours beside what is published.
     Report {
@@ -146,25 +156,26 @@ fn start_threads(threads: usize) -> Result<()> {
 
 /// Does what is asked; returns the exit code.
 fn dispatch(arguments: Arguments) -> Result<u8> {
+    let quiet = arguments.quiet;
     start_threads(arguments.threads)?;
     let default = || {
         let experiment = library::DEFAULT.to_owned();
         Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })
     };
     let done = match arguments.command.unwrap_or_else(default) {
-        Command::Run(run) if run.resume => resume(&run),
-        Command::Run(run) => run_anew(&run),
+        Command::Run(run) if run.resume => resume(&run, quiet),
+        Command::Run(run) => run_anew(&run, quiet),
         Command::Check { file, set, data } => {
             let options = Options { data, ..Options::default() };
             tell(&format!("{file}: {}", experiment::load::check(&file, &set, &options)?))
         }
         Command::List => list(),
-        Command::Plot { folder } => {
-            figures::draw(&folder)?;
+        Command::Plot { folder, width, format: formats } => {
+            figures::draw_as(&folder, &Print { width, formats })?;
             manifest::update_figures(&folder)?;
             let going_on = lock::holder(&folder)
                 .map_or(String::new(), |note| format!(", so far: the folder is in use by {}", note.holder()));
-            tell(&format!("redrawn: the figures of {}{going_on}", folder.display()))
+            remark(quiet, &format!("redrawn: the figures of {}{going_on}", folder.display()))
         }
         Command::Report { folders, out } => {
             page::write(&folders, &out)?;
@@ -205,22 +216,27 @@ fn tell(line: &str) -> Result<()> {
     }
 }
 
+/// As [`tell`], of what a quiet program does not say.
+fn remark(quiet: bool, line: &str) -> Result<()> {
+    if quiet { Ok(()) } else { tell(line) }
+}
+
 /// The command as it was given; what is not UTF-8 in it is replaced.
 fn command() -> Vec<String> {
     std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-fn run_anew(run: &Run) -> Result<()> {
+fn run_anew(run: &Run, quiet: bool) -> Result<()> {
     let loaded = experiment::load(&run.experiment, &run.set)?;
     announce(&loaded, run, run.out.as_deref().unwrap_or(Path::new(".")))?;
     let folder = match &run.out {
         Some(path) => RunFolder::create(path, command())?,
         None => RunFolder::numbered(&loaded.name, command())?,
     };
-    carry_out(&loaded, folder, run)
+    carry_out(&loaded, folder, run, quiet)
 }
 
-fn resume(run: &Run) -> Result<()> {
+fn resume(run: &Run, quiet: bool) -> Result<()> {
     let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
     let path = run.out.clone().map_or_else(|| place::latest(&name.unwrap_or_default()), Ok)?;
     place::refuse_without_run(&path)?;
@@ -233,7 +249,7 @@ fn resume(run: &Run) -> Result<()> {
     let same = begun.experiment == loaded.experiment;
     if same && manifest::verify(&path).is_ok_and(|findings| findings.is_sound()) {
         place::tidy(&path)?;
-        return tell(&format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
+        return remark(quiet, &format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
     announce(&loaded, run, &path)?;
     let folder = RunFolder::reopen(&path, command())?;
@@ -241,8 +257,8 @@ fn resume(run: &Run) -> Result<()> {
         let legal = "another process has just worked there: give the command again";
         return Err(Error::input(file.display().to_string(), "", "the experiment has changed", legal));
     }
-    tell(&format!("resuming {}", path.display()))?;
-    carry_out(&loaded, folder, run)
+    remark(quiet, &format!("resuming {}", path.display()))?;
+    carry_out(&loaded, folder, run, quiet)
 }
 
 /// What is said of a finished run that is to be resumed.
@@ -256,9 +272,9 @@ fn nothing_left(experiment: &Experiment) -> String {
     format!("nothing is left to do: it has learnt for all of its {epochs} epochs; nothing was changed{more}")
 }
 
-fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run) -> Result<()> {
+fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run, quiet: bool) -> Result<()> {
     interrupt::advise(advice(loaded, &folder, run));
-    let lines = match work(loaded, &folder, run) {
+    let lines = match work(loaded, &folder, run, quiet) {
         Ok(lines) => lines,
         Err(error) => {
             if error.exit_code() == 2 {
@@ -268,10 +284,10 @@ fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run) -> Result<()> {
         }
     };
     // From here on the run is complete: it stays, whatever becomes of its figures.
-    lines.iter().try_for_each(|line| tell(line))?;
+    lines.iter().filter(|line| !quiet || line.starts_with("warning:")).try_for_each(|line| tell(line))?;
     figures::draw(folder.path())?;
     folder.finish(loaded.experiment.kind().seed())?;
-    tell(&format!("figures and data: {}", folder.path().display()))
+    remark(quiet, &format!("figures and data: {}", folder.path().display()))
 }
 
 /// How to go on after an interruption.
@@ -294,10 +310,10 @@ fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
     cost.warning().map_or(Ok(()), |warning| tell(&warning))
 }
 
-fn work(loaded: &Loaded, folder: &RunFolder, run: &Run) -> Result<Vec<String>> {
-    tell(&format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
+fn work(loaded: &Loaded, folder: &RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
+    remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
-    let options = Options { data: run.data.clone(), resume: run.resume, progress: true };
+    let options = Options { data: run.data.clone(), resume: run.resume, progress: !quiet };
     loaded.experiment.kind().run(loaded, folder, &options)
 }
 

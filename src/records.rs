@@ -230,6 +230,29 @@ pub struct FrequencyPoint {
     pub slowest_rate: f64,
 }
 
+/// The file of theory's curves in the folder of a `frequency` run: an array of [`FrequencyTheory`].
+pub const THEORY: &str = "theory.json";
+
+/// What theory says of a period, simulated or not. Errors are relative, over the weights between layers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FrequencyTheory {
+    /// Shortest period, in τ.
+    pub period: f64,
+    /// Periods T, 2T, 4T … that are extrapolated; 1 for none.
+    pub richardson: u64,
+    /// Error of the real part.
+    pub real: f64,
+    /// The same with the quadrature counted in.
+    pub complex: f64,
+}
+
+impl From<&FrequencyPoint> for FrequencyTheory {
+    fn from(point: &FrequencyPoint) -> Self {
+        let &FrequencyPoint { period, richardson, theory: real, complex_theory: complex, .. } = point;
+        Self { period, richardson, real, complex }
+    }
+}
+
 /// One line of the metrics of a `frequency_optimum` experiment. Errors are relative, over the weights between layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrequencyOptimumPoint {
@@ -270,6 +293,9 @@ pub struct Optimum {
     pub theory_period: Option<f64>,
     /// Error there, by theory.
     pub theory_error: Option<f64>,
+    /// Period, in τ, and theory's error, between the shortest and the longest simulated period.
+    #[serde(default)]
+    pub theory_curve: Vec<[f64; 2]>,
 }
 
 /// The summary of a `frequency_optimum` experiment.

@@ -189,6 +189,26 @@ fn a_gradient_run_keeps_the_interchange() {
     }
     succeed(folder.path(), &["plot", "out"]);
     assert!(figures(&out) == before);
+
+    // In another width, and in other files.
+    succeed(folder.path(), &["plot", "out", "--width", "183mm", "--format", "svg,pdf"]);
+    assert!(fs::read_to_string(out.join("gradient.svg")).unwrap().contains("width=\"183mm\""));
+    assert!(fs::read(out.join("gradient.pdf")).unwrap().starts_with(b"%PDF-"));
+    let png = |figures: &[(String, Vec<u8>)]| figures.iter().filter(|f| f.0.ends_with(".png")).count();
+    assert_eq!(png(&figures(&out)), png(&before));
+    let refused = program::run(folder.path(), &["plot", "out", "--width", "3in"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let complaint = program::text(&refused.stderr);
+    assert!(complaint.contains("60 to 400 millimetres"), "{complaint}");
+}
+
+/// Nothing but errors, and no progress where nothing can be redrawn and the run is short.
+#[test]
+fn a_quiet_run_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = succeed(folder.path(), &["run", "gradient", "--out", "out", "--quiet"]);
+    assert_eq!(told, "");
+    assert!(folder.path().join("out/manifest.json").exists());
 }
 
 #[test]
@@ -203,6 +223,45 @@ fn a_trace_run_is_complete() {
     assert_complete(&out, &command, &["trace.npz", "trace.units.json", "neurons.json", "toy.safetensors"]);
     assert!(json(out.join("summary.json"))["cosine"].as_f64().unwrap() > 0.9);
     assert_eq!(json(out.join("neurons.json"))["neurons"].as_array().unwrap().len(), 8);
+}
+
+/// A trace shows the device that is asked for, with its noise, and the neurons that are asked for.
+#[test]
+fn a_trace_takes_imperfections_and_chosen_neurons() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = |name: &str, more: &[&str]| {
+        let command =
+            ["run", "trace", "--set", "periods=2", "--set", "integrator.rk4.step=0.1", "--out", name];
+        succeed(folder.path(), &[&command[..], more].concat());
+        let units = json(folder.path().join(name).join("trace.units.json"));
+        (holograd::files::read_npz(folder.path().join(name).join("trace.npz")).unwrap(), units)
+    };
+    let (all, _) = trace("all", &[]);
+    let chosen = ["--set", r#"neurons=["h2[3]","h1[0]"]"#];
+    let (few, units) = trace("few", &chosen);
+    assert_eq!(json(folder.path().join("few/neurons.json"))["neurons"], json!(["h2[3]", "h1[0]"]));
+    assert!(units["rate_re"].is_object(), "{units}");
+    for name in ["potential_re", "rate_re", "rate_im"] {
+        let (shape, values) = &few[name];
+        assert_eq!(shape[1], 2);
+        let (_, whole) = &all[name];
+        let expected: Vec<f64> = whole.chunks(8).flat_map(|row| [row[7], row[0]]).collect();
+        assert!(*values == expected, "{name}");
+    }
+    // Rates are ρ of the potentials: 1/(1 + e^(2 − 4u)) on the real axis, where the trace begins.
+    let (u, a) = (few["potential_re"].1[0], few["rate_re"].1[0]);
+    assert!((a - 1.0 / (1.0 + (2.0 - 4.0 * u).exp())).abs() < 1e-12, "{a} at {u}");
+    let noise = [&chosen[..], &["--set", "imperfections.state_noise.held.std=0.05"]].concat();
+    let (noisy, _) = trace("noisy", &noise);
+    let (other, _) = trace("other", &[&noise[..], &["--set", "seed=1"]].concat());
+    assert!(noisy["potential_re"] != few["potential_re"] && noisy["potential_re"] != other["potential_re"]);
+    let mismatch = ["--set", "imperfections.fabrication.gain.std=0.1"];
+    assert!(trace("device", &mismatch).0["potential_re"] != all["potential_re"]);
+
+    let refused = program::run(folder.path(), &["run", "trace", "--set", r#"neurons=["h9[0]"]"#]);
+    assert_eq!(refused.status.code(), Some(2));
+    let complaint = program::text(&refused.stderr);
+    assert!(complaint.contains("neurons[0]") && complaint.contains("h1[0] … h2[3]"), "{complaint}");
 }
 
 #[test]

@@ -412,19 +412,28 @@ fn a_sweep_tells_warnings_and_calls_a_few_runs_a_range() {
     let (three, runs) = told(&sweep);
     let warning = runs[3]["warnings"][0].as_str().unwrap();
     assert!(warning.contains("more noise than signal"), "{warning}");
-    let line = format!("case = loud, batch_size = 20: 3 of 3 runs warn: {warning}\n");
+    let line = format!("warning: case = loud, batch_size = 20: 3 of 3 runs warn: {warning}\n");
     assert!(three.contains(&line), "{line} is missing from {three}");
     assert_eq!(three.matches("more noise than signal").count(), 1, "{three}");
-    assert!(three.contains(", range 0.") && three.contains("over 3 runs"), "{three}");
-    assert!(!three.contains("interval"), "{three}");
+    // A table: a heading, and under it a line a point, with what it is called and what it is in per cent.
+    let lines: Vec<&str> = three.lines().collect();
+    let heading =
+        lines.iter().position(|line| line.starts_with("case   batch size  test accuracy (%)")).unwrap();
+    assert!(
+        lines[heading + 1].starts_with("quiet  20 ") && lines[heading + 2].starts_with("loud   20 "),
+        "{three}"
+    );
+    assert!(lines[heading + 1].contains(" to ") && lines[heading + 1].ends_with("  3"), "{three}");
+    assert!(three.contains("lowest to highest") && !three.contains("interval"), "{three}");
     sweep["seeds"] = json!(4);
     let (four, _) = told(&sweep);
-    assert!(four.contains(", 95 % interval 0.") && !four.contains("range"), "{four}");
+    assert!(four.contains("(95 % interval of the mean)") && !four.contains("lowest"), "{four}");
     sweep["seeds"] = json!(1);
     let (one, runs) = told(&sweep);
-    let accuracy = runs[0]["measures"]["test_accuracy"].as_f64().unwrap();
-    let line = format!("case = quiet, batch_size = 20: test_accuracy {accuracy:.4} over 1 run\n");
-    assert!(one.contains(&line), "{line} is missing from {one}");
+    let accuracy = 100.0 * runs[0]["measures"]["test_accuracy"].as_f64().unwrap();
+    let line = one.lines().find(|line| line.starts_with("quiet  20 ")).unwrap();
+    let told: f64 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+    assert!((told - accuracy).abs() < 0.006 && !one.contains("mean over"), "{accuracy}: {one}");
 }
 
 /// With three runs or fewer the percentiles of the bootstrap are the lowest and the highest run; with four they are not.

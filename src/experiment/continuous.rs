@@ -275,7 +275,12 @@ fn run<T: Scalar>(
             trace.write(spec, folder)?;
         }
         let line = measure(spec, &plasticity, (train, validation), start)?;
-        bar.set_message(format!("validation {:.2}%", 100.0 * line.validation_accuracy));
+        bar.set_message(format!(
+            "epoch {}/{}: validation {:.1} %",
+            line.epoch,
+            spec.epochs,
+            100.0 * line.validation_accuracy
+        ));
         // The line first: a checkpoint must never be ahead of its metrics.
         folder.append_metrics(&line)?;
         plasticity.save(folder.path(), Some(&line))?;

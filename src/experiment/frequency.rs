@@ -19,7 +19,7 @@ use crate::gradient::{
 };
 use crate::integrators::IntegratorSpec;
 use crate::lockin::Window;
-use crate::records::{FrequencyPoint, read_metrics};
+use crate::records::{FrequencyPoint, FrequencyTheory, THEORY, read_metrics};
 use crate::relaxation::slowest_rate;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::network::Network;
@@ -128,6 +128,18 @@ pub(super) fn refuse_vanishing(loaded: &Loaded, truth: &Parameters<f64>) -> Resu
     Err(Error::input(loaded.origin.display(), "parameters", found, legal))
 }
 
+fn missing() -> Error {
+    Error::Internal("an estimate without quadrature or truth".into())
+}
+
+/// Periods between the shortest and the longest simulated one, in equal ratios: theory is a curve.
+fn between(periods: &[f64]) -> Vec<f64> {
+    const FINE: i32 = 60;
+    let (short, long) =
+        periods.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), p| (low.min(*p), high.max(*p)));
+    (0..=FINE).map(|k| short * (long / short).powf(f64::from(k) / f64::from(FINE))).collect()
+}
+
 fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>> {
     let parameters = problem::parameters::<f64>(loaded, &spec.parameters)?;
     let samples = problem::samples::<f64>(loaded, &spec.batch)?;
@@ -139,9 +151,7 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
     let theory = Theory::new(&setting, &samples)?;
     let mut lines = vec![format!("slowest relaxation rate {:.4}/tau", theory.slowest_rate)];
     for &period in &spec.periods {
-        let predicted: Vec<(Parameters<f64>, Parameters<f64>)> = (0..spec.richardson)
-            .map(|k| theory.gradient(period * f64::from(1 << k)))
-            .collect::<Result<_>>()?;
+        let predicted = theory.errors(period, spec.richardson, &truth)?;
         for richardson in 1..=spec.richardson {
             let oscillation = Oscillation {
                 amplitude: spec.amplitude,
@@ -158,14 +168,6 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
             };
             let estimator: &dyn Estimator<f64> = &oscillation;
             let estimate = estimate_batch(estimator, &setting, &samples, &mut Vec::new())?;
-            let weights = extrapolation_weights(richardson as usize);
-            let mut real = Parameters::zeros(truth.shapes());
-            let mut imaginary = real.clone();
-            for (weight, (re, im)) in weights.iter().zip(&predicted) {
-                real.add_scaled(*weight, re);
-                imaginary.add_scaled(*weight, im);
-            }
-            let missing = || Error::Internal("an estimate without quadrature or truth".into());
             let agreement = compare(&estimate.gradient, &truth).synapses;
             let quadrature = estimate.quadrature.as_ref().ok_or_else(missing)?;
             let point = FrequencyPoint {
@@ -174,8 +176,8 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
                 relative_error: agreement.relative_error.ok_or_else(missing)?,
                 complex_error: complex_relative_error(&estimate.gradient, quadrature, &truth)
                     .ok_or_else(missing)?,
-                theory: compare(&real, &truth).synapses.relative_error.ok_or_else(missing)?,
-                complex_theory: complex_relative_error(&real, &imaginary, &truth).ok_or_else(missing)?,
+                theory: predicted[richardson as usize - 1].real,
+                complex_theory: predicted[richardson as usize - 1].complex,
                 cosine: agreement.cosine,
                 rhs_evaluations: estimate.diagnostics.rhs_evaluations,
                 slowest_rate: theory.slowest_rate,
@@ -189,6 +191,9 @@ fn run(spec: &Frequency, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<Stri
             }
         }
     }
+    let curves = between(&spec.periods).into_iter().map(|p| theory.errors(p, spec.richardson, &truth));
+    let curves: Vec<Vec<FrequencyTheory>> = curves.collect::<Result<_>>()?;
+    folder.write_json(THEORY, &curves.concat())?;
     let points: Vec<FrequencyPoint> = read_metrics(folder.path())?;
     let off = points.iter().map(|p| (p.relative_error / p.theory - 1.0).abs()).fold(0.0, f64::max);
     folder.write_json(
@@ -231,6 +236,24 @@ impl<'a> Theory<'a> {
             slowest_rate: slowest_rate(&*linear),
             shape,
         })
+    }
+
+    /// Relative errors of one, two … `most` extrapolated periods, the shortest of which is `period`.
+    fn errors(&self, period: f64, most: u64, truth: &Parameters<f64>) -> Result<Vec<FrequencyTheory>> {
+        let predicted: Vec<(Parameters<f64>, Parameters<f64>)> =
+            (0..most).map(|k| self.gradient(period * f64::from(1 << k))).collect::<Result<_>>()?;
+        let error = |richardson: u64| {
+            let mut real = Parameters::zeros(truth.shapes());
+            let mut imaginary = real.clone();
+            for (weight, (re, im)) in extrapolation_weights(richardson as usize).iter().zip(&predicted) {
+                real.add_scaled(*weight, re);
+                imaginary.add_scaled(*weight, im);
+            }
+            let complex = complex_relative_error(&real, &imaginary, truth).ok_or_else(missing)?;
+            let real = compare(&real, truth).synapses.relative_error.ok_or_else(missing)?;
+            Ok(FrequencyTheory { period, richardson, real, complex })
+        };
+        (1..=most).map(error).collect()
     }
 
     /// Real and imaginary part of the gradient read-out at a period.

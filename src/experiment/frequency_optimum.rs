@@ -530,6 +530,7 @@ impl Theory<'_> {
             error: found.map(|p| p.1.exp()),
             theory_period: predicted.map(|p| p.0.exp()),
             theory_error: predicted.map(|p| p.1.exp()),
+            theory_curve: curve.iter().map(|(period, error)| [period.exp(), error.exp()]).collect(),
         })
     }
 }

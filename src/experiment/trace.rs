@@ -14,7 +14,8 @@ use crate::error::{Error, Invalid, Result, positive};
 use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
-use crate::gradient::{Adjoint, Setting, TOLERATED, check_time_constants, estimate_batch};
+use crate::gradient::{Adjoint, Setting, Surroundings, TOLERATED, check_time_constants, estimate_batch};
+use crate::imperfections::{Device, Imperfections};
 use crate::integrators::IntegratorSpec;
 use crate::integrators::VectorField;
 use crate::lockin::{LockIn, Observer, Record, View, Window};
@@ -22,7 +23,7 @@ use crate::simulate::Simulation;
 use crate::substrate::Field;
 use crate::substrate::effective::{Effective, Form};
 use crate::substrate::field::Dynamics;
-use crate::substrate::network::Network;
+use crate::substrate::network::{Layer, Network};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::readout::{self, Local};
 use crate::substrate::samples::Samples;
@@ -44,6 +45,9 @@ pub struct Trace {
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
+    /// Seed of the noise.
+    #[serde(default)]
+    pub seed: u64,
     /// Safetensors file of the parameters.
     pub parameters: String,
     /// Safetensors file of the samples.
@@ -60,6 +64,38 @@ pub struct Trace {
     /// How the trajectory is integrated.
     #[serde(default = "referee")]
     pub integrator: IntegratorSpec,
+    /// What is imperfect. The truth is the gradient of the same device without noise.
+    #[serde(default)]
+    pub imperfections: Imperfections,
+    /// The neurons that are written and drawn, as `h2[0]` for the first of layer h2; all of them when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neurons: Option<Vec<String>>,
+}
+
+/// The names of all neurons, in the order of the state.
+fn names(network: &Network) -> Vec<String> {
+    let layer = |layer: &Layer| (0..layer.size).map(|i| format!("{}[{i}]", layer.name)).collect::<Vec<_>>();
+    network.layers.iter().flat_map(layer).collect()
+}
+
+impl Trace {
+    /// The places of the neurons that are shown.
+    fn shown(&self, network: &Network) -> std::result::Result<Vec<usize>, Invalid> {
+        let all = names(network);
+        let Some(chosen) = &self.neurons else { return Ok((0..all.len()).collect()) };
+        if chosen.is_empty() {
+            return Err(Invalid::new("neurons", "found none", "at least one; leave it out for all"));
+        }
+        let place = |(i, name): (usize, &String)| {
+            let (path, found) = (format!("neurons[{i}]"), format!("found {name:?}"));
+            if chosen[..i].contains(name) {
+                return Err(Invalid::new(path, found, "each neuron once"));
+            }
+            let legal = || format!("{} … {}", all[0], all[all.len() - 1]);
+            all.iter().position(|n| n == name).ok_or_else(|| Invalid::new(path, found, legal()))
+        };
+        chosen.iter().enumerate().map(place).collect()
+    }
 }
 
 impl Kind for Trace {
@@ -79,11 +115,20 @@ impl Kind for Trace {
         vec![&mut self.parameters, &mut self.batch]
     }
 
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("period", self.period)?;
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
-        check_time_constants(self.integrator, network, None)?;
+        self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        check_time_constants(self.integrator, network, Some(&self.imperfections))?;
+        if let Some(instant) = self.imperfections.instant() {
+            instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
+        }
+        self.shown(network)?;
         let ticks = self.integrator.clock("period", self.period)?.ticks;
         if ticks < 3 {
             let found = format!("found {}, {ticks} steps", self.period);
@@ -102,8 +147,10 @@ impl Kind for Trace {
 }
 
 /// Records every tick of one sample.
+#[derive(Default)]
 struct Recorder {
     potentials: Vec<Vec<Complex<f64>>>,
+    shown_rates: Vec<Vec<Complex<f64>>>,
     rates: Vec<Vec<f64>>,
     output_error: Vec<Vec<f64>>,
 }
@@ -115,6 +162,7 @@ impl Observer<f64> for Recorder {
 
     fn observe(&mut self, _tick: u64, view: &View<'_, f64>) {
         self.potentials.push(planar(view.shape, view.state));
+        self.shown_rates.push(planar(view.shape, view.rates));
         self.rates.push(view.rates.to_vec());
         self.output_error.push(view.output_error.to_vec());
     }
@@ -135,9 +183,12 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
     let all = problem::samples::<f64>(loaded, &spec.batch)?;
     let samples = problem::only(loaded, &all, spec.sample)?;
     folder.write_experiment(loaded)?;
-    let effective = Effective::new(network, Form::Potential, &parameters);
-    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
-    let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
+    let device = Device::fabricate(network, &spec.imperfections);
+    let effective = device.effective(Form::Potential, &parameters, 0);
+    let quiet = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
+    let setting =
+        Setting { noise: spec.imperfections.instant().map(|i| Surroundings::new(i, spec.seed)), ..quiet };
 
     let clock = spec.integrator.clock("period", spec.period).expect("validated");
     let (ticks, total) = (clock.ticks, spec.periods * clock.ticks);
@@ -145,17 +196,21 @@ fn run(spec: &Trace, loaded: &Loaded, folder: &RunFolder) -> Result<Vec<String>>
         Teaching { waveform: Waveform::Circular { ticks }, amplitude: spec.amplitude, onset: ticks };
     let mut field = Dynamics::new(&effective, &samples, 2);
     field.teach(teaching);
+    setting.hold_noise(&mut field, &samples)?;
     let len = field.shape().len();
+    let white = setting.white_noise(&samples, spec.integrator, clock.step, field.leak(), len);
     let integrator = spec.integrator.build(clock.step, field.leak(), len);
     let mut simulation = Simulation::new(Box::new(field), integrator, clock.step, vec![0.0; len]);
-    let mut recorder = Recorder { potentials: Vec::new(), rates: Vec::new(), output_error: Vec::new() };
+    simulation.white = white;
+    simulation.converter = setting.converter(simulation.field.shape());
+    let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;
 
     let running: Vec<Running> = (ticks..=total)
         .map(|end| recorder.running(end, ticks, spec.amplitude, &samples, &effective, &truth.gradient))
         .collect();
     let last = running.last().ok_or_else(|| Error::Internal("an empty trace".into()))?;
-    write(spec, loaded, folder, &recorder, &running, (teaching, clock.step))?;
+    write(spec, network, folder, &recorder, &running, (teaching, clock.step))?;
     let spectrum = spectrum(&recorder.potentials[(total - ticks) as usize..]);
     let size = |k: usize| spectrum.iter().map(|c| c[k].norm()).fold(0.0, f64::max);
     let negative = (count_half(ticks)..ticks as usize).map(size).fold(0.0, f64::max);
@@ -257,44 +312,38 @@ fn spectrum(period: &[Vec<Complex<f64>>]) -> Vec<Vec<Complex<f64>>> {
 
 fn write(
     spec: &Trace,
-    loaded: &Loaded,
+    network: &Network,
     folder: &RunFolder,
     recorder: &Recorder,
     running: &[Running],
     (teaching, step): (Teaching, f64),
 ) -> Result<()> {
     let total = recorder.potentials.len();
-    let neurons = recorder.potentials[0].len();
+    let shown = spec.shown(network).map_err(|e| Error::Internal(e.found))?;
+    let neurons = shown.len();
     let ticks = teaching.ticks_per_period() as usize;
     let mut traces = Npz::new();
+    let mut insert = |name: &str, shape: &[usize], values: Vec<Complex<f64>>, axes: &[&str]| {
+        let (re, im): (Vec<f64>, Vec<f64>) = values.into_iter().map(|z| (z.re, z.im)).unzip();
+        traces.insert(&format!("{name}_re"), shape, &re, "1", axes);
+        traces.insert(&format!("{name}_im"), shape, &im, "1", axes);
+    };
+    insert(
+        "beta",
+        &[total],
+        (0..total as u64).map(|tick| teaching.beta(Time::at(tick))).collect(),
+        &["tick"],
+    );
+    let chosen = |rows: &[Vec<Complex<f64>>]| -> Vec<Complex<f64>> {
+        rows.iter().flat_map(|row| shown.iter().map(|place| row[*place])).collect()
+    };
+    insert("potential", &[total, neurons], chosen(&recorder.potentials), &["tick", "neuron"]);
+    insert("rate", &[total, neurons], chosen(&recorder.shown_rates), &["tick", "neuron"]);
+    let spectrum = spectrum(&recorder.potentials[total - ticks..]);
+    let spectrum = shown.iter().flat_map(|place| spectrum[*place].iter().copied()).collect();
+    insert("spectrum", &[neurons, ticks], spectrum, &["neuron", "harmonic, the negative ones last"]);
     let time: Vec<f64> = (0..total).map(|tick| tick as f64 * step).collect();
     traces.insert("time", &[total], &time, "tau", &["tick"]);
-    let beta: Vec<Complex<f64>> = (0..total as u64).map(|tick| teaching.beta(Time::at(tick))).collect();
-    let parts = |values: &mut dyn Iterator<Item = Complex<f64>>| -> (Vec<f64>, Vec<f64>) {
-        values.map(|z| (z.re, z.im)).unzip()
-    };
-    let (re, im) = parts(&mut beta.iter().copied());
-    traces.insert("beta_re", &[total], &re, "1", &["tick"]);
-    traces.insert("beta_im", &[total], &im, "1", &["tick"]);
-    let (re, im) = parts(&mut recorder.potentials.iter().flatten().copied());
-    traces.insert("potential_re", &[total, neurons], &re, "1", &["tick", "neuron"]);
-    traces.insert("potential_im", &[total, neurons], &im, "1", &["tick", "neuron"]);
-    let spectrum = spectrum(&recorder.potentials[total - ticks..]);
-    let (re, im) = parts(&mut spectrum.iter().flatten().copied());
-    traces.insert(
-        "spectrum_re",
-        &[neurons, ticks],
-        &re,
-        "1",
-        &["neuron", "harmonic, the negative ones last"],
-    );
-    traces.insert(
-        "spectrum_im",
-        &[neurons, ticks],
-        &im,
-        "1",
-        &["neuron", "harmonic, the negative ones last"],
-    );
     let end: Vec<f64> = (ticks..=total).map(|tick| tick as f64 * step).collect();
     let cosine: Vec<f64> = running.iter().map(|r| r.cosine).collect();
     let error: Vec<f64> = running.iter().map(|r| r.relative_error).collect();
@@ -302,9 +351,7 @@ fn write(
     traces.insert("running_cosine", &[end.len()], &cosine, "1", &["end of the record"]);
     traces.insert("running_relative_error", &[end.len()], &error, "1", &["end of the record"]);
     traces.write(folder.path().join("trace.npz"))?;
-    let names = |layer: &crate::substrate::network::Layer| {
-        (0..layer.size).map(|i| format!("{}[{i}]", layer.name)).collect::<Vec<_>>()
-    };
-    let neurons: Vec<String> = loaded.network.layers.iter().flat_map(names).collect();
+    let all = names(network);
+    let neurons: Vec<&String> = shown.iter().map(|place| &all[*place]).collect();
     folder.write_json("neurons.json", &json!({ "neurons": neurons, "period": spec.period }))
 }

@@ -1,9 +1,7 @@
 //! Runs a `train` experiment.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -23,6 +21,7 @@ use crate::learning::{
     Trainer, checkpoint,
 };
 use crate::partial;
+use crate::progress::Progress;
 use crate::records::{Epoch, Recurring, least, read_metrics};
 use crate::scalar::Scalar;
 use crate::substrate::effective::Form;
@@ -337,21 +336,14 @@ fn run<T: Scalar>(
     finish(spec, folder, &trainer, &data)
 }
 
-/// A bar of a thousand steps an epoch.
-pub(super) fn progress_bar(visible: bool, epochs: u64, done: u64) -> ProgressBar {
-    if !visible {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(epochs * 1000).with_position(done * 1000);
-    let template = "{bar:24} {percent:>3}%  {msg}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+/// A thousand steps an epoch.
+pub(super) fn progress_bar(visible: bool, epochs: u64, done: u64) -> Progress {
+    Progress::new(visible, epochs * 1000, done * 1000)
 }
 
 fn message(epoch: u64, epochs: u64, score: Score, last: Option<&Epoch>) -> String {
-    let test = last.map_or(String::new(), |e| format!(", test {:.2}%", 100.0 * e.test_accuracy));
-    format!("epoch {epoch}/{epochs}  loss {:.4}, train {:.2}%{test}", score.loss, 100.0 * score.accuracy)
+    let test = last.map_or(String::new(), |e| format!(", test {:.1} %", 100.0 * e.test_accuracy));
+    format!("epoch {epoch}/{epochs}: loss {:.3}, train {:.1} %{test}", score.loss, 100.0 * score.accuracy)
 }
 
 fn finish<T: Scalar>(

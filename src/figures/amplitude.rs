@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::{beside, points};
 use crate::error::Result;
+use crate::names;
 use crate::published::Published;
 use crate::records::{AmplitudePoint, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `amplitude` from the metrics of a run.
 ///
 /// # Errors
 /// If the metrics are missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let all: Vec<AmplitudePoint> = read_metrics(folder)?;
     let mut labels: Vec<&str> = all.iter().map(|p| p.estimator.as_str()).collect();
     labels.dedup();
@@ -22,14 +23,17 @@ pub fn draw(folder: &Path) -> Result<()> {
         let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == label).collect();
         let against =
             |y: &dyn Fn(&AmplitudePoint) -> Option<f64>| points(&own, |p| Some(p.amplitude), |p| y(p));
-        error = error.series(Series::new(label, Mark::LinePoints, against(&|p| p.relative_error)));
+        error =
+            error.series(Series::new(names::shown(label), Mark::LinePoints, against(&|p| p.relative_error)));
         // Below rounding a cosine of one has no distance to one.
         let distance = |p: &AmplitudePoint| p.cosine.map(|c| (1.0 - c).max(1e-16));
-        cosine = cosine.series(Series::new(label, Mark::LinePoints, against(&distance)));
+        cosine = cosine.series(Series::new(names::shown(label), Mark::LinePoints, against(&distance)));
     }
-    Figure::new().panel(error).panel(cosine).write(folder, "amplitude")?;
+    Figure::new().panel(error).panel(cosine).write(folder, "amplitude", print)?;
     match Published::of_run(folder)? {
-        Some(published) => beside_published(&all, &labels, &published).write(folder, "published").map(drop),
+        Some(published) => {
+            beside_published(&all, &labels, &published).write(folder, "published", print).map(drop)
+        }
         None => Ok(()),
     }
 }
@@ -42,7 +46,7 @@ fn beside_published(all: &[AmplitudePoint], labels: &[&str], published: &Publish
         let own: Vec<&AmplitudePoint> = all.iter().filter(|p| p.estimator == *label).collect();
         let line = |y: &dyn Fn(&AmplitudePoint) -> Option<f64>| {
             let points = points(&own, |p| Some(p.amplitude), |p| y(p));
-            Series::new(*label, Mark::Line, points).colour(index)
+            Series::new(names::shown(label), Mark::Line, points).colour(index)
         };
         cosine = cosine.series(line(&|p| p.total_cosine));
         distance = distance.series(line(&|p| p.distance));

@@ -5,13 +5,13 @@ use std::path::Path;
 use super::points;
 use crate::error::Result;
 use crate::records::Epoch;
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `asymmetry` if the Jacobian was measured.
 ///
 /// # Errors
 /// If the figure cannot be written.
-pub fn draw(folder: &Path, epochs: &[Epoch]) -> Result<()> {
+pub fn draw(folder: &Path, epochs: &[Epoch], print: &Print) -> Result<()> {
     let Some(last) = epochs.iter().rev().find(|e| e.jacobian_symmetry.is_some()) else { return Ok(()) };
     let against =
         |value: &dyn Fn(&Epoch) -> Option<f64>| points(epochs, |e| Some(e.epoch as f64), |e| value(e));
@@ -41,5 +41,5 @@ pub fn draw(folder: &Path, epochs: &[Epoch]) -> Result<()> {
         }
         figure = figure.panel(plane);
     }
-    figure.write(folder, "asymmetry").map(drop)
+    figure.write(folder, "asymmetry", print).map(drop)
 }

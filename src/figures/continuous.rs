@@ -6,18 +6,18 @@ use super::points;
 use crate::error::{Error, Result};
 use crate::files::read_npz;
 use crate::records::{ContinuousEpoch, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `training` from the metrics of a run, and `trace` from `trace.npz` where there is one.
 ///
 /// # Errors
 /// If a file is missing or damaged, or a figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
-    training(folder)?;
-    if folder.join("trace.npz").exists() { trace(folder) } else { Ok(()) }
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
+    training(folder, print)?;
+    if folder.join("trace.npz").exists() { trace(folder, print) } else { Ok(()) }
 }
 
-fn training(folder: &Path) -> Result<()> {
+fn training(folder: &Path, print: &Print) -> Result<()> {
     let epochs: Vec<ContinuousEpoch> = read_metrics(folder)?;
     let against = |value: &dyn Fn(&ContinuousEpoch) -> Option<f64>| {
         points(&epochs, |e| Some(e.epoch as f64), |e| value(e))
@@ -34,16 +34,16 @@ fn training(folder: &Path) -> Result<()> {
         let cosine = Panel::new("epoch", "cosine to the adjoint gradient")
             .line("all parameters", against(&|e| e.cosine))
             .line("between layers", against(&|e| e.synapse_cosine));
-        let drive = Series::new("drive ωτ", Mark::Dashed, against(&|e| Some(e.drive_rate))).in_black();
-        let rates = Panel::new("epoch", "rate (1/τ)")
+        let drive = Series::new("ω of the drive", Mark::Dashed, against(&|e| Some(e.drive_rate))).in_black();
+        let rates = Panel::new("epoch", "rate, or ω of the drive (1/τ)")
             .line("slowest relaxation", against(&|e| e.slowest_rate))
             .series(drive);
         figure = figure.panel(cosine).panel(rates);
     }
-    figure.write(folder, "training").map(drop)
+    figure.write(folder, "training", print).map(drop)
 }
 
-fn trace(folder: &Path) -> Result<()> {
+fn trace(folder: &Path, print: &Print) -> Result<()> {
     let file = folder.join("trace.npz");
     let legal = "a trace written by holograd";
     let refuse = |name: &str, found: &str| Error::input(file.display().to_string(), name, found, legal);
@@ -84,6 +84,6 @@ fn trace(folder: &Path) -> Result<()> {
         .panel(panel("activity", "Re a", "neuron")?)
         .panel(panel("coefficient", "coefficient −s", "synapse")?)
         .panel(weights)
-        .write(folder, "trace")
+        .write(folder, "trace", print)
         .map(drop)
 }

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::points;
-use crate::error::{Error, Result};
-use crate::files;
+use super::{points, read_json};
+use crate::error::Result;
 use crate::published::Published;
 use crate::records::{ElapsedPoint, Modes, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of `summary.json`.
 #[derive(Deserialize)]
@@ -22,21 +21,22 @@ struct Summary {
 ///
 /// # Errors
 /// If a file is missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let all: Vec<ElapsedPoint> = read_metrics(folder)?;
-    let path = folder.join("summary.json");
-    let summary: Summary = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
-        Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
-    })?;
+    let summary: Summary = read_json(&folder.join("summary.json"), "a summary written by holograd")?;
     let published = Published::of_run(folder)?;
     let mut figure = Figure::new().columns(2);
-    let mut final_errors = Panel::new("right-hand-side evaluations", "1 − cosine at the end").log_x().log_y();
+    let mut final_errors =
+        Panel::new("evaluations of the right-hand side", "1 − cosine at the end").log_x().log_y();
     for (colour, (method, richardson, title)) in methods(&all).into_iter().enumerate() {
         let own: Vec<&ElapsedPoint> =
             all.iter().filter(|p| p.method == method && p.richardson == richardson).collect();
-        let mut panel =
-            Panel::new("elapsed time (τ)", "1 − cosine to the adjoint").log_x().log_y().title(&title);
-        let (mut ends, mut is_beside) = (Vec::new(), false);
+        let mut panel = Panel::new("elapsed time (τ)", "1 − cosine to the adjoint")
+            .log_x()
+            .log_y()
+            .title(&title)
+            .y_group(0);
+        let mut ends = Vec::new();
         for (index, series) in own.chunk_by(|a, b| a.estimator == b.estimator).enumerate() {
             let line = points(series, |p| Some(p.elapsed), |p| distance(p));
             ends.extend(series.last().and_then(|p| Some((p.rhs_evaluations as f64, distance(p)?))));
@@ -47,12 +47,8 @@ pub fn draw(folder: &Path) -> Result<()> {
                 let shown =
                     points.into_iter().filter(|(period, cosine)| *period > 0.0 && 1.0 - cosine > 1e-6);
                 let points = shown.map(|(period, c)| (period * series[0].base_period, 1.0 - c)).collect();
-                panel = panel.series(Series::new("", Mark::Open, points).colour(index));
-                is_beside = true;
+                panel = panel.series(Series::new("published", Mark::Open, points).colour(index));
             }
-        }
-        if is_beside {
-            panel = panel.series(Series::new("published", Mark::Open, Vec::new()).in_round_black());
         }
         figure = figure.panel(panel);
         final_errors = final_errors.series(Series::new(title, Mark::LinePoints, ends).colour(colour));
@@ -61,7 +57,7 @@ pub fn draw(folder: &Path) -> Result<()> {
     if let Some(modes) = &summary.modes {
         figure = figure.panel(spectrum(modes, summary.slowest_rate, &all));
     }
-    figure.write(folder, "elapsed").map(drop)
+    figure.write(folder, "elapsed", print).map(drop)
 }
 
 /// 1 − cosine over all parameters, no lower than rounding.
@@ -98,9 +94,9 @@ fn spectrum(modes: &Modes, slowest: f64, all: &[ElapsedPoint]) -> Panel {
         .line("squared response", zip(&modes.share));
     for (index, period) in periods.iter().enumerate() {
         let omega = std::f64::consts::TAU / period;
-        let label = if index == 0 { "ω of the drives" } else { "" };
+        let label = if index == 0 { "ω of each drive" } else { "" };
         panel = panel.series(Series::new(label, Mark::Dotted, vec![(omega, 0.0), (omega, most)]).in_black());
     }
     let rule = vec![(slowest, 0.0), (slowest, most)];
-    panel.series(Series::new("slowest rate", Mark::Dashed, rule).in_black())
+    panel.series(Series::new("slowest relaxation rate", Mark::Dashed, rule).in_black())
 }

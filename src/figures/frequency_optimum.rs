@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::points;
-use crate::error::{Error, Result};
-use crate::files;
+use super::{points, read_json};
+use crate::error::Result;
 use crate::records::{FrequencyOptimumPoint, FrequencyOptimumSummary, Optimum, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Places in the palette, one for each filter.
 const COLOURS: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -19,12 +18,10 @@ fn label(poles: u32) -> String {
 ///
 /// # Errors
 /// If they are missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let all: Vec<FrequencyOptimumPoint> = read_metrics(folder)?;
     let path = folder.join("summary.json");
-    let summary: FrequencyOptimumSummary = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
-        Error::input(path.display().to_string(), "", e.to_string(), "a summary written by holograd")
-    })?;
+    let summary: FrequencyOptimumSummary = read_json(&path, "a summary written by holograd")?;
     let mut corners: Vec<f64> = all.iter().map(|p| p.corner).collect();
     corners.dedup();
     let mut poles: Vec<u32> = all.iter().map(|p| p.poles).collect();
@@ -33,29 +30,36 @@ pub fn draw(folder: &Path) -> Result<()> {
     let mut figure = Figure::new().columns(3).panel_size(400, 380);
     for corner in corners {
         let mut panel = Panel::new("period T (τ)", "relative gradient error")
-            .title(format!("1/f corner {corner}/τ"))
+            .title(format!("corner of the 1/f noise at {corner}/τ"))
             .log_x()
-            .log_y();
+            .log_y()
+            .y_group(0);
         for (place, poles) in poles.iter().enumerate() {
             let colour = COLOURS[place % COLOURS.len()];
             let own: Vec<&FrequencyOptimumPoint> =
                 all.iter().filter(|p| p.corner == corner && p.poles == *poles).collect();
-            let theory = points(&own, |p| Some(p.period), |p| Some(p.theory));
+            let found = summary.optima.iter().find(|o| o.corner == corner && o.poles == *poles);
+            let theory = match found.map(|o| &o.theory_curve).filter(|curve| !curve.is_empty()) {
+                Some(curve) => curve.iter().map(|[period, error]| (*period, *error)).collect(),
+                // Runs of earlier versions know it at the simulated periods alone.
+                None => points(&own, |p| Some(p.period), |p| Some(p.theory)),
+            };
             let simulated = points(&own, |p| Some(p.period), |p| Some(p.error));
-            panel = panel.series(Series::new("", Mark::Line, theory).colour(colour));
+            panel = panel.series(Series::new("theory", Mark::Dashed, theory).colour(colour));
             panel = panel.series(Series::new(label(*poles), Mark::Points, simulated).colour(colour));
         }
         figure = figure.panel(panel);
     }
-    let mut best = Panel::new("1/f corner (1/τ)", "best period (τ)").title("the optimum").log_x().log_y();
+    let mut best =
+        Panel::new("corner of the 1/f noise (1/τ)", "best period (τ)").title("best period").log_x().log_y();
     for (place, poles) in poles.iter().enumerate() {
         let own: Vec<&Optimum> = summary.optima.iter().filter(|o| o.poles == *poles).collect();
         let theory = points(&own, |o| Some(o.corner), |o| o.theory_period);
         let simulated = points(&own, |o| Some(o.corner), |o| o.period);
-        best = best.series(Series::new("", Mark::Line, theory).colour(COLOURS[place % COLOURS.len()]));
+        best = best.series(Series::new("theory", Mark::Open, theory).colour(COLOURS[place % COLOURS.len()]));
         let series = Series::new(label(*poles), Mark::Points, simulated);
         best = best.series(series.colour(COLOURS[place % COLOURS.len()]));
     }
-    figure.panel(best).write(folder, "frequency_optimum")?;
+    figure.panel(best).write(folder, "frequency_optimum", print)?;
     Ok(())
 }

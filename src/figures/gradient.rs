@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gradient::compare::Agreement;
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::names;
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of an entry of `comparison.json`.
 #[derive(Deserialize)]
@@ -20,7 +21,7 @@ struct Entry {
 ///
 /// # Errors
 /// If the comparison is missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let path = folder.join("comparison.json");
     let text = files::read_text(&path)?;
     let entries: IndexMap<String, Entry> = serde_json::from_str(&text).map_err(|e| {
@@ -28,17 +29,22 @@ pub fn draw(folder: &Path) -> Result<()> {
     })?;
     let names: Vec<&String> =
         entries.values().find_map(|e| e.parameters.as_ref()).map_or(Vec::new(), |p| p.keys().collect());
-    let legend: Vec<String> = names.iter().enumerate().map(|(i, n)| format!("{} {n}", i + 1)).collect();
-    let mut panel = Panel::new(legend.join(",  "), "relative gradient error").log_y();
-    for (label, entry) in &entries {
-        let Some(parameters) = &entry.parameters else { continue };
-        let error =
-            |(i, a): (usize, &Agreement)| Some((i as f64 + 1.0, a.relative_error.filter(|e| *e > 0.0)?));
-        let points: Vec<(f64, f64)> = parameters.values().enumerate().filter_map(error).collect();
+    let shown = names.iter().map(|name| names::parameter(name)).collect();
+    let mut panel = Panel::new("parameters", "relative gradient error").log_y().x_names(shown);
+    let compared = entries.values().filter(|entry| entry.parameters.is_some()).count() as f64;
+    for (index, (label, entry)) in entries.iter().filter(|(_, entry)| entry.parameters.is_some()).enumerate()
+    {
+        // Side by side in the place of the parameter.
+        let aside = 0.5 * (index as f64 - (compared - 1.0) / 2.0) / compared;
+        let error = |(i, a): (usize, &Agreement)| {
+            Some((i as f64 + 1.0 + aside, a.relative_error.filter(|e| *e > 0.0)?))
+        };
+        let parameters = entry.parameters.iter().flat_map(IndexMap::values).enumerate();
+        let points: Vec<(f64, f64)> = parameters.filter_map(error).collect();
         if !points.is_empty() {
-            panel = panel.series(Series::new(label.as_str(), Mark::Points, points));
+            panel = panel.series(Series::new(names::shown(label), Mark::Points, points));
         }
     }
-    Figure::new().panel_size(620, 360).panel(panel).write(folder, "gradient")?;
+    Figure::new().panel_size(620, 360).panel(panel).write(folder, "gradient", print)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Figure of a `sweep` whose runs keep their history: accuracy, and what else is measured, after each epoch, one line a run or,
 //! where there are many points, one line a point.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{once, repeat};
 use std::path::Path;
 
@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::{beside, sweep};
 use crate::error::Result;
+use crate::names;
 use crate::published::Published;
-use crate::records::{COST, HISTORY, SweepRun, read_metrics, value_label};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::records::{COST, HISTORY, SweepRun, read_metrics};
+use crate::report::{Aside, AsideRow, Figure, Mark, Panel, Print, Series};
 
 /// Most points with a line for each run; beyond, a point has one line, the mean of its runs with their range.
 const CROWD: usize = 7;
@@ -20,7 +21,7 @@ const CROWD: usize = 7;
 ///
 /// # Errors
 /// If a file is missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let runs: Vec<SweepRun> = read_metrics(folder)?;
     let summary = sweep::summary(folder)?;
     let mut measures = vec!["test_accuracy", "train_accuracy"];
@@ -41,20 +42,22 @@ pub fn draw(folder: &Path) -> Result<()> {
     let x = summary.axes.iter().find(|axis| crowded && summary.axes.len() > 1 && axis.path == summary.x);
     let facets: Vec<Option<&Value>> = x.map_or(vec![None], |x| x.values.iter().map(Some).collect());
     let mut panels: Vec<(&str, Panel)> = Vec::new();
-    for name in measures {
+    for (place, name) in measures.into_iter().enumerate() {
         for facet in &facets {
-            let mut panel = Panel::new("epoch", sweep::quantity(&summary, name));
-            panel.title = facet.map(|value| sweep::titled(sweep::name(&summary, &summary.x), value));
+            // Accuracies are compared with each other, everything else with itself.
+            let group = if name.ends_with("accuracy") { 0 } else { place + 1 };
+            let mut panel = Panel::new("epoch", names::quantity(&summary, name)).y_group(group);
+            panel.title = facet.map(|value| names::titled(&names::axis(&summary, &summary.x), value));
             let here =
                 points.values().filter(|(run, _)| facet.is_none() || run.values.get(&summary.x) == *facet);
             for (index, (run, histories)) in here.enumerate() {
                 let value = |epoch: &Value| {
-                    Some((epoch["epoch"].as_f64()?, sweep::factor(name) * epoch[name].as_f64()?))
+                    Some((epoch["epoch"].as_f64()?, names::factor(name) * epoch[name].as_f64()?))
                 };
                 let lines: Vec<Vec<(f64, f64)>> =
                     histories.iter().map(|epochs| epochs.iter().filter_map(value).collect()).collect();
                 let told = run.values.iter().filter(|(path, _)| facet.is_none() || **path != summary.x);
-                let told: Vec<String> = told.map(|(_, value)| value_label(value)).collect();
+                let told: Vec<String> = told.map(|(_, value)| names::value(value)).collect();
                 let label = if alone { "ours, a line a run".to_owned() } else { told.join(", ") };
                 if crowded {
                     panel.series.push(mean(&label, &lines).colour(index));
@@ -84,23 +87,30 @@ pub fn draw(folder: &Path) -> Result<()> {
         for (name, panel) in &mut panels {
             let columns = ("epoch", *name);
             let ours = std::mem::take(panel);
-            let theirs = beside(ours, Some(&published), columns, |_| None, |y| y * sweep::factor(name));
-            *panel = at_the_foot(theirs);
+            let theirs = beside(ours, Some(&published), columns, |_| None, |y| y * names::factor(name));
+            *panel = apart(theirs);
         }
     }
     // What is measured once, at the end, has no history.
     panels.retain(|(_, panel)| panel.series.iter().any(|series| !series.points.is_empty()));
-    panels
-        .into_iter()
-        .map(|(_, panel)| panel)
-        .fold(Figure::new(), Figure::panel)
-        .write(folder, "epochs")
-        .map(drop)
+    let mut figure = panels.into_iter().map(|(_, panel)| panel).fold(Figure::new(), Figure::panel);
+    let counts: BTreeSet<usize> = points.values().map(|(_, histories)| histories.len()).collect();
+    if let (Some(least), Some(most)) = (counts.first(), counts.last()) {
+        let n = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        figure = match (crowded, *most) {
+            (_, 1) => figure,
+            (true, _) => {
+                figure.note(format!("Markers: mean of n = {n} runs. Bars: from the lowest to the highest."))
+            }
+            (false, _) => figure.note(format!("Lines: single runs, n = {n} of each colour.")),
+        };
+    }
+    figure.write(folder, "epochs", print).map(drop)
 }
 
-/// What was published and lies below ours by more than ours reach apart, as runs that failed do, stands at the foot of the panel: to
-/// scale it would leave no room for the rest.
-fn at_the_foot(mut panel: Panel) -> Panel {
+/// What was published and lies below ours by more than ours reach apart, as runs that failed do, stands under the frame: to scale
+/// it would leave no room for the rest.
+fn apart(mut panel: Panel) -> Panel {
     let range = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)))
     };
@@ -118,14 +128,23 @@ fn at_the_foot(mut panel: Panel) -> Panel {
     if below.is_empty() {
         return panel;
     }
+    let mut rows: Vec<AsideRow> = Vec::new();
     for series in panel.series.iter_mut().filter(|s| s.mark == Mark::Open) {
-        series.points.retain(|p| p.1 >= least);
+        let here =
+            series.points.iter().filter(|p| p.1 < least).map(|p| (p.0, String::new())).collect::<Vec<_>>();
+        series.points.retain(|p| p.1.is_nan() || p.1 >= least);
+        let colour = series.colour.unwrap_or_default();
+        match rows.iter_mut().find(|row| row.colour == colour) {
+            _ if here.is_empty() => {}
+            Some(row) => row.items.extend(here),
+            None => rows.push(AsideRow { colour, mark: Mark::Open, items: here }),
+        }
     }
     let (lowest, highest) = range(&mut below.iter().map(|p| p.1));
-    let Some(foot) = panel.foot() else { return panel };
-    let label = format!("published, below: {lowest:.1} to {highest:.1}");
-    let marks = below.into_iter().map(|(x, _)| (x, foot)).collect();
-    panel.series(Series::new(label, Mark::Points, marks).in_black_pointing_down())
+    let label =
+        if lowest == highest { format!("{lowest:.1}") } else { format!("{lowest:.1}–{highest:.1}") };
+    panel.aside = Some(Aside { label, rows });
+    panel
 }
 
 /// The mean of lines that begin alike, as far as all of them go, with their range.
@@ -147,21 +166,23 @@ mod tests {
         let theirs = vec![(1.0, 93.0), (2.0, 91.0), (2.0, 11.0), (3.0, 9.7)];
         let panel = |theirs: Vec<(f64, f64)>| {
             let panel = Panel::new("epoch", "%").series(Series::new("ours", Mark::LinePoints, ours.clone()));
-            at_the_foot(panel.series(Series::new("published", Mark::Open, theirs)))
+            apart(panel.series(Series::new("published", Mark::Open, theirs).in_black_shaped(0)))
         };
         let drawn = panel(theirs.clone());
-        assert_eq!(drawn.series[0].points, ours);
+        assert_eq!((drawn.series.len(), &drawn.series[0].points), (2, &ours));
         assert_eq!(drawn.series[1].points, theirs[..2]);
-        let below = &drawn.series[2];
-        assert_eq!(below.label, "published, below: 9.7 to 11.0");
-        assert_eq!(below.points.iter().map(|p| p.0).collect::<Vec<_>>(), [2.0, 3.0]);
-        assert!(below.points.iter().all(|p| p.1 < 91.0 && p.1 > 90.0));
+        // They stand where no value is read off, in the marker of the published runs, and the band says where they lie.
+        let aside = drawn.aside.unwrap();
+        assert_eq!(aside.label, "9.7–11.0");
+        let row = &aside.rows[0];
+        assert_eq!((aside.rows.len(), row.mark, Some(row.colour)), (1, Mark::Open, drawn.series[1].colour));
+        assert_eq!(row.items, [(2.0, String::new()), (3.0, String::new())]);
         // Where nothing failed nothing is moved.
         let drawn = panel(theirs[..2].to_vec());
-        assert_eq!(drawn.series.len(), 2);
+        assert_eq!((drawn.series.len(), drawn.aside), (2, None));
         assert_eq!(drawn.series[1].points, theirs[..2]);
         // Beside nothing of ours all of it stays.
-        let drawn = at_the_foot(Panel::new("epoch", "%").series(Series::new("", Mark::Open, theirs.clone())));
+        let drawn = apart(Panel::new("epoch", "%").series(Series::new("", Mark::Open, theirs.clone())));
         assert_eq!((drawn.series.len(), &drawn.series[0].points), (1, &theirs));
     }
 

@@ -16,19 +16,28 @@ mod training;
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::experiment::place;
 use crate::files;
 use crate::published::Published;
-use crate::report::{Mark, Panel, Series};
+use crate::report::{Mark, Panel, Print, Series};
 
 /// Draws, or redraws, the figures of a finished run.
 ///
 /// # Errors
 /// If the folder does not hold a run, or a figure cannot be written.
 pub fn draw(folder: &Path) -> Result<()> {
+    draw_as(folder, &Print::default())
+}
+
+/// The same, as wide as asked for and in the formats asked for.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_as(folder: &Path, print: &Print) -> Result<()> {
     let path = folder.join("experiment.json");
     if !path.exists() {
         let legal = "give the folder of a run: it holds experiment.json and metrics.jsonl";
@@ -39,20 +48,20 @@ pub fn draw(folder: &Path) -> Result<()> {
         Error::input(path.display().to_string(), "", e.to_string(), "an experiment written by holograd")
     })?;
     match experiment["kind"].as_str() {
-        Some("train") => training::draw(folder),
-        Some("gradient") => gradient::draw(folder),
-        Some("trace") => trace::draw(folder),
-        Some("amplitude") => amplitude::draw(folder),
-        Some("frequency") => frequency::draw(folder),
-        Some("relaxation") => relaxation::draw(folder),
-        Some("stability") => stability::draw(folder),
-        Some("continuous") => continuous::draw(folder),
-        Some("elapsed") => elapsed::draw(folder),
+        Some("train") => training::draw(folder, print),
+        Some("gradient") => gradient::draw(folder, print),
+        Some("trace") => trace::draw(folder, print),
+        Some("amplitude") => amplitude::draw(folder, print),
+        Some("frequency") => frequency::draw(folder, print),
+        Some("relaxation") => relaxation::draw(folder, print),
+        Some("stability") => stability::draw(folder, print),
+        Some("continuous") => continuous::draw(folder, print),
+        Some("elapsed") => elapsed::draw(folder, print),
         Some("sweep") => {
-            sweep::draw(folder)?;
-            if experiment["history"] == true { history::draw(folder) } else { Ok(()) }
+            sweep::draw(folder, print)?;
+            if experiment["history"] == true { history::draw(folder, print) } else { Ok(()) }
         }
-        Some("frequency_optimum") => frequency_optimum::draw(folder),
+        Some("frequency_optimum") => frequency_optimum::draw(folder, print),
         other => {
             let found = format!("found {other:?}");
             Err(Error::input(path.display().to_string(), "kind", found, "a kind that this version knows"))
@@ -60,8 +69,14 @@ pub fn draw(folder: &Path) -> Result<()> {
     }
 }
 
-/// A panel with the published curves that have both columns, as open markers in the colour of what they stand beside, else black;
-/// `y` is put on the panel's scale first.
+/// Reads JSON that a run has written.
+fn read_json<T: DeserializeOwned>(path: &Path, legal: &str) -> Result<T> {
+    let refuse = |e: serde_json::Error| Error::input(path.display().to_string(), "", e.to_string(), legal);
+    serde_json::from_str(&files::read_text(path)?).map_err(refuse)
+}
+
+/// A panel with the published curves that have both columns, as open markers in the colour of what they stand beside, else black,
+/// in a shape of their own; `y` is put on the panel's scale first.
 fn beside(
     mut panel: Panel,
     published: Option<&Published>,
@@ -69,16 +84,23 @@ fn beside(
     colour: impl Fn(&str) -> Option<usize>,
     scale: impl Fn(f64) -> f64,
 ) -> Panel {
-    let mut listed: Vec<&str> = Vec::new();
+    // Shapes of what stands in black; thin ones would hardly be hollow.
+    const SHAPES: usize = 5;
+    let mut black: Vec<&str> = Vec::new();
     for curve in published.iter().flat_map(|p| &p.curves) {
         let Some(points) = curve.points(x, y) else { continue };
-        let label = if listed.contains(&curve.label.as_str()) { "" } else { &curve.label };
-        listed.push(&curve.label);
         let points = points.into_iter().map(|(x, y)| (x, scale(y))).collect();
+        let label = curve.label.as_str();
         let series = Series::new(label, Mark::Open, points);
         panel = panel.series(match curve.beside.as_deref().and_then(&colour) {
             Some(index) => series.colour(index),
-            None => series.in_black(),
+            None => {
+                let place = black.iter().position(|other| *other == label).unwrap_or_else(|| {
+                    black.push(label);
+                    black.len() - 1
+                });
+                series.in_black_shaped(place % SHAPES)
+            }
         });
     }
     panel

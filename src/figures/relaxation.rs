@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::beside;
 use crate::error::Result;
+use crate::names;
 use crate::published::{Curve, Published};
 use crate::records::{RelaxationPhase, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Neurons whose equilibria are shown: the teaching acts on the last layer.
 const SHOWN: usize = 4;
@@ -17,7 +18,7 @@ const COURSES: u64 = 4;
 ///
 /// # Errors
 /// If the metrics are missing or damaged, or a figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let phases: Vec<RelaxationPhase> = read_metrics(folder)?;
     let published = Published::of_run(folder)?;
     let Some((free, nudged)) = phases.split_first() else { return Ok(()) };
@@ -27,8 +28,8 @@ pub fn draw(folder: &Path) -> Result<()> {
         equilibria = equilibria.panel(plane(amplitude, free, &own, published.as_ref()));
         courses = courses.panel(course(amplitude, free, &own, published.as_ref()));
     }
-    equilibria.panel_size(420, 360).write(folder, "equilibria")?;
-    courses.write(folder, "relaxation").map(drop)
+    equilibria.panel_size(420, 360).write(folder, "equilibria", print)?;
+    courses.write(folder, "relaxation", print).map(drop)
 }
 
 fn amplitudes(nudged: &[RelaxationPhase]) -> Vec<f64> {
@@ -45,26 +46,25 @@ fn plane(
     published: Option<&Published>,
 ) -> Panel {
     let title = format!("|β| = {amplitude}, {} of {} neurons", SHOWN.min(free.rates.len()), free.rates.len());
-    let mut panel = Panel::new("Re (a − a*) / |β|", "Im (a − a*) / |β|").title(title).equal_aspect();
+    let mut panel = Panel::new("Re (a − a*) / |β|", "Im (a − a*) / |β|")
+        .title(title)
+        .equal_aspect()
+        .x_group(0)
+        .y_group(0);
     let own_mark = if published.is_some() { Mark::Line } else { Mark::LinePoints };
-    let mut is_beside = false;
     for (index, (name, rest)) in free.rates.iter().rev().take(SHOWN).rev().enumerate() {
         let place = |rate: [f64; 2]| ((rate[0] - rest[0]) / amplitude, (rate[1] - rest[1]) / amplitude);
         let mut orbit: Vec<(f64, f64)> =
             own.iter().filter_map(|p| p.rates.get(name)).map(|r| place(*r)).collect();
         orbit.extend(orbit.first().copied());
-        panel = panel.series(Series::new(name.as_str(), own_mark, orbit).colour(index));
+        panel = panel.series(Series::new(names::neuron(name), own_mark, orbit).colour(index));
         let beside = format!("|β| = {amplitude}/{name}");
         for theirs in published.iter().flat_map(|p| p.beside(&beside)) {
             // Their equilibria around our free one: a difference of free equilibria shows too.
             let points = theirs.points("re", "im").unwrap_or_default();
             let points = points.into_iter().map(|(re, im)| place([re, im])).collect();
-            panel = panel.series(Series::new("", Mark::Open, points).colour(index));
-            is_beside = true;
+            panel = panel.series(Series::new("published", Mark::Open, points).colour(index));
         }
-    }
-    if is_beside {
-        panel = panel.series(Series::new("published", Mark::Open, Vec::new()).in_round_black());
     }
     panel
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::files::{self, read_npz};
-use crate::report::{Figure, HeatMap, Mark, Panel, Series};
+use crate::report::{Figure, HeatMap, Mark, Panel, Print, Series};
 use crate::teaching::root_of_unity;
 
 /// What the figure needs of `experiment.json`.
@@ -22,7 +22,7 @@ struct Map {
 ///
 /// # Errors
 /// If the map is missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let legal = "a map written by holograd";
     let path = folder.join("experiment.json");
     let Map { extent, cells, amplitude, points } = serde_json::from_str(&files::read_text(&path)?)
@@ -56,6 +56,6 @@ pub fn draw(folder: &Path) -> Result<()> {
         .panel_size(460, 380)
         .panel(panel(far, "distance (grey: does not settle)"))
         .panel(panel(map(times, "settling time (τ)").log_colour(), "time to settle"))
-        .write(folder, "stability")
+        .write(folder, "stability", print)
         .map(drop)
 }

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::files::{self, read_npz};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::names;
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of `neurons.json`.
 #[derive(Deserialize)]
@@ -22,7 +23,7 @@ const SHOWN: usize = 4;
 ///
 /// # Errors
 /// If the trace is missing or damaged, or the figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let path = folder.join("neurons.json");
     let Neurons { neurons, period } = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
         Error::input(path.display().to_string(), "", e.to_string(), "a trace written by holograd")
@@ -60,11 +61,19 @@ pub fn draw(folder: &Path) -> Result<()> {
     let drive = Panel::new("time (τ)", "teaching signal β")
         .line("Re β", zip(time, array("beta_re")?))
         .series(Series::new("Im β", Mark::Dashed, zip(time, array("beta_im")?)).colour(1));
-    let (mut real, mut imaginary) = (Panel::new("time (τ)", "Re u"), Panel::new("time (τ)", "Im u"));
+    // Runs of earlier versions have kept no rates.
+    let rates = arrays.get("rate_re").zip(arrays.get("rate_im")).map(|((_, re), (_, im))| (re, im));
+    let rates = rates.filter(|(x, y)| x.len() == re.len() && y.len() == re.len());
+    let panel = |label: &str| Panel::new("time (τ)", label);
+    let (mut real, mut imaginary) = (panel("Re u, potentials"), panel("Im u, potentials"));
+    let mut real_rates = panel("Re a, rates");
     // The teaching acts on the last layer: its neurons move most.
     for (k, name) in neurons.iter().enumerate().skip(n.saturating_sub(SHOWN)) {
-        real = real.line(name.as_str(), zip(time, &neuron(re, k)));
-        imaginary = imaginary.line(name.as_str(), zip(time, &neuron(im, k)));
+        real = real.line(names::neuron(name), zip(time, &neuron(re, k)));
+        imaginary = imaginary.line(names::neuron(name), zip(time, &neuron(im, k)));
+        if let Some((re, _)) = rates {
+            real_rates = real_rates.line(names::neuron(name), zip(time, &neuron(re, k)));
+        }
     }
     let mut orbits = Panel::new("Re (u − u*)", "Im (u − u*)").equal_aspect();
     let mut bins = Panel::new("harmonic k", "|cₖ| of the potentials").log_y();
@@ -76,8 +85,8 @@ pub fn draw(folder: &Path) -> Result<()> {
         orbit.extend(orbit.first().copied());
         // Those shown as time traces in their colours, the others as one.
         orbits = orbits.series(match k.checked_sub(n.saturating_sub(SHOWN)) {
-            Some(shown) => Series::new(name.as_str(), Mark::Line, orbit).colour(shown),
-            None => Series::new(if k == 0 { "others" } else { "" }, Mark::Dotted, orbit).in_black(),
+            Some(shown) => Series::new(names::neuron(name), Mark::Line, orbit).colour(shown),
+            None => Series::new("others", Mark::Dotted, orbit).in_black(),
         });
     }
     let size = |bin: usize| {
@@ -91,14 +100,7 @@ pub fn draw(folder: &Path) -> Result<()> {
     let error = Panel::new(format!("end of the record (τ); T = {period} τ"), "relative gradient error")
         .log_y()
         .line("running lock-in", zip(running, array("running_relative_error")?));
-    Figure::new()
-        .columns(3)
-        .panel(drive)
-        .panel(real)
-        .panel(imaginary)
-        .panel(orbits)
-        .panel(bins)
-        .panel(error)
-        .write(folder, "trace")?;
-    Ok(())
+    let (potentials, rates) = ([real, imaginary], rates.map(|_| real_rates));
+    let panels = std::iter::once(drive).chain(potentials).chain(rates).chain([orbits, bins, error]);
+    panels.fold(Figure::new().columns(3), Figure::panel).write(folder, "trace", print).map(drop)
 }

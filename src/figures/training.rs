@@ -5,13 +5,13 @@ use std::path::Path;
 use super::{asymmetry, points};
 use crate::error::Result;
 use crate::records::{Epoch, read_metrics};
-use crate::report::{Figure, Mark, Panel, Series};
+use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `training`, `alignment` and `asymmetry` from the metrics of a run.
 ///
 /// # Errors
 /// If the metrics are missing or damaged, or a figure cannot be written.
-pub fn draw(folder: &Path) -> Result<()> {
+pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let epochs: Vec<Epoch> = read_metrics(folder)?;
     let against =
         |value: &dyn Fn(&Epoch) -> Option<f64>| points(&epochs, |e| Some(e.epoch as f64), |e| value(e));
@@ -22,19 +22,20 @@ pub fn draw(folder: &Path) -> Result<()> {
         .log_y()
         .line("training", against(&|e| Some(e.train_loss)))
         .line("test", against(&|e| Some(e.test_loss)));
-    Figure::new().panel(accuracy).panel(loss).write(folder, "training")?;
-    asymmetry::draw(folder, &epochs)?;
+    Figure::new().panel(accuracy).panel(loss).write(folder, "training", print)?;
+    asymmetry::draw(folder, &epochs, print)?;
     if epochs.iter().all(|e| e.cosine.is_none()) {
         return Ok(());
     }
     let cosine = Panel::new("epoch", "cosine to the adjoint gradient")
         .line("all parameters", against(&|e| e.cosine))
         .line("between layers", against(&|e| e.synapse_cosine));
-    let drive = Series::new("drive ωτ", Mark::Dashed, against(&|e| e.drive_rate)).in_black();
-    let rates = Panel::new("epoch", "rate (1/τ)").line("slowest relaxation", against(&|e| e.slowest_rate));
+    let drive = Series::new("ω of the drive", Mark::Dashed, against(&|e| e.drive_rate)).in_black();
+    let rates = Panel::new("epoch", "rate, or ω of the drive (1/τ)")
+        .line("slowest relaxation", against(&|e| e.slowest_rate));
     let tested = against(&|e| e.test_slowest_rate);
     let rates = if tested.is_empty() { rates } else { rates.line("slowest, test samples", tested) };
     let rates = rates.series(drive);
-    Figure::new().panel(cosine).panel(rates).write(folder, "alignment")?;
+    Figure::new().panel(cosine).panel(rates).write(folder, "alignment", print)?;
     Ok(())
 }

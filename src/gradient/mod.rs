@@ -457,7 +457,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// Binds the noise that is held through each step to a field. It goes on where the phase before has left it.
-    fn hold_noise(&self, field: &mut dyn Field<'a, T>, samples: &Samples<T>) -> Result<()> {
+    pub(crate) fn hold_noise(&self, field: &mut dyn Field<'a, T>, samples: &Samples<T>) -> Result<()> {
         let Some(Surroundings { instant, seed, memories }) = &self.noise else { return Ok(()) };
         let inputs = self.substrate.inputs();
         let noise = Disturbances::new(instant, *seed, self.update, field.shape(), inputs, samples.first);
@@ -483,7 +483,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// What the lock-in sees through, if not the bare substrate.
-    fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
+    pub(crate) fn converter(&self, shape: &StateShape) -> Option<Converter<T>> {
         let instant = self.noise?.instant;
         Converter::new(&instant.readout?, instant.device_seed, shape, self.substrate.outputs())
     }
@@ -494,7 +494,7 @@ impl<'a, T: Scalar> Setting<'a, T> {
     }
 
     /// White noise for an integrator, if that is what the setting has.
-    fn white_noise(
+    pub(crate) fn white_noise(
         &self,
         samples: &Samples<T>,
         integrator: IntegratorSpec,

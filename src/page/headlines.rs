@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::sweep;
 use crate::error::Result;
 use crate::figures::relaxation;
+pub(crate) use crate::names::number;
 use crate::published::{Curve, Published};
 use crate::records::{AmplitudePoint, ElapsedPoint, Epoch, FrequencyPoint, RelaxationPhase, read_metrics};
 
@@ -45,19 +46,6 @@ pub fn of_run(kind: &str, folder: &Path, summary: &Value) -> Result<Vec<Row>> {
         "sweep" => Ok(serde_json::from_value(summary.clone())
             .map_or_else(|_| all(summary), |s| sweep::rows(folder, &s, published))),
         _ => Ok(all(summary)),
-    }
-}
-
-/// A number for readers: four digits, with a power of ten where it needs one.
-#[must_use]
-pub fn number(x: f64) -> String {
-    let size = x.abs();
-    if x == 0.0 || (1e-3..1e5).contains(&size) {
-        let digits = (3.0 - size.max(1e-3).log10().floor()).clamp(0.0, 6.0) as usize;
-        let text = format!("{x:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{x:.2e}")
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::headlines::{Row, at_epoch, number, spread};
+use super::headlines::{Row, at_epoch, spread};
+use crate::names::number;
 use crate::published::{Curve, Published};
 use crate::records::{Axis, Epoch, HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics, value_label};
 

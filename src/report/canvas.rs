@@ -72,11 +72,17 @@ impl Text {
         Self { upwards: true, ..self }
     }
 
-    /// The same, small enough for `text` to fit into `width` pixels.
-    pub fn fitted(self, text: &str, width: f64) -> Result<Self> {
-        let needed = self.width(text)?;
-        let factor = if needed > width { (width / needed).max(0.1) } else { 1.0 };
-        Ok(Self { size: self.size * factor, ..self })
+    /// `text` in lines of at most `width` pixels, broken at spaces; a word that is wider has a line of its own.
+    pub fn wrapped(&self, text: &str, width: f64) -> Result<Vec<String>> {
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            let longer = lines.last().map_or_else(|| word.to_owned(), |line| format!("{line} {word}"));
+            match lines.last_mut() {
+                Some(last) if self.width(&longer)? <= width => *last = longer,
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        Ok(lines)
     }
 
     /// Width of `text` in pixels.
@@ -125,12 +131,13 @@ impl Canvas {
         Ok(canvas)
     }
 
-    /// The document.
-    pub fn finish(self) -> String {
-        let (width, height) = self.size;
-        let (wide, high) = (f64::from(width) * UNITS, f64::from(height) * UNITS);
+    /// The document, to be printed this wide.
+    pub fn finish(self, millimetres: f64) -> String {
+        let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
+        let (wide, high) = (width * UNITS, height * UNITS);
+        let length = millimetres * height / width;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{millimetres}mm\" height=\"{length:.3}mm\" \
              viewBox=\"0 0 {wide} {high}\" stroke-linejoin=\"round\">\n{}</svg>\n",
             self.body
         )
@@ -197,9 +204,15 @@ impl Canvas {
     }
 
     /// A filled disc.
-    pub fn disc(&mut self, centre: Point, radius: f64, colour: RGBColor) -> Result<()> {
-        let radius = (radius * UNITS).round() as u32;
-        self.piece(|b| b.draw_circle(units(centre), radius, &stroke(colour, 1.0, 0.0), true).map_err(failed))
+    pub fn disc(&mut self, centre: Point, radius: f64, colour: RGBColor, opacity: f64) -> Result<()> {
+        let (radius, style) = ((radius * UNITS).round() as u32, stroke(colour, opacity, 0.0));
+        self.piece(|b| b.draw_circle(units(centre), radius, &style, true).map_err(failed))
+    }
+
+    /// One line of text that ends at `at`, rising by `degrees`.
+    pub fn slanted_text(&mut self, text: &str, at: Point, degrees: f64, how: Text) -> Result<()> {
+        let (x, y) = units(at);
+        self.group(&format!("transform=\"rotate(-{degrees} {x} {y})\""), |canvas| canvas.text(text, at, how))
     }
 
     /// One line of text, its middle at the height of `at`.
@@ -269,9 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_are_broken_between_words() {
+        let text = Text::new(12.0, HPos::Left);
+        let lines = text.wrapped("distance to the adjoint, all parameters", 150.0).unwrap();
+        assert_eq!(lines.join(" "), "distance to the adjoint, all parameters");
+        assert!(lines.len() > 1 && lines.iter().all(|line| text.width(line).unwrap() <= 150.0), "{lines:?}");
+        assert_eq!(text.wrapped("", 10.0).unwrap(), [""; 0]);
+    }
+
+    #[test]
     fn labels_are_escaped() {
         let mut canvas = Canvas::new((200, 100)).unwrap();
         canvas.text("a < b & \u{1}c", (10.0, 10.0), Text::new(12.0, HPos::Left)).unwrap();
-        assert!(canvas.finish().contains("a &lt; b &amp;  c"));
+        assert!(canvas.finish(89.0).contains("a &lt; b &amp;  c"));
     }
 }

@@ -2,8 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{canvas::Canvas, panel, png, style};
+use super::print::{COLUMN, Format, PAGE, Print};
+use super::{canvas::Canvas, panel, pdf, png, style};
 use crate::{Error, Result, files};
+
+/// A pixel of a drawing is half a point of print, so that its smallest letters are 6 points high wherever it is printed.
+const PIXELS_PER_MILLIMETRE: f64 = 2.0 * 72.0 / 25.4;
+/// Panels narrower than this stand below each other.
+const NARROWEST: f64 = 300.0;
+/// How much smaller or larger than asked for a panel may be.
+const SCALES: (f64, f64) = (0.85, 1.25);
 
 /// A grid of panels, filled row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,10 +20,21 @@ pub struct Figure {
     pub title: Option<String>,
     /// Panels, from the top left; with more than one they are lettered a, b, c…
     pub panels: Vec<Panel>,
-    /// Panels in a row.
+    /// Panels in a row, where the printed width has room for as many.
     pub columns: usize,
-    /// Width and height of one panel with its labels, in SVG pixels (default 420 × 300).
+    /// Width and height of one panel with its labels, in half points of print (default 420 × 300); the width that a panel gets is
+    /// its share of the printed one, and the height follows as far as is sensible.
     pub panel_size: (u32, u32),
+    /// What is to be known to read the figure, written under the panels: what bars and bands mean, and of how many runs.
+    pub note: Option<String>,
+}
+
+/// Where the panels of a figure go.
+struct Layout {
+    millimetres: f64,
+    width: f64,
+    columns: usize,
+    panel: (f64, f64),
 }
 
 /// How a coordinate is laid out.
@@ -38,6 +57,10 @@ pub struct Axis {
     /// First and last value shown; chosen from the data when absent or unusable (empty, not finite, or not positive on
     /// a logarithmic axis).
     pub range: Option<(f64, f64)>,
+    /// What stands at 1, 2, 3 … instead of numbers: names of categories.
+    pub names: Vec<String>,
+    /// Axes with the same number show the same range in all panels of a figure.
+    pub group: Option<usize>,
 }
 
 /// One coordinate system with what is drawn in it.
@@ -55,6 +78,28 @@ pub struct Panel {
     pub heat_map: Option<HeatMap>,
     /// One unit is equally long on both axes (two linear axes only).
     pub equal_aspect: bool,
+    /// What has a place along x but none along y, in a band of its own under the frame.
+    pub aside: Option<Aside>,
+}
+
+/// A band under the frame for what has no value to be drawn at, as runs that diverged.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Aside {
+    /// What stands there, in a word.
+    pub label: String,
+    /// Rows from the top.
+    pub rows: Vec<AsideRow>,
+}
+
+/// One row of an [`Aside`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsideRow {
+    /// Index into the palette: that of the series it belongs to.
+    pub colour: usize,
+    /// [`Mark::Points`] or [`Mark::Open`].
+    pub mark: Mark,
+    /// Places along x, each with a short text beside its marker.
+    pub items: Vec<(f64, String)>,
 }
 
 /// How the points of a series are shown.
@@ -75,12 +120,14 @@ pub enum Mark {
     LinePoints,
     /// A stem from zero (from the bottom on a logarithmic axis) with a marker on top, for spectra.
     Stems,
+    /// Small faint dots behind everything else: by convention single runs behind their mean.
+    Dots,
 }
 
 /// One curve or cloud of points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Name in the legend; a series with an empty label is not listed.
+    /// Name in the legend; a series with an empty label is not listed, and those of one name share an entry.
     pub label: String,
     /// (x, y) pairs. A point that is not finite, or not positive on a logarithmic axis, is left out and interrupts a line.
     pub points: Vec<(f64, f64)>,
@@ -116,7 +163,7 @@ pub struct HeatMap {
 
 impl Default for Figure {
     fn default() -> Self {
-        Self { title: None, panels: Vec::new(), columns: 2, panel_size: (420, 300) }
+        Self { title: None, panels: Vec::new(), columns: 2, panel_size: (420, 300), note: None }
     }
 }
 
@@ -148,68 +195,85 @@ impl Figure {
         self
     }
 
-    /// With panels of this width and height, in SVG pixels.
+    /// With panels of about this width and height, in half points of print.
     #[must_use]
     pub fn panel_size(mut self, width: u32, height: u32) -> Self {
         self.panel_size = (width, height);
         self
     }
 
-    /// Width and height of the whole figure in SVG pixels; the PNG has twice as many.
+    /// With this written under the panels, after what stands there already.
     #[must_use]
-    pub fn size(&self) -> (u32, u32) {
-        let (columns, rows) = self.grid();
-        let title = if self.title.is_some() { style::FIGURE_TITLE_HEIGHT } else { 0 };
-        (
-            self.panel_size.0.saturating_mul(columns.try_into().unwrap_or(u32::MAX)),
-            self.panel_size.1.saturating_mul(rows.try_into().unwrap_or(u32::MAX)).saturating_add(title),
-        )
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        let note = note.into();
+        self.note = Some(match self.note.take() {
+            Some(before) => format!("{before} {note}"),
+            None => note,
+        });
+        self
     }
 
-    /// Columns that are used, and rows.
-    fn grid(&self) -> (usize, usize) {
-        let columns = self.columns.min(self.panels.len()).max(1);
-        (columns, self.panels.len().div_ceil(columns).max(1))
+    fn layout(&self, print: &Print) -> Layout {
+        let asked = self.columns.min(self.panels.len()).max(1);
+        let wide = f64::from(self.panel_size.0) > COLUMN * PIXELS_PER_MILLIMETRE * SCALES.1;
+        let millimetres = print.width.unwrap_or(if asked == 1 && !wide { COLUMN } else { PAGE });
+        let width = (millimetres * PIXELS_PER_MILLIMETRE).round();
+        let columns = asked.min((width / NARROWEST) as usize).max(1);
+        let panel = width / columns as f64;
+        let scale = (panel / f64::from(self.panel_size.0)).clamp(SCALES.0, SCALES.1);
+        Layout { millimetres, width, columns, panel: (panel, (scale * f64::from(self.panel_size.1)).round()) }
     }
 
-    /// The figure as an SVG document.
+    /// The figure as an SVG document, as wide as it is printed.
     ///
     /// # Errors
-    /// [`Error::Internal`] when a panel is smaller than 160 × 120 pixels or the figure larger than 16 000 pixels a side,
-    /// when a heat map does not hold rows × columns values, or when the drawing library refuses.
-    pub fn svg(&self) -> Result<String> {
-        let size = self.size();
-        if self.panel_size.0 < 160 || self.panel_size.1 < 120 || size.0 > 16_000 || size.1 > 16_000 {
-            let (width, height) = self.panel_size;
-            return Err(Error::Internal(format!(
-                "a figure of {} panels of {width} × {height} pixels cannot be drawn",
-                self.panels.len()
-            )));
+    /// [`Error::Internal`] when a panel is asked to be smaller than 160 × 120 half points or larger than 16 000, or the figure
+    /// becomes longer than 32 000, when a heat map does not hold rows × columns values, or when the drawing library refuses.
+    pub fn svg(&self, print: &Print) -> Result<String> {
+        let layout = self.layout(print);
+        let refuse = || {
+            let ((width, height), panels) = (self.panel_size, self.panels.len());
+            let found =
+                format!("a figure of {panels} panels of {width} × {height} half points cannot be drawn");
+            Err(Error::Internal(found))
+        };
+        let sizes = [(self.panel_size.0, 160), (self.panel_size.1, 120)];
+        if sizes.iter().any(|(size, least)| !(*least..=16_000).contains(size)) {
+            return refuse();
         }
-        let (columns, _) = self.grid();
-        let mut canvas = Canvas::new(size)?;
-        let mut top = 0.0;
-        if let Some(title) = &self.title {
-            top = f64::from(style::FIGURE_TITLE_HEIGHT);
-            panel::heading(&mut canvas, title, f64::from(size.0))?;
+        let top = panel::heading_height(self.title.as_deref(), layout.width)?;
+        let grid = panel::Grid::new(&self.panels, layout.columns, layout.panel)?;
+        let below = panel::note_height(self.note.as_deref(), layout.width)?;
+        let height = (top + grid.height() + below).round();
+        if height > 32_000.0 {
+            return refuse();
         }
-        panel::draw_grid(&mut canvas, &self.panels, columns, self.panel_size, top)?;
-        Ok(canvas.finish())
+        let mut canvas = Canvas::new((layout.width as u32, height as u32))?;
+        panel::heading(&mut canvas, self.title.as_deref(), layout.width)?;
+        grid.draw(&mut canvas, top)?;
+        panel::note(&mut canvas, self.note.as_deref(), layout.width, top + grid.height())?;
+        Ok(canvas.finish(layout.millimetres))
     }
 
-    /// Writes `folder/name.svg` and `folder/name.png` (twice the size in pixels), making the folder if need be; each
-    /// file appears complete or not at all.
+    /// Writes `folder/name.svg`, `.png` and `.pdf`, those of them that are asked for, making the folder if need be; each file
+    /// appears complete or not at all.
     ///
     /// # Errors
     /// As [`Figure::svg`]; [`Error::Io`] when the folder or a file cannot be written.
-    pub fn write(&self, folder: &Path, name: &str) -> Result<[PathBuf; 2]> {
-        let svg = self.svg()?;
-        let bitmap = png::render(&svg)?;
-        let paths = [folder.join(format!("{name}.svg")), folder.join(format!("{name}.png"))];
+    pub fn write(&self, folder: &Path, name: &str, print: &Print) -> Result<Vec<PathBuf>> {
+        let svg = self.svg(print)?;
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
-        files::write_atomically(&paths[0], svg.as_bytes())?;
-        files::write_atomically(&paths[1], &bitmap)?;
-        Ok(paths)
+        let write = |format: &Format| {
+            let path = folder.join(format!("{name}.{}", format.extension()));
+            let bytes = match format {
+                Format::Svg => svg.clone().into_bytes(),
+                Format::Png => png::render(&svg)?,
+                Format::Pdf => pdf::render(&svg)?,
+            };
+            files::write_atomically(&path, &bytes)?;
+            Ok(path)
+        };
+        print.formats.iter().map(write).collect()
     }
 }
 
@@ -273,12 +337,26 @@ impl Panel {
         self
     }
 
-    /// A height a little below all points, for marks that have no place to scale; none without points.
+    /// With names at 1, 2, 3 … along x.
     #[must_use]
-    pub fn foot(&self) -> Option<f64> {
-        let heights = self.series.iter().flat_map(|s| &s.points).map(|p| p.1).filter(|y| y.is_finite());
-        let (low, high) = heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
-        low.is_finite().then_some(low - 0.08 * (high - low))
+    pub fn x_names(mut self, names: Vec<String>) -> Self {
+        self.x.range = Some((0.5, names.len() as f64 + 0.5));
+        self.x.names = names;
+        self
+    }
+
+    /// With a vertical axis that shows the same range as the others of this number.
+    #[must_use]
+    pub fn y_group(mut self, group: usize) -> Self {
+        self.y.group = Some(group);
+        self
+    }
+
+    /// With a horizontal axis that shows the same range as the others of this number.
+    #[must_use]
+    pub fn x_group(mut self, group: usize) -> Self {
+        self.x.group = Some(group);
+        self
     }
 
     /// With a solid line.
@@ -358,24 +436,10 @@ impl Series {
         self.colour(style::BLACK)
     }
 
-    /// In the colour `index`, its markers crosses: for what is missing from the curve of that colour.
+    /// In black, its markers of the shape that goes with colour `index`: black itself has crosses.
     #[must_use]
-    pub fn crossed(self, index: usize) -> Self {
-        let colour = index % style::COLOURS;
-        // Each time round the palette the colours come with the next shape; that of black is a cross.
-        self.colour(colour + style::COLOURS * (style::BLACK - colour))
-    }
-
-    /// In black, its markers pointing down: for what lies below the frame.
-    #[must_use]
-    pub fn in_black_pointing_down(self) -> Self {
-        self.colour(style::BLACK + 5 * style::COLOURS)
-    }
-
-    /// In black, its markers round: for what stands for markers of several colours and shapes, as in a legend.
-    #[must_use]
-    pub fn in_round_black(self) -> Self {
-        self.colour(style::BLACK + style::COLOURS)
+    pub fn in_black_shaped(self, index: usize) -> Self {
+        self.colour(style::black_shaped(index))
     }
 }
 

@@ -3,7 +3,8 @@
 use plotters::style::text_anchor::HPos;
 
 use super::canvas::{Canvas, Point, Rect, Text};
-use super::{Panel, marks, style};
+use super::marks::{self, Look};
+use super::{Panel, style};
 use crate::Result;
 
 const TEXT: Text = Text::new(style::LEGEND, HPos::Left);
@@ -15,29 +16,69 @@ const GAP: f64 = 5.0;
 const BETWEEN: f64 = 16.0;
 const INSET: f64 = 6.0;
 
+/// A sample of markers alone that stands beside others.
+const MARKER: f64 = 12.0;
+/// Between the samples of one entry.
+const APART: f64 = 4.0;
+/// Most samples of one entry.
+const MOST_SAMPLES: usize = 6;
+
+/// One name with what it is drawn as.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    label: String,
+    looks: Vec<Look>,
+}
+
+impl Entry {
+    /// The width of each of its samples.
+    fn samples(&self) -> impl Iterator<Item = (&Look, f64)> {
+        let alone = self.looks.len() == 1;
+        self.looks.iter().map(move |look| (look, if alone || look.has_line() { SAMPLE } else { MARKER }))
+    }
+
+    fn samples_width(&self) -> f64 {
+        self.samples().map(|sample| sample.1 + APART).sum::<f64>() - APART
+    }
+}
+
+/// The named series of a panel, those of one name together.
+pub(super) fn entries(panel: &Panel) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (index, series) in panel.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty()) {
+        let look = marks::look(panel, index);
+        match entries.iter_mut().find(|e| e.label == series.label) {
+            Some(entry) if entry.looks.contains(&look) || entry.looks.len() == MOST_SAMPLES => {}
+            Some(entry) => entry.looks.push(look),
+            None => entries.push(Entry { label: series.label.clone(), looks: vec![look] }),
+        }
+    }
+    entries
+}
+
 /// Entries in rows, without a place yet.
 pub(super) struct Legend {
-    /// Index of the series, and distance of its sample from the left.
-    rows: Vec<Vec<(usize, f64)>>,
+    /// Each with the distance of its samples from the left.
+    rows: Vec<Vec<(Entry, f64)>>,
     width: f64,
 }
 
 impl Legend {
     /// The named series of a panel in rows of at most `width` pixels; none if nothing is named.
     pub fn new(panel: &Panel, width: f64) -> Result<Option<Self>> {
-        let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
+        let mut rows: Vec<Vec<(Entry, f64)>> = Vec::new();
         let (mut left, mut widest) = (f64::INFINITY, 0.0_f64);
-        for (index, series) in panel.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty()) {
-            let entry = SAMPLE + GAP + TEXT.width(&series.label)?;
-            if left + entry > width {
+        for entry in entries(panel) {
+            let needed = entry.samples_width() + GAP + TEXT.width(&entry.label)?;
+            if left + needed > width {
                 left = 0.0;
                 rows.push(Vec::new());
             }
             if let Some(row) = rows.last_mut() {
-                row.push((index, left));
+                row.push((entry, left));
             }
-            widest = widest.max(left + entry);
-            left += entry + BETWEEN;
+            widest = widest.max(left + needed);
+            left += needed + BETWEEN;
         }
         Ok((!rows.is_empty()).then_some(Self { rows, width: widest }))
     }
@@ -87,17 +128,20 @@ impl Legend {
     }
 
     /// Draws it with its top left corner at `at`; `boxed` on a white ground, so that grid lines do not cross the names.
-    pub fn draw(&self, canvas: &mut Canvas, panel: &Panel, at: Point, boxed: bool) -> Result<()> {
+    pub fn draw(&self, canvas: &mut Canvas, at: Point, boxed: bool) -> Result<()> {
         if boxed {
             let area = Rect { left: at.0, top: at.1, right: at.0 + self.width, bottom: at.1 + self.height() };
             canvas.rectangle(area.grown(3.0), style::WHITE, 0.85)?;
         }
         for (row, entries) in self.rows.iter().enumerate() {
             let y = at.1 + (row as f64 + 0.5) * ROW;
-            for (index, left) in entries {
-                let left = at.0 + left;
-                marks::look(panel, *index).sample(canvas, (left, y), SAMPLE)?;
-                canvas.text(&panel.series[*index].label, (left + SAMPLE + GAP, y), TEXT)?;
+            for (entry, left) in entries {
+                let mut left = at.0 + left;
+                for (look, width) in entry.samples() {
+                    look.sample(canvas, (left, y), width)?;
+                    left += width + APART;
+                }
+                canvas.text(&entry.label, (left - APART + GAP, y), TEXT)?;
             }
         }
         Ok(())

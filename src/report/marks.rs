@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::axis::{Span, drawable};
 use super::canvas::{Canvas, Point, Rect};
-use super::{Mark, Panel, Scale, Series, style};
+use super::{AsideRow, Mark, Panel, Scale, Series, style};
 use crate::Result;
 
 /// Markers along a line that is told from others by them.
@@ -16,6 +16,9 @@ const SHAPES: usize = 7;
 const THIN: usize = 5;
 /// From this many points on markers are smaller.
 const CROWD: usize = 200;
+/// Single runs behind their mean.
+const DOT: f64 = 1.8;
+const DOT_OPACITY: f64 = 0.45;
 
 /// How values become pixels.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +63,7 @@ impl Plane {
 }
 
 /// Colour, dashes and marker of a series.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Look {
     colour: RGBColor,
     shape: usize,
@@ -70,6 +73,8 @@ pub(super) struct Look {
     marked: bool,
     /// A white edge, against a coloured ground.
     edged: bool,
+    /// Error bars.
+    barred: bool,
 }
 
 /// The look of series `index` of a panel.
@@ -90,7 +95,16 @@ pub(super) fn look(panel: &Panel, index: usize) -> Look {
             && !series.label.is_empty()
             && panel.series.iter().all(|s| s.mark != Mark::Open),
         edged: panel.heat_map.is_some(),
+        barred: series.error_bars.is_some(),
     }
+}
+
+/// Draws the marker of a row of an [`Aside`](super::Aside).
+pub(super) fn draw_aside(canvas: &mut Canvas, row: &AsideRow, at: Point) -> Result<()> {
+    let (index, radius) = (row.colour, RADIUS);
+    let (colour, shape) = (style::palette(index), index + index / style::COLOURS);
+    let look = Look { colour, shape, radius, mark: row.mark, marked: false, edged: false, barred: false };
+    look.marker(canvas, at)
 }
 
 impl Look {
@@ -107,28 +121,40 @@ impl Look {
     }
 
     fn marker(&self, canvas: &mut Canvas, at: Point) -> Result<()> {
+        if self.mark == Mark::Dots {
+            return canvas.disc(at, DOT, self.colour, DOT_OPACITY);
+        }
         if self.edged {
             shape(canvas, self.shape, at, self.radius + 1.0, style::WHITE)?;
         }
-        // Crosses are too thin to be hollow.
-        if self.mark == Mark::Open && self.shape % SHAPES < THIN {
-            shape(canvas, self.shape, at, self.radius + 0.8, self.colour)?;
-            return shape(canvas, self.shape, at, self.radius - 0.6, style::WHITE);
+        if self.mark == Mark::Open {
+            // The arms of crosses are thin: a hollow one is larger.
+            let (outer, inner) = if self.shape % SHAPES < THIN { (0.8, -0.6) } else { (1.6, -0.2) };
+            shape(canvas, self.shape, at, self.radius + outer, self.colour)?;
+            return shape(canvas, self.shape, at, self.radius + inner, style::WHITE);
         }
         shape(canvas, self.shape, at, self.radius, self.colour)
     }
 
-    /// A sample for the legend, `width` pixels from `left`.
+    /// Whether it has a line or stems.
+    pub fn has_line(&self) -> bool {
+        !matches!(self.mark, Mark::Points | Mark::Open | Mark::Dots)
+    }
+
+    /// A sample for the legend, `width` pixels from `left`: what is drawn in the frame.
     pub fn sample(&self, canvas: &mut Canvas, (left, y): Point, width: f64) -> Result<()> {
         // Samples stand on white, whatever the series stands on.
-        let plain = Self { edged: false, radius: RADIUS, ..*self };
+        let plain = Self { edged: false, ..*self };
         let centre = (left + width / 2.0, y);
-        match self.mark {
-            Mark::Points | Mark::Open => {}
-            Mark::Stems => canvas.line(&[(centre.0, y + 5.0), centre], self.colour, LINE_WIDTH, &[])?,
-            _ => plain.line(canvas, &[(left, y), (left + width, y)])?,
+        if plain.barred {
+            canvas.line(&[(centre.0, y - 6.0), (centre.0, y + 6.0)], self.colour, 1.0, &[])?;
         }
-        if plain.marked || matches!(self.mark, Mark::Points | Mark::Open | Mark::LinePoints | Mark::Stems) {
+        match self.mark {
+            Mark::Stems => canvas.line(&[(centre.0, y + 5.0), centre], self.colour, LINE_WIDTH, &[])?,
+            _ if plain.has_line() => plain.line(canvas, &[(left, y), (left + width, y)])?,
+            _ => {}
+        }
+        if plain.marked || !plain.has_line() || matches!(self.mark, Mark::LinePoints | Mark::Stems) {
             plain.marker(canvas, centre)?;
         }
         Ok(())
@@ -141,7 +167,7 @@ fn shape(canvas: &mut Canvas, index: usize, (x, y): Point, radius: f64, colour: 
         corners.iter().map(|(dx, dy)| (x + dx * radius, y + dy * radius)).collect()
     };
     let corners = match index % SHAPES {
-        0 => return canvas.disc((x, y), radius, colour),
+        0 => return canvas.disc((x, y), radius, colour, 1.0),
         1 => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
         2 => polygon(&[(0.0, -1.25), (1.15, 0.85), (-1.15, 0.85)]),
         3 => polygon(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
@@ -213,7 +239,7 @@ pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, index: usize, plane: &Pla
         draw_error_bars(canvas, series, &look, plane)?;
         for run in &runs {
             match series.mark {
-                Mark::Points | Mark::Open => {}
+                Mark::Points | Mark::Open | Mark::Dots => {}
                 Mark::Stems => {
                     for (x, y) in run {
                         canvas.line(&[(*x, plane.ground()), (*x, *y)], look.colour, LINE_WIDTH, &[])?;
@@ -229,7 +255,7 @@ pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, index: usize, plane: &Pla
     // Markers on the frame are drawn whole, those outside not at all.
     let visible = plane.frame.grown(0.5);
     let marked: Vec<Point> = match series.mark {
-        Mark::Points | Mark::Open | Mark::LinePoints | Mark::Stems => runs.concat(),
+        Mark::Points | Mark::Open | Mark::Dots | Mark::LinePoints | Mark::Stems => runs.concat(),
         Mark::Line if look.marked => spread(&runs, index),
         _ => Vec::new(),
     };
@@ -293,7 +319,7 @@ pub(super) fn occupied(panel: &Panel, plane: &Plane) -> Vec<Point> {
         for run in runs(points()) {
             pixels.extend_from_slice(&run);
             match series.mark {
-                Mark::Points | Mark::Open => {}
+                Mark::Points | Mark::Open | Mark::Dots => {}
                 Mark::Stems => run.iter().for_each(|p| between(&mut pixels, (p.0, plane.ground()), *p)),
                 _ => run.windows(2).for_each(|w| between(&mut pixels, w[0], w[1])),
             }

@@ -1,11 +1,11 @@
-//! Figures: a description made of plain numbers, drawn as SVG and PNG.
+//! Figures: a description made of plain numbers, drawn as SVG, PNG and PDF at the width of a column or a page.
 //!
 //! A [`Figure`] is a grid of [`Panel`]s; a panel holds [`Series`] of points over an optional [`HeatMap`]. Nothing here
 //! knows what the numbers mean, reads a clock, asks the system for a font or looks at the machine: the same
 //! description gives the same bytes everywhere.
 //!
 //! ```no_run
-//! use holograd::report::{Figure, Mark, Panel, Series};
+//! use holograd::report::{Figure, Mark, Panel, Print, Series};
 //!
 //! # fn main() -> holograd::Result<()> {
 //! let periods = [10.0, 20.0, 40.0, 80.0];
@@ -17,7 +17,7 @@
 //!     .log_y()
 //!     .points("oscillation", measured)
 //!     .series(Series::new("theory, slope −2", Mark::Dashed, theory).in_black());
-//! Figure::new().panel(panel).write("figures".as_ref(), "bias")?;
+//! Figure::new().panel(panel).write("figures".as_ref(), "bias", &Print::default())?;
 //! # Ok(())
 //! # }
 //! ```
@@ -29,10 +29,13 @@ mod heat;
 mod legend;
 mod marks;
 mod panel;
+mod pdf;
 mod png;
+mod print;
 mod style;
 
-pub use figure::{Axis, Figure, HeatMap, Mark, Panel, Scale, Series};
+pub use figure::{Aside, AsideRow, Axis, Figure, HeatMap, Mark, Panel, Scale, Series};
+pub use print::{COLUMN, Format, PAGE, Print, width};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! A panel: margins, axes, then what stands in the frame.
 
+use std::borrow::Cow;
+
 use plotters::style::text_anchor::HPos;
 
 use super::axis::{MOST_TICKS, Span, Ticks, drawable, power_of_ten};
 use super::canvas::{Canvas, Point, Rect, Text};
-use super::legend::Legend;
+use super::legend::{self, Entry, Legend};
 use super::marks::{self, Plane};
 use super::{Axis, HeatMap, Mark, Panel, Scale, heat, style};
 use crate::Result;
@@ -25,8 +27,19 @@ const STRIP_GAP: f64 = 4.0;
 const BAR_GAP: f64 = 10.0;
 const BAR_WIDTH: f64 = 11.0;
 
+/// Height of a line of a note, and of a row of an aside.
+const NOTE_LINE: f64 = 17.0;
+const ASIDE_ROW: f64 = 15.0;
+const ASIDE_GAP: f64 = 3.0;
+/// Slope of names that have no room side by side.
+const SLANT: f64 = 40.0;
+/// Most lines of a name under its place.
+const NAME_LINES: usize = 3;
+/// What a panel of the asked height has around its frame: one line for each thing.
+const AROUND: f64 = EDGE + 3.0 + HEADING_LINE + TICK_LENGTH + TICK_LINE + LABEL_LINE + EDGE;
+
 /// Room around the frame, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Margins {
     left: f64,
     right: f64,
@@ -36,88 +49,186 @@ struct Margins {
     bar: f64,
 }
 
+/// How the names of categories stand under their places.
+enum Names {
+    /// In lines.
+    Flat(Vec<Vec<String>>),
+    /// Rising, each in one line.
+    Slanted(Vec<String>),
+}
+
 /// What is known of a panel before it is drawn.
 struct Plan {
     x: Span,
     y: Span,
+    /// Whether its legend is listed here: an equal one before it serves for both.
+    listed: bool,
     /// Height of a legend above the frame, 0 where it stands inside or there is none.
     strip: f64,
+    title: Vec<String>,
+    x_label: Vec<String>,
+    y_label: Vec<String>,
+    names: Option<Names>,
     margins: Margins,
 }
 
-/// The heading of a whole figure.
-pub(super) fn heading(canvas: &mut Canvas, title: &str, width: f64) -> Result<()> {
-    let how = Text::new(style::FIGURE_TITLE, HPos::Center).bold().fitted(title, width - 2.0 * EDGE)?;
-    canvas.text(title, (width / 2.0, f64::from(style::FIGURE_TITLE_HEIGHT) / 2.0 + 2.0), how)
+/// Panels row by row, their frames equally high and aligned along rows and columns.
+pub(super) struct Grid<'a> {
+    panels: Cow<'a, [Panel]>,
+    plans: Vec<Plan>,
+    /// Of each panel what suits its row and column.
+    aligned: Vec<Margins>,
+    columns: usize,
+    width: f64,
+    frame_height: f64,
 }
 
-/// Draws panels row by row from `top` on; frames are aligned along rows and columns.
-pub(super) fn draw_grid(
-    canvas: &mut Canvas,
-    panels: &[Panel],
-    columns: usize,
-    (width, height): (u32, u32),
-    top: f64,
-) -> Result<()> {
-    let nothing = [Panel::default()];
-    let panels = if panels.is_empty() { &nothing } else { panels };
-    let (width, height) = (f64::from(width), f64::from(height));
-    let lettered = panels.len() > 1;
-    let size = Rect { left: 0.0, top: 0.0, right: width, bottom: height };
-    let mut plans: Vec<Plan> = panels.iter().map(|p| plan(p, size, lettered)).collect::<Result<_>>()?;
-    // A legend that finds no free place in its frame goes above it, which makes the frames of the row smaller, so that
-    // another legend may lose its place: until nothing changes.
-    let aligned = loop {
-        let aligned: Vec<Margins> = (0..plans.len()).map(|i| align(&plans, i, columns)).collect();
-        let mut settled = true;
-        for ((panel, plan), margins) in panels.iter().zip(&mut plans).zip(&aligned) {
-            if plan.strip == 0.0 && !fits_inside(panel, plan, inner(size, margins))? {
-                settled = false;
-                let strip = Legend::new(panel, inner(size, margins).width())?;
-                plan.strip = strip.map_or(0.0, |s| s.height()) + STRIP_GAP;
-                plan.margins = measure(panel, plan, size, lettered)?;
-            }
-        }
-        if settled {
-            break aligned;
-        }
-    };
-    for (index, ((panel, plan), margins)) in panels.iter().zip(&plans).zip(&aligned).enumerate() {
-        let left = (index % columns) as f64 * width;
-        let top = top + (index / columns) as f64 * height;
-        let cell = Rect { left, top, right: left + width, bottom: top + height };
-        draw(canvas, panel, plan, cell, margins)?;
-        if lettered {
-            let how = Text::new(style::LETTER, HPos::Left).bold();
-            canvas.text(&letter(index), (cell.left + EDGE, cell.top + 12.0), how)?;
-        }
+const TITLE_TEXT: Text = Text::new(style::TITLE, HPos::Center);
+const LABEL_TEXT: Text = Text::new(style::LABEL, HPos::Center);
+const NOTE_TEXT: Text = Text::new(style::LEGEND, HPos::Left);
+const FIGURE_TITLE_TEXT: Text = Text::new(style::FIGURE_TITLE, HPos::Center).bold();
+
+fn heading_lines(title: Option<&str>, width: f64) -> Result<Vec<String>> {
+    FIGURE_TITLE_TEXT.wrapped(title.unwrap_or_default(), width - 2.0 * EDGE)
+}
+
+/// Height of the heading of a whole figure.
+pub(super) fn heading_height(title: Option<&str>, width: f64) -> Result<f64> {
+    let lines = heading_lines(title, width)?.len() as f64;
+    Ok(if lines > 0.0 { lines * LABEL_LINE + 11.0 } else { 0.0 })
+}
+
+/// Draws the heading of a whole figure.
+pub(super) fn heading(canvas: &mut Canvas, title: Option<&str>, width: f64) -> Result<()> {
+    for (index, line) in heading_lines(title, width)?.iter().enumerate() {
+        canvas.text(line, (width / 2.0, 17.0 + index as f64 * LABEL_LINE), FIGURE_TITLE_TEXT)?;
     }
     Ok(())
 }
 
-/// Margins of panel `index` that suit its row and column.
-fn align(plans: &[Plan], index: usize, columns: usize) -> Margins {
-    let most = |of: fn(&Margins) -> f64, same: fn(usize, usize) -> usize| {
-        let beside = plans.iter().enumerate().filter(|(i, _)| same(*i, columns) == same(index, columns));
-        beside.fold(0.0_f64, |most, (_, plan)| most.max(of(&plan.margins)))
-    };
-    let column = |i: usize, columns: usize| i % columns;
-    let row = |i: usize, columns: usize| i / columns;
-    let bar = plans[index].margins.bar;
-    Margins {
-        left: most(|m| m.left, column),
-        right: most(|m| m.right - m.bar, column) + bar,
-        top: most(|m| m.top, row),
-        bottom: most(|m| m.bottom, row),
-        bar,
+fn note_lines(note: Option<&str>, width: f64) -> Result<Vec<String>> {
+    NOTE_TEXT.wrapped(note.unwrap_or_default(), width - 2.0 * EDGE)
+}
+
+/// Height of the note under a figure.
+pub(super) fn note_height(note: Option<&str>, width: f64) -> Result<f64> {
+    let lines = note_lines(note, width)?.len() as f64;
+    Ok(if lines > 0.0 { lines * NOTE_LINE + 2.0 * EDGE } else { 0.0 })
+}
+
+/// Draws the note under a figure.
+pub(super) fn note(canvas: &mut Canvas, note: Option<&str>, width: f64, top: f64) -> Result<()> {
+    for (index, line) in note_lines(note, width)?.iter().enumerate() {
+        canvas.text(line, (EDGE, top + EDGE + (index as f64 + 0.5) * NOTE_LINE), NOTE_TEXT)?;
+    }
+    Ok(())
+}
+
+impl<'a> Grid<'a> {
+    /// Finds a place for everything in panels of about this size.
+    pub fn new(panels: &'a [Panel], columns: usize, (width, height): (f64, f64)) -> Result<Self> {
+        let panels = if panels.is_empty() { Cow::from(vec![Panel::default()]) } else { Cow::from(panels) };
+        let frame_height = (height - AROUND).max(SMALLEST);
+        let lettered = panels.len() > 1;
+        let mut plans = Vec::new();
+        let mut known: Vec<Vec<Entry>> = Vec::new();
+        for (panel, (x, y)) in panels.iter().zip(grouped(&panels)) {
+            let entries = legend::entries(panel);
+            let listed = !entries.is_empty() && !known.contains(&entries);
+            known.push(entries);
+            let y_label = LABEL_TEXT.wrapped(&panel.y.label, frame_height + 20.0)?;
+            let (title, x_label) = (Vec::new(), Vec::new());
+            let margins = Margins::default();
+            let mut plan = Plan { x, y, listed, strip: 0.0, title, x_label, y_label, names: None, margins };
+            plan.margins = sides(panel, &plan, width, frame_height)?;
+            plans.push(plan);
+        }
+        let mut grid = Self { aligned: Vec::new(), panels, plans, columns, width, frame_height };
+        // What stands beside the frames decides how wide they are, and that what stands above and below.
+        grid.aligned = (0..grid.plans.len()).map(|index| grid.align(index)).collect();
+        for index in 0..grid.plans.len() {
+            let frame = grid.frame(index, (0.0, 0.0));
+            let (panel, plan) = (&grid.panels[index], &mut grid.plans[index]);
+            above_and_below(panel, plan, frame, width, lettered)?;
+        }
+        grid.aligned = (0..grid.plans.len()).map(|index| grid.align(index)).collect();
+        Ok(grid)
+    }
+
+    /// Margins of panel `index` that suit its row and column.
+    fn align(&self, index: usize) -> Margins {
+        let (plans, columns) = (&self.plans, self.columns);
+        let most = |of: fn(&Margins) -> f64, same: fn(usize, usize) -> usize| {
+            let beside = plans.iter().enumerate().filter(|(i, _)| same(*i, columns) == same(index, columns));
+            beside.fold(0.0_f64, |most, (_, plan)| most.max(of(&plan.margins)))
+        };
+        let column = |i: usize, columns: usize| i % columns;
+        let row = |i: usize, columns: usize| i / columns;
+        let bar = plans[index].margins.bar;
+        Margins {
+            left: most(|m| m.left, column),
+            right: most(|m| m.right - m.bar, column) + bar,
+            top: most(|m| m.top, row),
+            bottom: most(|m| m.bottom, row),
+            bar,
+        }
+    }
+
+    /// The frame of panel `index` whose cell begins at `corner`; never inverted, however much stands around it.
+    fn frame(&self, index: usize, corner: Point) -> Rect {
+        let margins = &self.aligned[index];
+        let (left, top) = (corner.0 + margins.left, corner.1 + margins.top);
+        let right = (corner.0 + self.width - margins.right).max(left + SMALLEST);
+        Rect { left, top, right, bottom: top + self.frame_height }
+    }
+
+    /// The height of the row that panel `index` stands in.
+    fn row_height(&self, index: usize) -> f64 {
+        self.aligned[index].top + self.frame_height + self.aligned[index].bottom
+    }
+
+    /// The height of all rows.
+    pub fn height(&self) -> f64 {
+        (0..self.plans.len()).step_by(self.columns).map(|index| self.row_height(index)).sum()
+    }
+
+    /// Draws the panels from `top` on.
+    pub fn draw(&self, canvas: &mut Canvas, mut top: f64) -> Result<()> {
+        for (index, (panel, plan)) in self.panels.iter().zip(&self.plans).enumerate() {
+            let left = (index % self.columns) as f64 * self.width;
+            let bottom = top + self.row_height(index);
+            let cell = Rect { left, top, right: left + self.width, bottom };
+            draw(canvas, panel, plan, cell, self.frame(index, (left, top)))?;
+            if self.panels.len() > 1 {
+                let how = Text::new(style::LETTER, HPos::Left).bold();
+                canvas.text(&letter(index), (cell.left + EDGE, cell.top + 12.0), how)?;
+            }
+            if index % self.columns == self.columns - 1 {
+                top = bottom;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Whether the legend, if there is one, hides nothing inside this frame. A heat map fills its frame.
-fn fits_inside(panel: &Panel, plan: &Plan, frame: Rect) -> Result<bool> {
-    if panel.series.iter().all(|s| s.label.is_empty()) {
-        return Ok(true);
+/// The ranges of all panels; those of a group are alike.
+fn grouped(panels: &[Panel]) -> Vec<(Span, Span)> {
+    let mut all: Vec<(Span, Span)> = panels.iter().map(spans).collect();
+    let own = all.clone();
+    let joined = |span: Span, group: Option<usize>, of: &dyn Fn(usize) -> (Option<usize>, Span)| {
+        let alike = |other: &Span| group.is_some() && other.scale == span.scale;
+        let others = (0..panels.len()).map(of).filter(|(other, s)| *other == group && alike(s));
+        others.fold(span, |a, (_, b)| Span { low: a.low.min(b.low), high: a.high.max(b.high), ..a })
+    };
+    for (panel, (x, y)) in panels.iter().zip(&mut all) {
+        *x = joined(*x, panel.x.group, &|i| (panels[i].x.group, own[i].0));
+        *y = joined(*y, panel.y.group, &|i| (panels[i].y.group, own[i].1));
     }
+    all
+}
+
+/// Whether the legend hides nothing inside this frame. A heat map fills its frame.
+fn fits_inside(panel: &Panel, plan: &Plan, frame: Rect) -> Result<bool> {
     let plane = plane(panel, plan.x, plan.y, frame);
     Ok(has_map(panel).is_none()
         && Legend::inside(panel, plane.frame, &marks::occupied(panel, &plane))?.is_some())
@@ -149,8 +260,10 @@ fn spans(panel: &Panel) -> (Span, Span) {
     let y_values = points(panel).map(|p| p.1).chain(intervals.flat_map(|i| [i.0, i.1])).chain(ground);
     let (x_margin, y_margin) = if panel.equal_aspect { (0.05, 0.05) } else { (0.025, 0.05) };
     let map = has_map(panel);
-    let mut x =
-        Span::choose(panel.x.scale, asked(&panel.x, map.map(|m| m.x)), points(panel).map(|p| p.0), x_margin);
+    let aside =
+        panel.aside.iter().flat_map(|aside| &aside.rows).flat_map(|row| &row.items).map(|item| item.0);
+    let x_values = points(panel).map(|p| p.0).chain(aside);
+    let mut x = Span::choose(panel.x.scale, asked(&panel.x, map.map(|m| m.x)), x_values, x_margin);
     let y = Span::choose(panel.y.scale, asked(&panel.y, map.map(|m| m.y)), y_values, y_margin);
     // Epochs and harmonics are counted: no ticks between them.
     x.whole = map.is_none() && !panel.equal_aspect && points(panel).all(|p| p.0.fract() == 0.0);
@@ -162,7 +275,11 @@ fn y_ticks(span: &Span, height: f64) -> Ticks {
 }
 
 /// As many ticks as leave room between their labels.
-fn x_ticks(span: &Span, width: f64) -> Result<Ticks> {
+fn x_ticks(axis: &Axis, span: &Span, width: f64) -> Result<Ticks> {
+    if !axis.names.is_empty() {
+        let major = (1..=axis.names.len()).map(|place| place as f64).collect();
+        return Ok(Ticks { major, labels: axis.names.clone(), ..Ticks::default() });
+    }
     let mut best = span.ticks(MOST_TICKS);
     for most in (2..=MOST_TICKS).rev() {
         let ticks = span.ticks(most);
@@ -214,50 +331,26 @@ fn plane(panel: &Panel, x: Span, y: Span, frame: Rect) -> Plane {
     plane
 }
 
-/// The frame; never inverted, however much stands around it.
-fn inner(cell: Rect, margins: &Margins) -> Rect {
-    let (left, top) = (cell.left + margins.left, cell.top + margins.top);
-    Rect {
-        left,
-        top,
-        right: (cell.right - margins.right).max(left + SMALLEST),
-        bottom: (cell.bottom - margins.bottom).max(top + SMALLEST),
-    }
-}
-
-/// Ranges and margins of a panel on its own, the legend apart.
-fn plan(panel: &Panel, size: Rect, lettered: bool) -> Result<Plan> {
-    let (x, y) = spans(panel);
-    let margins = Margins { left: 0.0, right: 0.0, top: 0.0, bottom: 0.0, bar: 0.0 };
-    let mut plan = Plan { x, y, strip: 0.0, margins };
-    plan.margins = measure(panel, &plan, size, lettered)?;
-    Ok(plan)
-}
-
-fn measure(panel: &Panel, plan: &Plan, size: Rect, lettered: bool) -> Result<Margins> {
-    let bottom = TICK_LENGTH + TICK_LINE + LABEL_LINE + EDGE;
-    let heading = if panel.title.is_some() || lettered { HEADING_LINE } else { 0.0 };
-    let top = EDGE + 3.0 + heading + plan.strip;
-    // A power of ten stands above the frame; a letter alone leaves room beside it.
-    let letter_only = lettered && panel.title.is_none() && plan.strip == 0.0;
-    let raised = if letter_only { top } else { top + FACTOR_LINE };
-    let mut margins = Margins { left: 0.0, right: 0.0, top, bottom, bar: 0.0 };
+/// What stands left and right of the frame.
+fn sides(panel: &Panel, plan: &Plan, width: f64, frame_height: f64) -> Result<Margins> {
+    let mut margins = Margins::default();
     if let Some(map) = has_map(panel) {
-        let ticks = y_ticks(&heat::colours(map), size.height() - top - bottom);
-        margins.bar = BAR_GAP + BAR_WIDTH + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE + 3.0;
-        margins.top = if ticks.factor.is_some() { raised } else { top };
+        let ticks = y_ticks(&heat::colours(map), frame_height);
+        let lines = LABEL_TEXT.wrapped(&map.colour.label, frame_height + 20.0)?.len() as f64;
+        margins.bar = BAR_GAP + BAR_WIDTH + TICK_LENGTH + 3.0 + widest(&ticks)? + lines * LABEL_LINE + 3.0;
     }
     // The second pass knows the frame that an equal aspect is to be brought about in.
     for _ in 0..2 {
-        let plane = plane(panel, plan.x, plan.y, inner(size, &margins));
+        let right = (width - margins.right).max(margins.left + SMALLEST);
+        let frame = Rect { left: margins.left, top: 0.0, right, bottom: frame_height };
+        let plane = plane(panel, plan.x, plan.y, frame);
         let ticks = y_ticks(&plane.y, plane.frame.height());
-        if ticks.factor.is_some() {
-            margins.top = raised;
-        }
-        margins.left = EDGE + LABEL_LINE + 4.0 + widest(&ticks)? + 3.0 + TICK_LENGTH;
-        let labels = x_ticks(&plane.x, plane.frame.width())?;
+        let aside = panel.aside.as_ref().map_or(Ok(0.0), |aside| TICK_TEXT.width(&aside.label))?;
+        let labels = LABEL_LINE * plan.y_label.len().max(1) as f64;
+        margins.left = (EDGE + labels + 4.0 + widest(&ticks)?).max(EDGE + aside) + 3.0 + TICK_LENGTH;
+        let labels = x_ticks(&panel.x, &plane.x, plane.frame.width())?;
         let overhang = match (labels.labels.last(), labels.major.last()) {
-            (Some(label), Some(at)) => {
+            (Some(label), Some(at)) if panel.x.names.is_empty() => {
                 let from_end = (1.0 - plane.x.fraction(*at)) * plane.frame.width();
                 TICK_TEXT.width(label)? / 2.0 - from_end
             }
@@ -268,45 +361,159 @@ fn measure(panel: &Panel, plan: &Plan, size: Rect, lettered: bool) -> Result<Mar
     Ok(margins)
 }
 
-fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, margins: &Margins) -> Result<()> {
-    let plane = plane(panel, plan.x, plan.y, inner(cell, margins));
+/// Breaks into lines what stands above and below the frame, and makes room for it.
+fn above_and_below(panel: &Panel, plan: &mut Plan, frame: Rect, width: f64, lettered: bool) -> Result<()> {
+    plan.title = TITLE_TEXT.wrapped(panel.title.as_deref().unwrap_or_default(), frame.width())?;
+    plan.x_label = LABEL_TEXT.wrapped(&panel.x.label, width - 2.0 * EDGE)?;
+    plan.names = names(&panel.x.names, frame.width())?;
+    if plan.listed && !fits_inside(panel, plan, frame)? {
+        let strip = Legend::new(panel, width - frame.left - EDGE)?;
+        plan.strip = strip.map_or(0.0, |s| s.height()) + STRIP_GAP;
+    }
+    let heading = match plan.title.len() {
+        0 if lettered => HEADING_LINE,
+        0 => 0.0,
+        lines => HEADING_LINE + (lines - 1) as f64 * LABEL_LINE,
+    };
+    // A power of ten stands above the frame; a letter alone leaves room beside it.
+    let plane = plane(panel, plan.x, plan.y, frame);
+    let bar = has_map(panel).map(|map| y_ticks(&heat::colours(map), frame.height()));
+    let raised = y_ticks(&plane.y, plane.frame.height()).factor.is_some()
+        || bar.is_some_and(|ticks| ticks.factor.is_some());
+    let letter_only = lettered && plan.title.is_empty() && plan.strip == 0.0;
+    let factor = if raised && !letter_only { FACTOR_LINE } else { 0.0 };
+    plan.margins.top = EDGE + 3.0 + heading + plan.strip + factor;
+    let names = plan.names.as_ref().map_or(Ok(TICK_LINE), Names::height)?;
+    let labels = LABEL_LINE * plan.x_label.len().max(1) as f64;
+    plan.margins.bottom = aside_height(panel) + TICK_LENGTH + names + labels + EDGE;
+    Ok(())
+}
+
+/// The height of the band under the frame with the gap above it.
+fn aside_height(panel: &Panel) -> f64 {
+    let rows = panel.aside.as_ref().map_or(0, |aside| aside.rows.len());
+    if rows == 0 { 0.0 } else { ASIDE_GAP + ASIDE_ROW * rows as f64 }
+}
+
+fn names(names: &[String], width: f64) -> Result<Option<Names>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let room = width / names.len() as f64 - 6.0;
+    let lines: Vec<Vec<String>> =
+        names.iter().map(|name| TICK_TEXT.wrapped(name, room)).collect::<Result<_>>()?;
+    let mut fits = lines.iter().all(|lines| lines.len() <= NAME_LINES);
+    for line in lines.iter().flatten() {
+        fits &= TICK_TEXT.width(line)? <= room;
+    }
+    Ok(Some(if fits { Names::Flat(lines) } else { Names::Slanted(names.to_vec()) }))
+}
+
+impl Names {
+    fn height(&self) -> Result<f64> {
+        match self {
+            Self::Flat(names) => Ok(TICK_LINE * names.iter().map(Vec::len).max().unwrap_or(1) as f64),
+            Self::Slanted(names) => {
+                let width = names.iter().map(|name| TICK_TEXT.width(name));
+                let widest = width.into_iter().try_fold(0.0_f64, |most, width| Ok(most.max(width?)));
+                Ok(widest? * SLANT.to_radians().sin() + TICK_LINE)
+            }
+        }
+    }
+
+    fn draw(&self, canvas: &mut Canvas, index: usize, (x, y): Point) -> Result<()> {
+        match self {
+            Self::Flat(names) => {
+                let lines = names.get(index).into_iter().flatten().enumerate();
+                let mut place =
+                    lines.map(|(line, text)| (text, (x, y + (line as f64 + 0.5) * TICK_LINE + 1.0)));
+                place.try_for_each(|(text, at)| canvas.text(text, at, TICK_TEXT))
+            }
+            Self::Slanted(names) => {
+                let how = Text::new(style::TICK, HPos::Right);
+                let name = names.get(index).map_or("", String::as_str);
+                canvas.slanted_text(name, (x + 4.0, y + TICK_LINE / 2.0), SLANT, how)
+            }
+        }
+    }
+}
+
+fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, frame: Rect) -> Result<()> {
+    let plane = plane(panel, plan.x, plan.y, frame);
     let frame = plane.frame;
-    let (across, up) = (x_ticks(&plane.x, frame.width())?, y_ticks(&plane.y, frame.height()));
+    let (across, up) = (x_ticks(&panel.x, &plane.x, frame.width())?, y_ticks(&plane.y, frame.height()));
     if let Some(map) = has_map(panel) {
         draw_map(canvas, map, &plane)?;
-        draw_bar(canvas, map, frame, cell)?;
+        draw_bar(canvas, map, frame)?;
     } else if points(panel).next().is_some() {
         draw_lattice(canvas, &plane, &across, &up)?;
     } else {
         let centre = (f64::midpoint(frame.left, frame.right), f64::midpoint(frame.top, frame.bottom));
-        canvas.text("no data", centre, Text::new(style::LABEL, HPos::Center))?;
+        canvas.text("no data", centre, LABEL_TEXT)?;
     }
-    let (under, over): (Vec<usize>, Vec<usize>) =
-        (0..panel.series.len()).partition(|index| panel.series[*index].mark == Mark::Open);
-    for index in under.into_iter().chain(over) {
-        marks::draw(canvas, panel, index, &plane)?;
+    // Single runs lie under what others have published, and that under our curves.
+    for layer in [Some(Mark::Dots), Some(Mark::Open), None] {
+        let own = |index: &usize| match panel.series[*index].mark {
+            mark @ (Mark::Dots | Mark::Open) => Some(mark) == layer,
+            _ => layer.is_none(),
+        };
+        (0..panel.series.len())
+            .filter(own)
+            .try_for_each(|index| marks::draw(canvas, panel, index, &plane))?;
     }
     outline(canvas, frame)?;
-    draw_x_axis(canvas, &panel.x.label, &plane, &across, cell)?;
-    draw_y_axis(canvas, &panel.y.label, &plane, &up, cell)?;
-    if let Some(title) = &panel.title {
-        let how = Text::new(style::TITLE, HPos::Center).fitted(title, frame.width())?;
-        canvas.text(title, (f64::midpoint(frame.left, frame.right), cell.top + 12.0), how)?;
+    draw_aside(canvas, panel, &plane)?;
+    draw_x_axis(canvas, plan, &plane, &across, cell, aside_height(panel))?;
+    draw_y_axis(canvas, plan, &plane, &up)?;
+    for (index, line) in plan.title.iter().enumerate() {
+        let y = cell.top + 12.0 + index as f64 * LABEL_LINE;
+        canvas.text(line, (f64::midpoint(frame.left, frame.right), y), TITLE_TEXT)?;
     }
-    draw_legend(canvas, panel, plan.strip, &plane, up.factor.is_some())
+    if plan.listed { draw_legend(canvas, panel, plan, &plane, cell, up.factor.is_some()) } else { Ok(()) }
 }
 
-fn draw_legend(canvas: &mut Canvas, panel: &Panel, strip: f64, plane: &Plane, factor: bool) -> Result<()> {
+/// The band under the frame, a row for each series that has something in it.
+fn draw_aside(canvas: &mut Canvas, panel: &Panel, plane: &Plane) -> Result<()> {
+    let Some(aside) = panel.aside.as_ref().filter(|aside| !aside.rows.is_empty()) else { return Ok(()) };
     let frame = plane.frame;
-    if strip == 0.0 {
+    let (top, bottom) = (frame.bottom + ASIDE_GAP, frame.bottom + aside_height(panel));
+    let band = Rect { top, bottom, ..frame };
+    canvas.rectangle(band, style::ASIDE, 1.0)?;
+    let how = Text::new(style::TICK, HPos::Right);
+    canvas.text(&aside.label, (band.left - TICK_LENGTH - 3.0, f64::midpoint(top, bottom)), how)?;
+    for (index, row) in aside.rows.iter().enumerate() {
+        let y = top + (index as f64 + 0.5) * ASIDE_ROW;
+        for (x, text) in row.items.iter().filter(|(x, _)| drawable(plane.x.scale, *x)) {
+            let x = plane.x_pixel(*x);
+            // Marker and text stand together in the middle of their place, but within the band.
+            let wide = TICK_TEXT.width(text)?;
+            let half = if text.is_empty() { 0.0 } else { 0.5 * (wide + 8.0) };
+            let middle = x.min(band.right - half - 4.0).max(band.left + half + 4.0);
+            marks::draw_aside(canvas, row, (middle - half + if text.is_empty() { 0.0 } else { 3.0 }, y))?;
+            canvas.text(text, (middle - half + 8.0, y), Text::new(style::TICK, HPos::Left))?;
+        }
+    }
+    Ok(())
+}
+
+fn draw_legend(
+    canvas: &mut Canvas,
+    panel: &Panel,
+    plan: &Plan,
+    plane: &Plane,
+    cell: Rect,
+    factor: bool,
+) -> Result<()> {
+    let frame = plane.frame;
+    if plan.strip == 0.0 {
         return match Legend::inside(panel, frame, &marks::occupied(panel, plane))? {
-            Some((legend, at)) => legend.draw(canvas, panel, at, true),
+            Some((legend, at)) => legend.draw(canvas, at, true),
             None => Ok(()),
         };
     }
     let factor = if factor { FACTOR_LINE } else { 0.0 };
-    match Legend::new(panel, frame.width())? {
-        Some(legend) => legend.draw(canvas, panel, (frame.left, frame.top - factor - strip), false),
+    match Legend::new(panel, cell.right - frame.left - EDGE)? {
+        Some(legend) => legend.draw(canvas, (frame.left, frame.top - factor - plan.strip), false),
         None => Ok(()),
     }
 }
@@ -329,7 +536,7 @@ fn draw_map(canvas: &mut Canvas, map: &HeatMap, plane: &Plane) -> Result<()> {
     canvas.clipped(plane.frame, |canvas| canvas.image(&bitmap, area, blocky))
 }
 
-fn draw_bar(canvas: &mut Canvas, map: &HeatMap, frame: Rect, cell: Rect) -> Result<()> {
+fn draw_bar(canvas: &mut Canvas, map: &HeatMap, frame: Rect) -> Result<()> {
     let colours = heat::colours(map);
     let left = frame.right + BAR_GAP;
     let bar = Rect { left, right: left + BAR_WIDTH, ..frame };
@@ -356,10 +563,17 @@ fn draw_bar(canvas: &mut Canvas, map: &HeatMap, frame: Rect, cell: Rect) -> Resu
         )?;
     }
     draw_factor(canvas, &ticks, (bar.left, bar.top - FACTOR_LINE / 2.0), HPos::Left)?;
-    let how =
-        Text::new(style::LABEL, HPos::Center).upwards().fitted(&map.colour.label, cell.height() - 8.0)?;
     let beside = bar.right + TICK_LENGTH + 3.0 + widest(&ticks)? + LABEL_LINE / 2.0 + 4.0;
-    canvas.text(&map.colour.label, (beside, f64::midpoint(bar.top, bar.bottom)), how)
+    let lines = LABEL_TEXT.wrapped(&map.colour.label, frame.height() + 20.0)?;
+    draw_upwards(canvas, &lines, (beside, f64::midpoint(bar.top, bar.bottom)))
+}
+
+/// Lines that read upwards, the first at `x`.
+fn draw_upwards(canvas: &mut Canvas, lines: &[String], (x, y): Point) -> Result<()> {
+    let mut lines = lines.iter().enumerate();
+    lines.try_for_each(|(index, line)| {
+        canvas.text(line, (x + index as f64 * LABEL_LINE, y), LABEL_TEXT.upwards())
+    })
 }
 
 fn draw_lattice(canvas: &mut Canvas, plane: &Plane, across: &Ticks, up: &Ticks) -> Result<()> {
@@ -389,31 +603,46 @@ fn draw_factor(canvas: &mut Canvas, ticks: &Ticks, at: Point, anchor: HPos) -> R
     }
 }
 
-fn draw_x_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, cell: Rect) -> Result<()> {
+fn draw_x_axis(
+    canvas: &mut Canvas,
+    plan: &Plan,
+    plane: &Plane,
+    ticks: &Ticks,
+    cell: Rect,
+    aside: f64,
+) -> Result<()> {
     let frame = plane.frame;
+    let bottom = frame.bottom + aside;
     let mark = |canvas: &mut Canvas, value: f64, length: f64| {
         let x = plane.x_pixel(value);
-        canvas.line(&[(x, frame.bottom), (x, frame.bottom + length)], style::INK, THIN, &[])
+        canvas.line(&[(x, bottom), (x, bottom + length)], style::INK, THIN, &[])
     };
     for value in &ticks.minor {
         mark(canvas, *value, MINOR_LENGTH)?;
     }
-    let y = frame.bottom + TICK_LENGTH + TICK_LINE / 2.0 + 1.0;
-    for (value, text) in ticks.major.iter().zip(&ticks.labels) {
+    let under = bottom + TICK_LENGTH;
+    for (index, (value, text)) in ticks.major.iter().zip(&ticks.labels).enumerate() {
         mark(canvas, *value, TICK_LENGTH)?;
-        canvas.text(text, (plane.x_pixel(*value), y), TICK_TEXT)?;
+        let x = plane.x_pixel(*value);
+        match &plan.names {
+            Some(names) => names.draw(canvas, index, (x, under))?,
+            None => canvas.text(text, (x, under + TICK_LINE / 2.0 + 1.0), TICK_TEXT)?,
+        }
     }
-    let y = frame.bottom + TICK_LENGTH + TICK_LINE + LABEL_LINE / 2.0 + 1.0;
+    let names = plan.names.as_ref().map_or(Ok(TICK_LINE), Names::height)?;
+    let y = under + names + LABEL_LINE / 2.0 + 1.0;
     draw_factor(canvas, ticks, (frame.right, y), HPos::Right)?;
-    let how = Text::new(style::LABEL, HPos::Center).fitted(label, cell.width() - 2.0 * EDGE)?;
-    // Under the middle of the frame, unless a long label would leave the panel there.
-    let half = how.width(label)? / 2.0;
-    let middle =
-        f64::midpoint(frame.left, frame.right).min(cell.right - EDGE - half).max(cell.left + EDGE + half);
-    canvas.text(label, (middle, y), how)
+    for (index, line) in plan.x_label.iter().enumerate() {
+        // Under the middle of the frame, unless a long label would leave the panel there.
+        let half = LABEL_TEXT.width(line)? / 2.0;
+        let middle = f64::midpoint(frame.left, frame.right);
+        let middle = middle.min(cell.right - EDGE - half).max(cell.left + EDGE + half);
+        canvas.text(line, (middle, y + index as f64 * LABEL_LINE), LABEL_TEXT)?;
+    }
+    Ok(())
 }
 
-fn draw_y_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, cell: Rect) -> Result<()> {
+fn draw_y_axis(canvas: &mut Canvas, plan: &Plan, plane: &Plane, ticks: &Ticks) -> Result<()> {
     let frame = plane.frame;
     let mark = |canvas: &mut Canvas, value: f64, length: f64| {
         let y = plane.y_pixel(value);
@@ -428,10 +657,7 @@ fn draw_y_axis(canvas: &mut Canvas, label: &str, plane: &Plane, ticks: &Ticks, c
         canvas.text(text, (frame.left - TICK_LENGTH - 3.0, plane.y_pixel(*value)), how)?;
     }
     draw_factor(canvas, ticks, (frame.left, frame.top - FACTOR_LINE / 2.0), HPos::Left)?;
-    // The corner above is the letter's.
-    let middle = f64::midpoint(frame.top, frame.bottom);
-    let room = 2.0 * (middle - cell.top - HEADING_LINE).min(cell.bottom - 4.0 - middle);
-    let how = Text::new(style::LABEL, HPos::Center).upwards().fitted(label, room)?;
-    let beside = frame.left - TICK_LENGTH - 3.0 - widest(ticks)? - 4.0 - LABEL_LINE / 2.0;
-    canvas.text(label, (beside, middle), how)
+    let lines = plan.y_label.len() as f64;
+    let beside = frame.left - TICK_LENGTH - 3.0 - widest(ticks)? - 4.0 - LABEL_LINE * (lines - 0.5);
+    draw_upwards(canvas, &plan.y_label, (beside, f64::midpoint(frame.top, frame.bottom)))
 }

@@ -10,9 +10,7 @@ use crate::{Error, Result};
 /// Family named in the SVG: the embedded font, then what a viewer without it may take.
 pub(super) const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 
-/// Height kept for the heading of a figure, in pixels.
-pub(super) const FIGURE_TITLE_HEIGHT: u32 = 30;
-/// Font sizes in pixels per em.
+/// Font sizes in pixels per em; two pixels are a point of print, so none may be below 12.
 pub(super) const FIGURE_TITLE: f64 = 15.0;
 pub(super) const LETTER: f64 = 16.0;
 pub(super) const TITLE: f64 = 14.0;
@@ -23,6 +21,7 @@ pub(super) const LEGEND: f64 = 12.5;
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 pub(super) const GRID: RGBColor = RGBColor(0xE9, 0xE9, 0xE9);
 pub(super) const NO_VALUE: RGBColor = RGBColor(0xC8, 0xC8, 0xC8);
+pub(super) const ASIDE: RGBColor = RGBColor(0xF2, 0xF2, 0xF2);
 pub(super) const WHITE: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 
 /// Colours of the palette.
@@ -42,6 +41,12 @@ const PALETTE: [RGBColor; COLOURS] = [
     RGBColor(0x56, 0xB4, 0xE9),
     RGBColor(0x00, 0x00, 0x00),
 ];
+
+/// The place in the palette that is black with the shape of `index`: each time round, the colours come with the next shape, and
+/// that of black itself is the last.
+pub(super) fn black_shaped(index: usize) -> usize {
+    BLACK + COLOURS * ((index % COLOURS + 1) % COLOURS)
+}
 
 pub(super) fn palette(index: usize) -> RGBColor {
     PALETTE[index % COLOURS]

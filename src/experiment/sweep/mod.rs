@@ -3,6 +3,7 @@
 mod base;
 mod grid;
 mod runs;
+mod table;
 
 pub use base::Base;
 pub use grid::{Seeds, Values};

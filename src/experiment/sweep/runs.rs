@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indexmap::IndexMap;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,11 +15,14 @@ use super::super::spec::{Experiment, Precision};
 use super::super::{Options, Train, problem};
 use super::Sweep;
 use super::grid::Job;
-use crate::bootstrap::{self, Interval};
+use super::table;
+use crate::bootstrap;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::learning::Schedule;
+use crate::names::number;
+use crate::progress::Progress;
 use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
 use crate::scalar::Scalar;
 use crate::text::printable;
@@ -136,7 +138,7 @@ impl Sweep {
         folder: &RunFolder,
         options: &Options,
     ) -> Result<BTreeMap<usize, String>> {
-        let bar = progress_bar(options.progress, open.len());
+        let bar = Progress::new(options.progress, open.len() as u64, 0);
         let next = AtomicUsize::new(0);
         let done = Mutex::new(BTreeMap::new());
         let threads = rayon::current_num_threads();
@@ -153,8 +155,8 @@ impl Sweep {
                 let mut done = done.lock().map_err(|_| Error::Internal("another run panicked".into()))?;
                 folder.append_metrics(&record).inspect_err(end)?;
                 done.insert(run.index, line);
-                bar.inc(1);
-                bar.set_message(told(&record));
+                bar.set_message(format!("run {} of {}, {}", done.len(), open.len(), told(&record)));
+                bar.inc();
             }
             Ok(())
         };
@@ -218,23 +220,21 @@ impl Sweep {
         let (x, lines) = self.drawn(&axes);
         let (failures, count) = (points.iter().map(|p| p.failures).sum::<usize>(), runs.len());
         let training_seconds = runs.iter().map(|run| run.seconds).sum();
-        let mut told: Vec<String> = points.iter().map(|point| point_line(point, &self.measure[0])).collect();
+        let summary = SweepSummary {
+            axes,
+            x,
+            lines,
+            draw: self.draw,
+            labels: self.labels.clone(),
+            runs: count,
+            failures,
+            wall_seconds: folder.seconds(),
+            training_seconds,
+            points,
+        };
+        folder.write_json("summary.json", &summary)?;
+        let mut told = table::lines(&summary);
         told.extend(runs.chunk_by(|a, b| a.point == b.point).filter_map(warning_line));
-        folder.write_json(
-            "summary.json",
-            &SweepSummary {
-                axes,
-                x,
-                lines,
-                draw: self.draw,
-                labels: self.labels.clone(),
-                runs: count,
-                failures,
-                wall_seconds: folder.seconds(),
-                training_seconds,
-                points,
-            },
-        )?;
         Ok(told)
     }
 }
@@ -259,24 +259,16 @@ fn measures<T: Scalar>(
     Ok(measures)
 }
 
-fn progress_bar(visible: bool, runs: usize) -> ProgressBar {
-    if !visible {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(runs as u64);
-    let template = "{bar:24} {pos}/{len} runs  {msg}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
 fn values_line(values: &IndexMap<String, Value>) -> String {
     let value = |(path, value): (&String, &Value)| format!("{path} = {}", crate::records::value_label(value));
     values.iter().map(value).collect::<Vec<_>>().join(", ")
 }
 
 fn told(run: &SweepRun) -> String {
-    let measured = run.measures.first().and_then(|(name, value)| Some(format!("{name} {:.4}", (*value)?)));
+    let measured = run
+        .measures
+        .first()
+        .and_then(|(name, value)| Some(format!("{} {}", name.replace('_', " "), number((*value)?))));
     let told = place(&run.values) + &measured.unwrap_or_else(|| "diverged".into());
     printable(&told).into_owned()
 }
@@ -286,22 +278,10 @@ fn place(values: &IndexMap<String, Value>) -> String {
     if values.is_empty() { String::new() } else { values_line(values) + ": " }
 }
 
-fn point_line(point: &SweepPoint, measure: &str) -> String {
-    let failed = if point.failures > 0 { format!(", {} diverged", point.failures) } else { String::new() };
-    let runs = if point.runs == 1 { "1 run".to_owned() } else { format!("{} runs", point.runs) };
-    let spread = |i: Interval| match point.runs - point.failures {
-        1 => String::new(),
-        _ => format!(", {} {:.4} to {:.4},", point.spread_name(), i.low, i.high),
-    };
-    let measured = point.measures.get(measure).copied().flatten();
-    let measured = measured.map_or("nothing".into(), |i| format!("{measure} {:.4}{}", i.mean, spread(i)));
-    format!("{}{measured} over {runs}{failed}", place(&point.values))
-}
-
 /// What is to be said against the runs of a point, if anything.
 fn warning_line(runs: &[SweepRun]) -> Option<String> {
     let warning = runs.iter().find_map(|run| run.warnings.first())?;
     let count = runs.iter().filter(|run| !run.warnings.is_empty()).count();
     let verb = if count == 1 { "warns" } else { "warn" };
-    Some(format!("{}{count} of {} runs {verb}: {warning}", place(&runs[0].values), runs.len()))
+    Some(format!("warning: {}{count} of {} runs {verb}: {warning}", place(&runs[0].values), runs.len()))
 }

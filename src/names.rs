@@ -1,0 +1,160 @@
+//! What fields, measures and values are called for readers: in figures, tables and pages, never in files.
+
+use serde_json::Value;
+
+use crate::records::{SweepSummary, value_label};
+
+/// Words that files use, and those of the field.
+const WORDS: &[(&str, &str)] = &[
+    ("adjoint", "adjoint"),
+    ("angle", "angle (°)"),
+    ("amplitude", "amplitude |β|"),
+    ("cauchy", "Cauchy, separate phases"),
+    ("chebyshev", "Chebyshev, real drive"),
+    ("classic", "classic EP"),
+    ("cmo_hfox", "CMO/HfOₓ"),
+    ("cmos", "CMOS"),
+    ("cosine", "cosine to the adjoint gradient"),
+    ("device_seed", "device"),
+    ("ecram", "ECRAM"),
+    ("error_cosine", "cosine of the error vectors"),
+    ("feedback_angle", "angle of the feedback (°)"),
+    ("harmonic_balance", "harmonic balance"),
+    ("imperfections", "device"),
+    ("jacobian_symmetry", "symmetry of the Jacobian"),
+    ("one_over_f", "1/f noise"),
+    ("ornstein_uhlenbeck", "Ornstein–Uhlenbeck noise"),
+    ("oscillation", "continuous oscillation"),
+    ("pcm", "PCM"),
+    ("period", "period T (τ)"),
+    ("rhs_evaluations", "evaluations of the right-hand side"),
+    ("rram_milo", "RRAM (Milo)"),
+    ("rram_wan", "RRAM (Wan)"),
+    ("signal_to_noise", "signal-to-noise ratio"),
+    ("slowest_rate", "slowest relaxation rate (1/τ)"),
+    ("std", "standard deviation"),
+    ("synapse_cosine", "cosine to the adjoint, weights between layers"),
+    ("tau", "τ"),
+    ("test_slowest_rate", "slowest relaxation rate, test samples (1/τ)"),
+    ("train_accuracy", "training accuracy (%)"),
+];
+
+/// A name as readers know it: a word of the table, else without the underscores that only programs need. What holds anything but
+/// small letters, digits and underscores was written for readers already.
+pub(crate) fn shown(name: &str) -> String {
+    if let Some((_, word)) = WORDS.iter().find(|(code, _)| *code == name) {
+        return (*word).to_owned();
+    }
+    let is_code = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if is_code { name.replace('_', " ") } else { name.to_owned() }
+}
+
+/// The value of a field.
+pub(crate) fn value(value: &Value) -> String {
+    shown(&value_label(value))
+}
+
+/// A neuron: `h2[0]` and `h2.1` are the first of layer h2.
+pub(crate) fn neuron(name: &str) -> String {
+    let bracketed = name.strip_suffix(']').and_then(|name| name.rsplit_once('['));
+    let from_zero = bracketed.and_then(|(layer, index)| Some((layer, index.parse::<usize>().ok()? + 1)));
+    let from_one = || name.rsplit_once('.').and_then(|(layer, index)| Some((layer, index.parse().ok()?)));
+    let found = from_zero.or_else(from_one);
+    found.map_or_else(|| name.to_owned(), |(layer, number)| format!("{layer}, neuron {number}"))
+}
+
+/// A parameter: `h1-h2.weight` are the weights from h1 to h2.
+pub(crate) fn parameter(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((edge, "weight")) => match edge.split_once('-') {
+            Some((from, to)) => format!("weights {from} → {to}"),
+            None => format!("weights of {edge}"),
+        },
+        Some((layer, "bias")) => format!("biases of {layer}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// What a measure is multiplied by to be shown.
+pub(crate) fn factor(measure: &str) -> f64 {
+    if measure.ends_with("accuracy") { 100.0 } else { 1.0 }
+}
+
+fn unit(measure: &str) -> &'static str {
+    match measure {
+        _ if measure.ends_with("accuracy") => " (%)",
+        _ if measure.ends_with("loss") => " (nats)",
+        _ if measure.ends_with("rate") => " (1/τ)",
+        _ if measure.ends_with("angle") => " (°)",
+        _ => "",
+    }
+}
+
+/// What a measure of a sweep is called, with its unit.
+pub(crate) fn quantity(summary: &SweepSummary, measure: &str) -> String {
+    let own = || match shown(measure) {
+        word if WORDS.iter().any(|(code, _)| *code == measure) => word,
+        word => word + unit(measure),
+    };
+    summary.labels.get(measure).map_or_else(own, |label| shown(label))
+}
+
+/// What an axis of a sweep is called: as the experiment says, or by the last part of its path, with the one before where another
+/// axis ends alike.
+pub(crate) fn axis(summary: &SweepSummary, path: &str) -> String {
+    if let Some(label) = summary.labels.get(path) {
+        return label.clone();
+    }
+    let parts: Vec<&str> = path.split('.').filter(|part| !part.starts_with('{')).collect();
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let alike = summary.axes.iter().filter(|axis| last(&axis.path) == last(path)).count();
+    match parts[..] {
+        [.., before, end] if alike > 1 => format!("{} of {}", shown(end), shown(before)),
+        [.., end] => shown(end),
+        [] => path.to_owned(),
+    }
+}
+
+/// A value with what it is a value of; a label that ends in "of" says so itself.
+pub(crate) fn titled(name: &str, of: &Value) -> String {
+    let text = value(of);
+    match of {
+        _ if name.ends_with(" of") => format!("{name} {text}"),
+        // Names of cases need no more words.
+        Value::String(_) | Value::Object(_) => text,
+        _ => format!("{name} = {text}"),
+    }
+}
+
+/// A number for readers: four digits, with a power of ten where it needs one.
+pub(crate) fn number(x: f64) -> String {
+    let size = x.abs();
+    if x == 0.0 || (1e-3..1e5).contains(&size) {
+        let digits = (3.0 - size.max(1e-3).log10().floor()).clamp(0.0, 6.0) as usize;
+        let text = format!("{x:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{x:.2e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_see_words_not_code() {
+        let words =
+            ["rram_wan", "cmo_hfox", "tau", "some_new_field", "T_dyn = 5", "learnt on the device"].map(shown);
+        let told = ["RRAM (Wan)", "CMO/HfOₓ", "τ", "some new field", "T_dyn = 5", "learnt on the device"];
+        assert_eq!(words, told);
+        assert_eq!(
+            ["h2[0]", "h2.1", "h2", "a[b]"].map(neuron),
+            ["h2, neuron 1", "h2, neuron 1", "h2", "a[b]"]
+        );
+        assert_eq!(
+            ["input-h1.weight", "readout.weight", "h2.bias"].map(parameter),
+            ["weights input → h1", "weights of readout", "biases of h2"]
+        );
+    }
+}
