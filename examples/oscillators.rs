@@ -83,7 +83,7 @@ impl Equations for Oscillators {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut parameters = Parameters::<f64>::zeros(&shapes(&Oscillators));
     for index in 0..parameters.len() {
-        let wave = |k: usize| 0.5 + 0.4 * (1.7 * (k + 13 * index) as f64).sin();
+        let wave = |k: usize| 0.1 + 0.08 * (1.7 * (k + 13 * index) as f64).sin();
         parameters.at_mut(index).iter_mut().enumerate().for_each(|(k, p)| *p = wave(k));
     }
     let samples = Samples {

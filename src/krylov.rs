@@ -314,6 +314,9 @@ pub fn ritz_values_from<T: Scalar>(
 /// Every eigenvalue of a matrix, unless the QR iteration does not converge, as on a matrix with an element that is not a number.
 #[must_use]
 pub fn eigenvalues(matrix: &DMatrix<f64>) -> Option<Vec<Complex<f64>>> {
+    if matrix.is_empty() {
+        return Some(Vec::new());
+    }
     // What counts as zero below the diagonal. Where eigenvalues are almost equal, rounding may keep the iteration from ever getting
     // below the first.
     const NEGLIGIBLE: [f64; 4] = [f64::EPSILON, 1e-13, 1e-10, 1e-7];

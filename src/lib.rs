@@ -43,10 +43,12 @@
 
 pub mod bootstrap;
 mod choice;
+#[cfg(feature = "program")]
 pub mod cli;
 pub mod data;
 pub mod error;
 pub mod experiment;
+#[cfg(feature = "program")]
 pub mod figures;
 pub mod files;
 pub mod gradient;
@@ -57,14 +59,17 @@ mod krylov;
 pub mod learning;
 pub mod lockin;
 mod machine;
+#[cfg_attr(not(feature = "program"), expect(dead_code, reason = "figures and pages use the rest"))]
 mod names;
 pub mod numerics;
+#[cfg(feature = "program")]
 pub mod page;
 mod partial;
 mod progress;
 pub mod published;
 pub mod records;
 pub mod relaxation;
+#[cfg(feature = "program")]
 pub mod report;
 pub mod rng;
 pub mod scalar;

@@ -42,7 +42,8 @@ fn address_space(_system: &mut System) -> u64 {
 pub fn disk(path: &Path) -> Option<u64> {
     let place = path.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     let system = place.filter(|p| p.exists()).find_map(|p| rustix::fs::statvfs(p).ok())?;
-    Some(system.f_bavail.saturating_mul(system.f_frsize))
+    // What the system keeps its own state in has no size at all.
+    (system.f_blocks > 0).then(|| system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Bytes that are free where `path` is, or will be; none if the system does not tell.

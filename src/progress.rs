@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "program")]
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal the first line comes after this time, each further one after twice as long as the one before …
@@ -11,6 +12,7 @@ const FIRST: Duration = Duration::from_secs(10);
 /// … but after this time at the latest.
 const LONGEST: Duration = Duration::from_secs(600);
 /// How often a second the line on a terminal is redrawn at most.
+#[cfg(feature = "program")]
 const REDRAWS: u8 = 4;
 
 /// The progress of one run.
@@ -18,6 +20,7 @@ pub(crate) enum Progress {
     /// Nothing is shown.
     Silent,
     /// A line that is redrawn.
+    #[cfg(feature = "program")]
     Redrawn(ProgressBar),
     /// A line from time to time.
     Logged(Mutex<Log>),
@@ -35,6 +38,12 @@ impl Progress {
         if notebook || dumb || !std::io::stderr().is_terminal() {
             return Self::Logged(Mutex::new(Log::new(total, done)));
         }
+        Self::drawn(total, done)
+    }
+
+    /// A bar on the terminal.
+    #[cfg(feature = "program")]
+    fn drawn(total: u64, done: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(REDRAWS));
         // The message takes what the terminal leaves: a line that is too long would be drawn anew below each time.
         let style = ProgressStyle::with_template("{bar:12} {percent:>3} %  {wide_msg}  {eta} left");
@@ -45,10 +54,17 @@ impl Progress {
         Self::Redrawn(bar)
     }
 
+    /// Without the crate that draws bars, lines on a terminal too.
+    #[cfg(not(feature = "program"))]
+    fn drawn(total: u64, done: u64) -> Self {
+        Self::Logged(Mutex::new(Log::new(total, done)))
+    }
+
     /// So many steps are done in all.
     pub fn set_position(&self, position: u64) {
         match self {
             Self::Silent => {}
+            #[cfg(feature = "program")]
             Self::Redrawn(bar) => bar.set_position(position),
             Self::Logged(log) => {
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +78,7 @@ impl Progress {
     pub fn inc(&self) {
         match self {
             Self::Silent => {}
+            #[cfg(feature = "program")]
             Self::Redrawn(bar) => bar.inc(1),
             Self::Logged(log) => {
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +92,7 @@ impl Progress {
     pub fn set_message(&self, message: String) {
         match self {
             Self::Silent => {}
+            #[cfg(feature = "program")]
             Self::Redrawn(bar) => bar.set_message(message),
             Self::Logged(log) => log.lock().unwrap_or_else(PoisonError::into_inner).message = message,
         }
@@ -82,6 +100,7 @@ impl Progress {
 
     /// The run is over: its line disappears.
     pub fn finish_and_clear(&self) {
+        #[cfg(feature = "program")]
         if let Self::Redrawn(bar) = self {
             bar.finish_and_clear();
         }

@@ -196,7 +196,7 @@ fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
     let theirs = rows(&page, "Beside the published results", "fast: test accuracy (%) after epoch 3");
     assert!(theirs.len() == 1 && theirs[0].contains("250 (200 to 300, 2 runs)"), "{page}");
 
-    succeed(folder.path(), &["run", "sweep.json", "--resume", "--out", "out"]);
+    succeed(folder.path(), &["run", "sweep.json", "--resume", "--set", "seeds=3", "--out", "out"]);
     succeed(folder.path(), &["report", "out", "--out", "page.md"]);
     let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
     assert!(page.contains(" for the last of its parts; its runs took "), "{page}");

@@ -139,6 +139,7 @@ pub(super) fn next(name: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// If there is none.
+#[cfg(feature = "program")]
 pub(crate) fn latest(name: &str) -> Result<PathBuf> {
     let holds = |folder: &Path| folder.join(EXPERIMENT).exists() || folder.join(lock::FILE).exists();
     let runs = entries(name)?.into_iter().filter(|(_, path)| holds(path));
@@ -184,6 +185,7 @@ pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Input`] if another process works there.
+#[cfg(feature = "program")]
 pub(crate) fn tidy(folder: &Path) -> Result<()> {
     remove_partial(folder)?;
     if folder.join(lock::FILE).exists() { Lock::take(folder).map(Lock::release) } else { Ok(()) }

@@ -288,8 +288,8 @@ mod tests {
     #[test]
     fn headers_that_promise_too_much_are_refused() {
         let mut vast = npy(&[2], [1.0, 2.0].into_iter());
-        let place = vast.windows(4).position(|text| text == b"(2,)").unwrap();
-        vast[place..place + 4].copy_from_slice(b"(9,)");
+        let place = vast.windows(2).position(|text| text == b"(2").unwrap();
+        vast[place..place + 2].copy_from_slice(b"(9");
         let error = parse_npy(&vast[..], 32, 1 << 20).unwrap_err();
         assert_eq!(error, "the shape [9] is larger than the data");
         let error = parse_npy(&vast[..], 1 << 20, 71).unwrap_err();

@@ -128,6 +128,10 @@ impl<T: Scalar> Fluctuation<T> {
 
     /// Goes on where the same noise of an earlier phase, of other rails or samples perhaps, has come to.
     pub fn resume(&mut self, before: Self) {
+        // What has no memory has nowhere to go on from.
+        if self.processes.is_empty() {
+            return;
+        }
         let rails = self.shape.rails.max(before.shape.rails);
         let shape = self.shape.with_batch(self.shape.batch.max(before.shape.batch)).with_rails(rails);
         self.processes = before.processes;

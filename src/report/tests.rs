@@ -128,7 +128,7 @@ fn the_files_hold_the_figure_at_its_size() {
     let pdf = std::fs::read(&paths[2]).unwrap();
     assert!(pdf.starts_with(b"%PDF-"));
     // 183 mm are 518.7 points.
-    assert!(String::from_utf8_lossy(&pdf).contains("/MediaBox [0 0 518.7"));
+    assert!(String::from_utf8_lossy(&pdf).contains("/MediaBox[0 0 518.7"));
     let dark = pixmap.pixels().iter().filter(|p| p.red() < 128 && p.green() < 128).count();
     assert!(dark > 5_000, "{dark} dark pixels");
     // Nothing half-written is left.
