@@ -20,7 +20,7 @@ use holograd::substrate::Field;
 use holograd::substrate::effective::Form;
 use holograd::substrate::field::Dynamics;
 use holograd::substrate::network::Output;
-use holograd::teaching::{Teaching, Waveform};
+use holograd::teaching::{Teaching, Time, Waveform};
 use serde_json::json;
 
 /// The system's allocator, counting the calls of each thread.
@@ -193,5 +193,25 @@ fn an_evaluation_is_one_real_product_a_direction() {
                 assert_eq!(simulation.field.products(), 20 * directions, "{form:?}, {rails} rails");
             }
         }
+    }
+}
+
+#[test]
+fn evaluations_of_convolutions_allocate_nothing_once_they_are_warm() {
+    let pool = json!({ "softmax": { "size": 2, "temperature": 0.5 } });
+    let model = json!({ "name": "images", "input": { "shape": [8, 8, 2] }, "activation": "tanh",
+        "layers": [{ "name": "a", "shape": [4, 4, 12] }, { "name": "b", "shape": [2, 2, 16] }],
+        "connections": [{ "from": "input", "to": "a", "conv": { "kernel": 3, "pool": pool } },
+            { "from": "a", "to": "b", "feedback": "tied", "conv": { "kernel": 3, "pool": pool } }],
+        "readout": { "from": "b", "classes": 10 } });
+    let problem = random(model, 10, 3);
+    let effective = problem.effective(Form::Potential);
+    for rails in [1, 2] {
+        let mut field = Dynamics::new(&effective, &problem.samples, rails);
+        let state = vec![0.1; field.shape().len()];
+        let mut out = state.clone();
+        field.target(Time::at(0), &state, &mut out);
+        let found = allocations(|| field.target(Time::at(1), &state, &mut out));
+        assert_eq!(found, 0, "{rails} rails");
     }
 }

@@ -7,6 +7,7 @@ mod bootstrap;
 mod cli;
 mod common;
 mod continuous;
+mod conv_networks;
 mod convolution;
 mod elapsed;
 mod equilibria;

@@ -137,6 +137,10 @@ impl Kind for Continuous {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         validate_holomorphic(network)?;
+        if network.shared().is_some() {
+            let legal = "weights that move at every instant are those of dense and sparse connections here";
+            return Err(Invalid::new("model", "found a convolution", legal));
+        }
         if !network.is_tied() {
             let legal = "every connection between layers must be tied: a product of two rates does not tell two directions apart";
             return Err(Invalid::new("model", "found connections that are not tied", legal));

@@ -240,10 +240,7 @@ struct Substrate {
 
 impl Substrate {
     fn new(network: &Network, precision: Precision) -> Self {
-        let size = |edge: &crate::substrate::network::Edge| {
-            let shape = &network.shapes()[edge.weight];
-            shape.form.len() as f64
-        };
+        let size = |edge: &crate::substrate::network::Edge| edge.interaction.products() as f64;
         let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
         let readout = match network.output {
             Output::Readout { weight, .. } => {

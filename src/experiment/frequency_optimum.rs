@@ -192,6 +192,10 @@ impl Kind for FrequencyOptimum {
             let legal = "the closed form moves biases in the place of slow noise: leave out `bias`";
             return Err(Invalid::new(format!("model.layers[{layer}].bias"), found, legal));
         }
+        if network.shared().is_some() {
+            let legal = "the closed form knows connections whose weights have one synapse each";
+            return Err(Invalid::new("model", "found a convolution", legal));
+        }
         if network.neurons() > MOST_NEURONS {
             let found = format!("found {} neurons", network.neurons());
             return Err(Invalid::new(

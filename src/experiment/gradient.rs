@@ -76,6 +76,7 @@ impl Kind for Gradient {
 
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
         validate_estimators(&self.estimators, network, self.form, &self.imperfections)
     }
 

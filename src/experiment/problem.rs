@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use nalgebra::DMatrix;
+
 use super::load::Loaded;
 use super::{Options, Train};
 use crate::data::{DataSpec, Lookup, Split};
@@ -82,7 +84,7 @@ pub fn count(loaded: &Loaded, path: &str) -> Result<usize> {
     Ok(tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0))
 }
 
-/// Reads the samples at `path`: `x` [samples, inputs]; `y` labels [samples], or targets [samples, outputs].
+/// Reads the samples at `path`: `x` [samples, inputs], or [samples, height, width, channels] for a shaped input; `y` labels [samples], or targets [samples, outputs].
 ///
 /// # Errors
 /// If the file is missing or damaged, or does not fit the network.
@@ -92,7 +94,12 @@ pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
     let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "batch"))?;
     let file = tensors.file().to_owned();
     let count = tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0);
-    let inputs = tensors.matrix::<T>("x", [count, network.inputs])?.transpose();
+    let is_image = tensors.get("x").is_some_and(|x| x.shape.len() == 4);
+    let shape = match network.input_shape {
+        Some([height, width, channels]) if is_image => vec![count, height, width, channels],
+        _ => vec![count, network.inputs],
+    };
+    let inputs = DMatrix::from_vec(network.inputs, count, tensors.reals::<T>("x", &shape)?);
     if count == 0 {
         return Err(Error::input(file, "x", "found no samples", "at least one"));
     }

@@ -297,6 +297,6 @@ pub(super) fn validate_holomorphic(network: &Network) -> Result<(), Invalid> {
     if network.is_holomorphic() {
         return Ok(());
     }
-    let legal = "a complex drive needs logistic, tanh, dsilu, softplus or identity in every layer";
-    Err(Invalid::new("model", "found an activation that is not holomorphic", legal))
+    let legal = "a complex drive needs logistic, tanh, dsilu, softplus or identity in every layer, and no max pooling";
+    Err(Invalid::new("model", "found an activation or a pooling that is not holomorphic", legal))
 }

@@ -124,6 +124,7 @@ impl Kind for Trace {
         positive("period", self.period)?;
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
         check_time_constants(self.integrator, network, Some(&self.imperfections))?;
         if let Some(instant) = self.imperfections.instant() {
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;

@@ -151,6 +151,7 @@ impl Kind for Train {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
+        self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
         let imperfections = self.imperfections_of_learning();
         self.estimator
             .validate(network, self.form, Some(&imperfections))
@@ -176,6 +177,16 @@ impl Kind for Train {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }
         self.homeostasis.map_or(Ok(()), |h| h.validate().map_err(|e| e.under("homeostasis")))?;
+        if self.jacobian != JacobianMeasures::None && network.shared().is_some() {
+            let legal = "its measures are those of dense and sparse weights: use \"none\"";
+            return Err(Invalid::new("jacobian", "found it for a network with convolutions", legal));
+        }
+        if self.homeostasis.is_some() && !network.is_linear() {
+            let found = "found it with a pooling between layers whose weights act differently in each state";
+            let legal =
+                "the homeostatic loss is one of the weights alone: use average pooling, or leave it out";
+            return Err(Invalid::new("homeostasis", found, legal));
+        }
         if let Some(kolen_pollack) = self.kolen_pollack {
             kolen_pollack.validate().map_err(|e| e.under("kolen_pollack"))?;
             if network.untied_pairs().next().is_none() {

@@ -145,15 +145,15 @@ impl EstimatorSpec {
         if order.is_some_and(|order| order != Some(1)) && !network.is_holomorphic() {
             return Err(Invalid::new(
                 "harmonics",
-                "found more than the first with an activation that is not holomorphic (hard_tanh or relu)",
+                "found more than the first with an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
                 "its harmonics do not decay geometrically: use 1, the plain lock-in",
             ));
         }
         if complex && !network.is_holomorphic() {
             return Err(Invalid::new(
                 "",
-                "found an activation that is not holomorphic (hard_tanh or relu)",
-                "a complex state needs logistic, tanh, dsilu, softplus or identity; `classic`, `adjoint`, and `chebyshev` and `harmonic_balance` of one harmonic stay real",
+                "found an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
+                "a complex state needs logistic, tanh, dsilu, softplus or identity, and no max pooling; `classic`, `adjoint`, and `chebyshev` and `harmonic_balance` of one harmonic stay real",
             ));
         }
         let per_synapse = match self {

@@ -23,6 +23,7 @@ pub use memory::NoiseMemory;
 pub use presets::Preset;
 
 use crate::error::Invalid;
+use crate::substrate::network::{Edge, Network, Source};
 use drift::{Drift, DriftLaw, PCM_G_MAX};
 use fabrication::Fabrication;
 use instant::Instant;
@@ -150,6 +151,34 @@ impl Imperfections {
             return Err(Invalid::new("synapse_noise", "found a telegraph signal", legal));
         }
         self.readout.map_or(Ok(()), |readout| readout.validate().map_err(|e| e.under("readout")))
+    }
+
+    /// Checks that the network has a place for what is imperfect.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn suit(&self, network: &Network) -> Result<(), Invalid> {
+        let Some(edge) = network.shared() else { return Ok(()) };
+        let name = &network.shapes()[edge.weight].name;
+        let found = format!("found it with the kernel `{name}`");
+        let fabrication = self.fabrication.unwrap_or_default();
+        if fabrication.gain.is_some() || fabrication.input.is_some() {
+            let part = if fabrication.gain.is_some() { "gain" } else { "input" };
+            let legal =
+                "a kernel's weights serve many synapses and cannot hold a factor of each: leave it out";
+            return Err(Invalid::new(format!("fabrication.{part}"), found, legal));
+        }
+        if self.synapse_noise.is_some() {
+            let legal = "noise of synapses is known for dense and sparse connections: use state_noise";
+            return Err(Invalid::new("synapse_noise", found, legal));
+        }
+        let pooled = |edge: &&Edge| edge.from == Source::Input && !edge.interaction.is_linear();
+        if let Some(edge) = network.edges.iter().find(pooled).filter(|_| self.input_noise.is_some()) {
+            let found = format!("found it with the pooling of `{}`", network.shapes()[edge.weight].name);
+            let legal = "noise of inputs is added to a linear drive: use average pooling, or state_noise";
+            return Err(Invalid::new("input_noise", found, legal));
+        }
+        Ok(())
     }
 
     /// What acts while a trajectory runs, if anything does.

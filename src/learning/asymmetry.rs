@@ -47,10 +47,10 @@ pub struct Asymmetry {
 }
 
 impl Asymmetry {
-    /// Measures a programmed network; none if nothing is asked for.
+    /// Measures a programmed network; none if nothing is asked for, or if it has convolutions.
     #[must_use]
     pub fn measure<T: Scalar>(effective: &Effective<T>, measures: JacobianMeasures) -> Option<Self> {
-        if measures == JacobianMeasures::None {
+        if measures == JacobianMeasures::None || effective.network().shared().is_some() {
             return None;
         }
         let overlaps = Overlaps::new(effective);

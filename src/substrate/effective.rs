@@ -98,7 +98,11 @@ impl<T: Scalar> Effective<T> {
         }
         for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
             match layer.bias {
-                Some(index) => bias.copy_from_slice(parameters.at(index)),
+                Some(index) => {
+                    // One for each channel stands for all positions.
+                    let shared = parameters.at(index);
+                    bias.chunks_exact_mut(shared.len()).for_each(|bias| bias.copy_from_slice(shared));
+                }
                 // A device may have given it an offset.
                 None => bias.fill(T::zero()),
             }
@@ -158,11 +162,7 @@ impl<T: Scalar> Effective<T> {
     pub fn amplification(&self) -> f64 {
         *self.amplification.get_or_init(|| {
             self.recurrent().fold(1.0, |product, (_, edge, synapses)| {
-                let mut sums = vec![0.0; self.network.layers[edge.to].size];
-                synapses.entries(&mut |receiver, sender, w| {
-                    sums[edge.direction.orient(receiver, sender).0] += w.abs().double();
-                });
-                product * sums.into_iter().fold(1.0, f64::max)
+                product * synapses.amplification(edge.direction).max(1.0)
             })
         })
     }
@@ -173,8 +173,10 @@ impl<T: Scalar> Effective<T> {
         for (from, edge, synapses) in self.recurrent() {
             let (sent, out) = (&rates[shape.layer(from)], &mut out[shape.layer(edge.to)]);
             match edge.direction {
-                Direction::Forward => synapses.forward(sent, out),
-                Direction::Backward => synapses.pull_back(&rates[shape.layer(edge.to)], sent, out),
+                Direction::Forward => synapses.forward(sent, shape.rails, out),
+                Direction::Backward => {
+                    synapses.pull_back(&rates[shape.layer(edge.to)], sent, shape.rails, out);
+                }
             }
             products += 1;
         }
@@ -194,12 +196,18 @@ impl<T: Scalar> Effective<T> {
             let at = |layer: usize| if at.is_empty() { at } else { &at[real.layer(layer)] };
             let range = |layer: usize| shape.layer(layer);
             if (layout == Layout::Plain) == (edge.direction == Direction::Forward) {
-                synapses.push_forward(at(sender), &v[range(sender)], &mut out[range(receiver)]);
+                synapses.push_forward(at(sender), &v[range(sender)], shape.rails, &mut out[range(receiver)]);
             } else {
-                synapses.pull_back(at(sender), &v[range(receiver)], &mut out[range(sender)]);
+                synapses.pull_back(at(sender), &v[range(receiver)], shape.rails, &mut out[range(sender)]);
             }
             if edge.direction == Direction::Backward {
-                synapses.bend(at(sender), at(receiver), &v[range(sender)], &mut out[range(sender)]);
+                synapses.bend(
+                    at(sender),
+                    at(receiver),
+                    &v[range(sender)],
+                    shape.rails,
+                    &mut out[range(sender)],
+                );
             }
             products += 1;
         }
@@ -251,8 +259,8 @@ impl<T: Scalar> Effective<T> {
     pub fn multiply_readout(&self, layout: Layout, v: &[T], out: &mut [T]) {
         let synapses = &self.readout.as_ref().expect("a read-out has weights").synapses;
         match layout {
-            Layout::Plain => synapses.forward(v, out),
-            Layout::Transposed => synapses.pull_back(&[], v, out),
+            Layout::Plain => synapses.forward(v, 1, out),
+            Layout::Transposed => synapses.pull_back(&[], v, 1, out),
         }
     }
 }

@@ -32,8 +32,8 @@ pub struct Dynamics<'a, T: Scalar> {
     /// A frozen β of each sample, real rail before imaginary rail; empty where all samples are taught alike.
     own_betas: Vec<T>,
     noise: Disturbances<T>,
-    /// (W − Wᵀ) a*, laid out as the state, where the coupling is corrected for its asymmetry.
-    correction: Option<Vec<T>>,
+    /// Where the coupling is corrected for its asymmetry.
+    correction: Option<Correction<T>>,
     /// The drive with the noise of the present step, where the inputs are noisy.
     noisy_drive: Vec<T>,
     rates: Vec<T>,
@@ -44,6 +44,24 @@ pub struct Dynamics<'a, T: Scalar> {
     nudge: Vec<T>,
     evaluations: u64,
     products: u64,
+}
+
+/// What corrects a coupling F for its asymmetry: (Kᵀ − K)(a − a*), with K its derivative at the free rates a*.
+struct Correction<T> {
+    /// (K − Kᵀ) a*, laid out as the state.
+    current: Vec<T>,
+    /// a*, a real state.
+    free: Vec<T>,
+    /// −a of the state under evaluation, unless F is linear: then F + Kᵀ − K is Kᵀ.
+    negated: Vec<T>,
+}
+
+impl<T: Scalar> Correction<T> {
+    fn select(&self, shape: &StateShape, which: &[usize]) -> Self {
+        let current = shape.select(which, &self.current);
+        let negated = if self.negated.is_empty() { Vec::new() } else { current.clone() };
+        Self { current, free: shape.with_rails(1).select(which, &self.free), negated }
+    }
 }
 
 impl<'a, T: Scalar> Dynamics<'a, T> {
@@ -147,11 +165,18 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let rates = rates.unwrap_or(&self.rates);
         let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
         out.copy_from_slice(drive);
-        self.products += if let Some(correction) = &self.correction {
-            add(out, correction);
-            self.effective.multiply(&self.shape, Layout::Transposed, &[], rates, out)
+        let (effective, shape) = (self.effective, &self.shape);
+        self.products += if let Some(Correction { current, free, negated }) = &mut self.correction {
+            add(out, current);
+            let mut products = effective.multiply(shape, Layout::Transposed, free, rates, out);
+            if !negated.is_empty() {
+                negated.iter_mut().zip(rates).for_each(|(n, a)| *n = -*a);
+                products += effective.multiply(shape, Layout::Plain, free, negated, out);
+                products += effective.couple(shape, rates, out);
+            }
+            products
         } else {
-            self.effective.couple(&self.shape, rates, out)
+            effective.couple(shape, rates, out)
         };
         if let Some(synapse) = &mut self.noise.synapse {
             synapse.add(self.effective, &self.shape, rates, out);
@@ -252,7 +277,7 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
             teaching: self.teaching,
             teaching_is_on: self.teaching_is_on,
             own_betas: own,
-            correction: self.correction.as_ref().map(|correction| self.shape.select(which, correction)),
+            correction: self.correction.as_ref().map(|correction| correction.select(&self.shape, which)),
             ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
         })
     }
@@ -284,7 +309,8 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
             let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
             correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
         }
-        self.correction = Some(correction);
+        let negated = if self.effective.network().is_linear() { Vec::new() } else { correction.clone() };
+        self.correction = Some(Correction { current: correction, free: free.to_vec(), negated });
     }
 
     fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) -> Result<()> {

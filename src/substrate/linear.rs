@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 
 use super::Linear;
 use super::effective::{Effective, Form};
+use super::field::activate;
 use super::network::Output;
 use super::state::StateShape;
 use crate::scalar::{Layout, Scalar};
@@ -32,7 +33,13 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         }
         let column = |l: usize| effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
         let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
-        Self { effective, shape: shape.with_rails(1), slope, tau, rates: Vec::new() }
+        let shape = shape.with_rails(1);
+        let mut rates = Vec::new();
+        if !effective.network().is_linear() {
+            rates.resize(potentials.len(), T::zero());
+            activate(effective, &shape, potentials, &mut rates);
+        }
+        Self { effective, shape, slope, tau, rates }
     }
 
     /// The network that was linearised.
@@ -88,6 +95,25 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     pub fn couple_corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         self.scale_by_slope(v, scratch);
         self.multiply(Layout::Transposed, scratch, out);
+    }
+
+    /// J of one sample, column by column, where the synapses are not listed.
+    fn jacobian_of_products(&self, sample: usize) -> DMatrix<f64> {
+        let shape = self.shape.with_batch(1);
+        let only = |state: &[T]| {
+            if state.is_empty() { Vec::new() } else { self.shape.select(&[sample], state) }
+        };
+        let (rates, slope) = (only(&self.rates), only(&self.slope));
+        let mut jacobian = -DMatrix::identity(slope.len(), slope.len());
+        let (mut unit, mut column) = (vec![T::zero(); slope.len()], vec![T::zero(); slope.len()]);
+        for (j, slope) in slope.iter().enumerate() {
+            unit[j] = *slope;
+            column.fill(T::zero());
+            self.effective.multiply(&shape, Layout::Plain, &rates, &unit, &mut column);
+            unit[j] = T::zero();
+            column.iter().enumerate().for_each(|(i, x)| jacobian[(i, j)] += x.double());
+        }
+        jacobian
     }
 
     /// out = W v or Wᵀ v.
@@ -147,6 +173,9 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
     }
 
     fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+        if self.effective.network().shared().is_some() {
+            return self.jacobian_of_products(sample);
+        }
         let n = self.shape.neurons();
         let layers = &self.effective.network().layers;
         let mut jacobian = -DMatrix::identity(n, n);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::activation::Activation;
+use super::interactions::conv::ConvSpec;
 use super::interactions::sparse::SparseSpec;
 use super::interactions::{Dense, Interaction};
 use crate::error::{Invalid, positive};
@@ -166,6 +167,9 @@ pub struct ConnectionSpec {
     /// Which synapses there are, if not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse: Option<SparseSpec>,
+    /// The convolution that it is, between layers with shapes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conv: Option<ConvSpec>,
     /// Initial weights, if not the model's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
@@ -174,17 +178,20 @@ pub struct ConnectionSpec {
 impl ConnectionSpec {
     /// The sized interaction of a validated connection, the `place`-th of its model.
     #[must_use]
-    pub fn interaction(&self, receivers: usize, senders: usize, place: usize) -> Interaction {
-        match &self.sparse {
-            None => Interaction::Dense(Dense { receivers, senders }),
-            Some(sparse) => Interaction::Sparse(sparse.build(receivers, senders, place)),
+    pub fn interaction(&self, receiver: [usize; 3], sender: [usize; 3], place: usize) -> Interaction {
+        let (receivers, senders) = (volume(receiver), volume(sender));
+        match (&self.sparse, &self.conv) {
+            (_, Some(conv)) => Interaction::Conv(conv.build(receiver, sender)),
+            (Some(sparse), None) => Interaction::Sparse(sparse.build(receivers, senders, place)),
+            (None, None) => Interaction::Dense(Dense { receivers, senders }),
         }
     }
 
-    fn weights(&self, receivers: usize, senders: usize) -> u128 {
-        match &self.sparse {
-            None => (receivers as u128).saturating_mul(senders as u128),
-            Some(sparse) => sparse.synapses(receivers) as u128,
+    fn weights(&self, receiver: [usize; 3], sender: [usize; 3]) -> u128 {
+        match (&self.sparse, &self.conv) {
+            (_, Some(conv)) => conv.weights(receiver, sender),
+            (Some(sparse), None) => sparse.synapses(volume(receiver)) as u128,
+            (None, None) => (volume(receiver) as u128).saturating_mul(volume(sender) as u128),
         }
     }
 }
@@ -309,19 +316,24 @@ impl ModelSpec {
     /// Number of weights that the connections and the read-out hold.
     pub(crate) fn weights(&self) -> u128 {
         let size = |name: &str| self.layer_size(name).unwrap_or(0);
+        let shape = |name: &str| self.layer_shape(name).unwrap_or([0; 3]);
         let edges = self.connections.iter().map(|c| {
             let directions = if c.feedback == Feedback::None { 1 } else { 2 };
-            c.weights(size(&c.to), size(&c.from)).saturating_mul(directions)
+            c.weights(shape(&c.to), shape(&c.from)).saturating_mul(directions)
         });
         let readout = self.readout.iter().map(|r| (size(&r.from) as u128).saturating_mul(r.classes as u128));
         edges.chain(readout).fold(0, u128::saturating_add)
     }
 
-    fn layer_size(&self, name: &str) -> Option<usize> {
+    fn layer_shape(&self, name: &str) -> Option<[usize; 3]> {
         if name == INPUT {
-            return Some(self.input.size());
+            return Some(self.input.shape());
         }
-        self.layers.iter().find(|l| l.name == name).map(LayerSpec::size)
+        self.layers.iter().find(|l| l.name == name).map(LayerSpec::shape)
+    }
+
+    fn layer_size(&self, name: &str) -> Option<usize> {
+        self.layer_shape(name).map(volume)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -422,6 +434,14 @@ impl ModelSpec {
             if let Some(sparse) = &connection.sparse {
                 let size = |name: &str| self.layer_size(name).unwrap_or(0);
                 sparse.validate(size(to), size(from)).map_err(|e| e.under(&path("sparse")))?;
+            }
+            if let Some(conv) = &connection.conv {
+                if connection.sparse.is_some() {
+                    let found = "found both `sparse` and `conv`";
+                    return Err(Invalid::new(format!("connections[{i}]"), found, "give one of the two"));
+                }
+                let shape = |name: &str| self.layer_shape(name).unwrap_or([0; 3]);
+                conv.validate(shape(to), shape(from)).map_err(|e| e.under(&path("conv")))?;
             }
             if !seen.insert((from, to)) || (has_feedback && !seen.insert((to, from))) {
                 return Err(Invalid::new(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::activation::{Holomorphic, Transfer};
 use super::interactions::{Dense, Direction, Interaction, Wanted};
-use super::model::{Feedback, Initialisation, ModelSpec, READOUT, Tau};
+use super::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
 use super::parameters::{Arrangement, ParameterShape, Role, Start};
 use crate::error::Invalid;
 
@@ -15,6 +15,8 @@ pub struct Network {
     pub name: String,
     /// Number of clamped inputs.
     pub inputs: usize,
+    /// Their [height, width, channels], where they have an order.
+    pub input_shape: Option<[usize; 3]>,
     /// The layers.
     pub layers: Vec<Layer>,
     /// Every directed connection, the backward direction of a pair included.
@@ -37,7 +39,7 @@ pub struct Layer {
     pub activation: Transfer,
     /// Time constant of each neuron, in units of the nominal τ.
     pub tau: Vec<f64>,
-    /// Index of the bias among the parameters.
+    /// Index of the bias among the parameters: one for each neuron, or one for each channel of a layer that a convolution leads to.
     pub bias: Option<usize>,
 }
 
@@ -66,6 +68,13 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Whether the weights of the other correspond to its own, one for one, in the opposite direction.
+    fn is_partner(&self, other: &Self) -> bool {
+        let (feedback, direction) = self.interaction.feedback();
+        (direction == Direction::Forward || self.direction != other.direction)
+            && feedback == *other.interaction
+    }
+
     /// The products that each evaluation of the field takes with the edge's weights.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
@@ -138,8 +147,8 @@ impl Network {
             let (from, to) = (&connection.from, &connection.to);
             let receiver = index(to).expect("validated");
             let sender = index(from);
-            let senders = sender.map_or(model.input.size(), |i| model.layers[i].size());
-            let interaction = connection.interaction(model.layers[receiver].size(), senders, place);
+            let sending = sender.map_or(model.input.shape(), |i| model.layers[i].shape());
+            let interaction = connection.interaction(model.layers[receiver].shape(), sending, place);
             let forward = Arc::new(interaction);
             let weights = Arrangement::Weights(Arc::clone(&forward));
             let weight =
@@ -173,8 +182,11 @@ impl Network {
         let mut offset = 0;
         for layer in &model.layers {
             let size = layer.size();
+            let [.., channels] = layer.shape();
+            let is_convolved = model.connections.iter().any(|c| c.to == layer.name && c.conv.is_some());
+            let biases = if is_convolved { channels } else { size };
             let bias = layer.bias.then(|| {
-                add(format!("{}.bias", layer.name), Role::Bias, Arrangement::Vector(size), Start::Zero)
+                add(format!("{}.bias", layer.name), Role::Bias, Arrangement::Vector(biases), Start::Zero)
             });
             layers.push(Layer {
                 name: layer.name.clone(),
@@ -211,6 +223,10 @@ impl Network {
         Ok(Self {
             name: model.name.clone(),
             inputs: model.input.size(),
+            input_shape: match model.input {
+                InputSpec::Size(_) => None,
+                InputSpec::Shaped { shape } => Some(shape),
+            },
             layers,
             edges,
             output,
@@ -247,10 +263,23 @@ impl Network {
         &self.shapes
     }
 
-    /// Whether every layer's activation is analytic near the real axis, as a complex state needs.
+    /// Whether every layer's activation and every connection's pooling is analytic near the real axis, as a complex state needs.
     #[must_use]
     pub fn is_holomorphic(&self) -> bool {
         self.layers.iter().all(|l| l.activation.is_holomorphic())
+            && self.edges.iter().all(|edge| edge.interaction.is_holomorphic())
+    }
+
+    /// Whether what every connection between layers sends is linear in the rates.
+    #[must_use]
+    pub fn is_linear(&self) -> bool {
+        self.recurrent().all(|(_, edge)| edge.interaction.is_linear())
+    }
+
+    /// The first edge whose weights serve several synapses each, as a kernel's do.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Edge> {
+        self.edges.iter().find(|edge| edge.interaction.is_shared())
     }
 
     /// Whether every connection between layers is tied to its transpose.
@@ -294,11 +323,11 @@ impl Network {
         edge.direction == Direction::Backward && self.edges.iter().any(forward)
     }
 
-    /// The pairs of edges that run between two layers in both directions with weights of their own.
+    /// The pairs of edges that run between two layers in both directions with weights of their own, one for one.
     pub fn untied_pairs(&self) -> impl Iterator<Item = (&Edge, &Edge)> {
         self.recurrent().filter(|(from, edge)| *from < edge.to).filter_map(|(from, edge)| {
-            let back =
-                self.recurrent().find(|(f, e)| *f == edge.to && e.to == from && e.weight != edge.weight);
+            let runs_back = |f: usize, e: &Edge| f == edge.to && e.to == from && e.weight != edge.weight;
+            let back = self.recurrent().find(|(f, e)| runs_back(*f, e) && edge.is_partner(e));
             back.map(|(_, back)| (edge, back))
         })
     }

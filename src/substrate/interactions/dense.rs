@@ -124,19 +124,19 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         gemm(dimensions, &self.values, Layout::Plain, inputs, T::one(), out);
     }
 
-    fn forward(&self, a: &[T], out: &mut [T]) {
+    fn forward(&self, a: &[T], _: usize, out: &mut [T]) {
         self.plain().multiply_add(a, out);
     }
 
-    fn pull_back(&self, _: &[T], v: &[T], out: &mut [T]) {
+    fn pull_back(&self, _: &[T], v: &[T], _: usize, out: &mut [T]) {
         self.transposed().multiply_add(v, out);
     }
 
-    fn push_forward(&self, _: &[T], delta: &[T], out: &mut [T]) {
+    fn push_forward(&self, _: &[T], delta: &[T], _: usize, out: &mut [T]) {
         self.plain().multiply_add(delta, out);
     }
 
-    fn bend(&self, _: &[T], _: &[T], _: &[T], _: &mut [T]) {}
+    fn bend(&self, _: &[T], _: &[T], _: &[T], _: usize, _: &mut [T]) {}
 
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
         let Dense { receivers, senders } = self.shape;

@@ -4,6 +4,7 @@
 //! forward and (∂A_W/∂a_s)ᵀ a_r backward; a directed connection sends forward only. Whoever works with connections speaks to
 //! [`Coupling`] and [`Interaction`] and knows nothing of how the weights lie in memory.
 
+pub mod conv;
 pub mod dense;
 pub mod sparse;
 
@@ -11,6 +12,7 @@ use num_complex::Complex;
 
 use crate::scalar::Scalar;
 
+pub use conv::Conv;
 pub use dense::Dense;
 pub use sparse::Sparse;
 
@@ -21,6 +23,8 @@ pub enum Interaction {
     Dense(Dense),
     /// Some neurons of the one with some of the other.
     Sparse(Sparse),
+    /// Every position of an image with those around it, by the same kernel.
+    Conv(Conv),
 }
 
 /// Which half of an interaction a directed edge is.
@@ -61,22 +65,34 @@ pub trait Geometry {
     fn senders(&self) -> usize;
     /// Number of weights: the devices that are programmed.
     fn weights(&self) -> usize;
+    /// Real multiplications of one product with one sample.
+    fn products(&self) -> usize {
+        self.weights()
+    }
+    /// Whether a weight serves several synapses, as a kernel's does; then [`Self::ends`] and [`Coupling::entries`] list none.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Whether A_W is linear in a.
+    fn is_linear(&self) -> bool {
+        true
+    }
     /// Weights that a receiving neuron sums over, as the initialisation scales with it.
     fn fan_in(&self) -> usize;
     /// Dimensions of the weights in parameter files, row-major.
     fn dimensions(&self) -> Vec<usize>;
     /// Place of each weight in the array of a parameter file; the other elements of that array are zero.
     fn places(&self) -> Box<dyn Iterator<Item = usize> + '_>;
-    /// Receiving and sending neuron of each weight.
+    /// Receiving and sending neuron of each weight that has one synapse.
     fn ends(&self) -> Box<dyn Iterator<Item = (usize, usize)> + '_>;
     /// For each weight, its place among the weights of the same interaction with sender and receiver exchanged.
     fn feedback_order(&self) -> Vec<usize>;
 }
 
-/// Programmed weights of an interaction, in the order of [`Geometry::ends`].
+/// Programmed weights of an interaction, in the order of [`Geometry::places`].
 ///
 /// States are blocks of columns, [neurons × (rails · samples)] column-major, the real parts of all samples before their imaginary
-/// parts. Every product *adds* to `out`.
+/// parts. Every product *adds* to `out`. Where A is linear, no product reads the a at which it is differentiated.
 pub trait Coupling<T: Scalar>: Send + Sync {
     /// The weights.
     fn weights(&self) -> &[T];
@@ -87,13 +103,13 @@ pub trait Coupling<T: Scalar>: Send + Sync {
     /// A_W(x) of clamped inputs, [senders × samples]: once a batch.
     fn drive(&self, inputs: &[T], out: &mut [T]);
     /// A_W(a).
-    fn forward(&self, a: &[T], out: &mut [T]);
-    /// (∂A_W/∂a)ᵀ v at a.
-    fn pull_back(&self, a: &[T], v: &[T], out: &mut [T]);
-    /// ∂A_W/∂a δ at a.
-    fn push_forward(&self, a: &[T], delta: &[T], out: &mut [T]);
-    /// Derivative of [`Self::pull_back`] along δ of a: zero where A is linear in a.
-    fn bend(&self, a: &[T], v: &[T], delta: &[T], out: &mut [T]);
+    fn forward(&self, a: &[T], rails: usize, out: &mut [T]);
+    /// (∂A_W/∂a)ᵀ v at a, which may be real where v has two rails.
+    fn pull_back(&self, a: &[T], v: &[T], rails: usize, out: &mut [T]);
+    /// ∂A_W/∂a δ at a real a; δ has so many rails.
+    fn push_forward(&self, a: &[T], delta: &[T], rails: usize, out: &mut [T]);
+    /// Derivative of [`Self::pull_back`] along δ of a, at real a and v: zero where A is linear in a. δ has so many rails.
+    fn bend(&self, a: &[T], v: &[T], delta: &[T], rails: usize, out: &mut [T]);
     /// Σ ∂⟨A_W(a), v⟩/∂W over the columns; real states.
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]);
     /// Derivative of [`Self::contract`] along δ of a.
@@ -106,6 +122,18 @@ pub trait Coupling<T: Scalar>: Send + Sync {
     fn add_power(&self, direction: Direction, re: &[T], im: &[T], power: &mut [[T; 3]]);
     /// Calls `entry` with receiving neuron, sending neuron and ∂A_r/∂a_s, for an interaction that is linear in a.
     fn entries(&self, entry: &mut dyn FnMut(usize, usize, T));
+    /// The largest sum of |∂A_r/∂a_s| over what a neuron receives in that direction, or a bound of it.
+    fn amplification(&self, direction: Direction) -> f64 {
+        let mut sums = Vec::new();
+        self.entries(&mut |receiver, sender, w| {
+            let (to, _) = direction.orient(receiver, sender);
+            if sums.len() <= to {
+                sums.resize(to + 1, 0.0);
+            }
+            sums[to] += w.abs().double();
+        });
+        sums.into_iter().fold(0.0, f64::max)
+    }
 }
 
 impl Interaction {
@@ -113,6 +141,7 @@ impl Interaction {
         match self {
             Self::Dense(dense) => dense,
             Self::Sparse(sparse) => sparse,
+            Self::Conv(conv) => conv,
         }
     }
 
@@ -122,6 +151,16 @@ impl Interaction {
         match self {
             Self::Dense(dense) => (Self::Dense(dense.transpose()), Direction::Forward),
             Self::Sparse(sparse) => (Self::Sparse(sparse.transpose()), Direction::Forward),
+            Self::Conv(_) => (self.clone(), Direction::Backward),
+        }
+    }
+
+    /// Whether its derivative exists for complex states.
+    #[must_use]
+    pub fn is_holomorphic(&self) -> bool {
+        match self {
+            Self::Dense(_) | Self::Sparse(_) => true,
+            Self::Conv(conv) => conv.is_holomorphic(),
         }
     }
 
@@ -143,6 +182,7 @@ impl Interaction {
         match self {
             Self::Dense(dense) => Synapses::Dense(dense::Weights::new(*dense)),
             Self::Sparse(sparse) => Synapses::Sparse(sparse::Weights::new(sparse.clone())),
+            Self::Conv(conv) => Synapses::Conv(conv::Weights::new(*conv)),
         }
     }
 }
@@ -162,6 +202,8 @@ pub enum Synapses<T: Scalar> {
     Dense(dense::Weights<T>),
     /// Of a sparse one.
     Sparse(sparse::Weights<T>),
+    /// Of a convolution.
+    Conv(conv::Weights<T>),
 }
 
 impl<T: Scalar> std::ops::Deref for Synapses<T> {
@@ -171,6 +213,7 @@ impl<T: Scalar> std::ops::Deref for Synapses<T> {
         match self {
             Self::Dense(weights) => weights,
             Self::Sparse(weights) => weights,
+            Self::Conv(weights) => weights,
         }
     }
 }
@@ -180,6 +223,7 @@ impl<T: Scalar> std::ops::DerefMut for Synapses<T> {
         match self {
             Self::Dense(weights) => weights,
             Self::Sparse(weights) => weights,
+            Self::Conv(weights) => weights,
         }
     }
 }

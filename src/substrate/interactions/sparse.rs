@@ -208,10 +208,10 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
     fn prepare(&mut self, _: Wanted) {}
 
     fn drive(&self, inputs: &[T], out: &mut [T]) {
-        self.forward(inputs, out);
+        self.forward(inputs, 1, out);
     }
 
-    fn forward(&self, a: &[T], out: &mut [T]) {
+    fn forward(&self, a: &[T], _: usize, out: &mut [T]) {
         let pattern = &self.pattern;
         let columns = a.chunks_exact(pattern.senders).zip(out.chunks_exact_mut(pattern.receivers()));
         for (a, out) in columns {
@@ -222,7 +222,7 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         }
     }
 
-    fn pull_back(&self, _: &[T], v: &[T], out: &mut [T]) {
+    fn pull_back(&self, _: &[T], v: &[T], _: usize, out: &mut [T]) {
         let pattern = &self.pattern;
         let columns = v.chunks_exact(pattern.receivers()).zip(out.chunks_exact_mut(pattern.senders));
         for (v, out) in columns {
@@ -234,11 +234,11 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         }
     }
 
-    fn push_forward(&self, _: &[T], delta: &[T], out: &mut [T]) {
-        self.forward(delta, out);
+    fn push_forward(&self, _: &[T], delta: &[T], _: usize, out: &mut [T]) {
+        self.forward(delta, 1, out);
     }
 
-    fn bend(&self, _: &[T], _: &[T], _: &[T], _: &mut [T]) {}
+    fn bend(&self, _: &[T], _: &[T], _: &[T], _: usize, _: &mut [T]) {}
 
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
         let pattern = &self.pattern;
