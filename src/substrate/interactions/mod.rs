@@ -182,7 +182,7 @@ impl Interaction {
         match self {
             Self::Dense(dense) => Synapses::Dense(dense::Weights::new(*dense)),
             Self::Sparse(sparse) => Synapses::Sparse(sparse::Weights::new(sparse.clone())),
-            Self::Conv(conv) => Synapses::Conv(conv::Weights::new(*conv)),
+            Self::Conv(conv) => Synapses::Conv(Box::new(conv::Weights::new(*conv))),
         }
     }
 }
@@ -203,7 +203,7 @@ pub enum Synapses<T: Scalar> {
     /// Of a sparse one.
     Sparse(sparse::Weights<T>),
     /// Of a convolution.
-    Conv(conv::Weights<T>),
+    Conv(Box<conv::Weights<T>>),
 }
 
 impl<T: Scalar> std::ops::Deref for Synapses<T> {
@@ -213,7 +213,7 @@ impl<T: Scalar> std::ops::Deref for Synapses<T> {
         match self {
             Self::Dense(weights) => weights,
             Self::Sparse(weights) => weights,
-            Self::Conv(weights) => weights,
+            Self::Conv(weights) => &**weights,
         }
     }
 }
@@ -223,7 +223,7 @@ impl<T: Scalar> std::ops::DerefMut for Synapses<T> {
         match self {
             Self::Dense(weights) => weights,
             Self::Sparse(weights) => weights,
-            Self::Conv(weights) => weights,
+            Self::Conv(weights) => &mut **weights,
         }
     }
 }
