@@ -189,20 +189,25 @@ impl<T: Scalar> Disturbances<T> {
         }
     }
 
-    /// Samples and rails that the processes have met.
-    pub(super) fn extent(&mut self) -> (usize, usize) {
-        let larger = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
-        self.sources_mut().map(|(_, source)| source.extent()).fold((0, 1), larger)
+    /// The sources that go on from update to update: between updates nothing else is worth remembering.
+    fn continuous_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Fluctuation<T>)> {
+        self.sources_mut().filter(|(_, source)| source.is_continuous())
     }
 
-    /// Adds what the processes remember to a checkpoint.
+    /// Samples and rails that the continuous processes have met.
+    pub(super) fn extent(&mut self) -> (usize, usize) {
+        let larger = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
+        self.continuous_mut().map(|(_, source)| source.extent()).fold((0, 1), larger)
+    }
+
+    /// Adds what the continuous processes remember to a checkpoint.
     pub(super) fn save(&mut self, prefix: &str, tensors: &mut Tensors) {
-        self.sources_mut().for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
+        self.continuous_mut().for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
     }
 
     /// Takes up what [`Self::save`] has written of the same noise and layout.
     pub(super) fn load(&mut self, prefix: &str, tensors: &mut Tensors) -> Result<()> {
-        self.sources_mut().try_for_each(|(name, source)| source.load(&format!("{prefix}/{name}"), tensors))
+        self.continuous_mut().try_for_each(|(name, source)| source.load(&format!("{prefix}/{name}"), tensors))
     }
 }
 
