@@ -238,7 +238,7 @@ fn holds(tally: &Tally) {
 
 #[test]
 fn accelerated_equilibria_are_stable_and_those_that_relaxation_reaches() {
-    holds(&run(20));
+    holds(&run(4));
 }
 
 /// Too long for every run: `cargo test --test main equilibria::two_hundred -- --ignored --nocapture`.

@@ -347,8 +347,10 @@ fn an_accelerated_equilibrium_does_not_depend_on_the_rest_of_its_batch() {
     let slowest = parts.iter().map(|part| part.evaluations).max().unwrap();
     let fastest = parts.iter().map(|part| part.evaluations).min().unwrap();
     assert!(fastest < slowest, "every sample takes {fastest} evaluations: there is nothing to leave out");
-    // All arrive; and with less time the slowest do not, and are relaxed.
-    for max_time in [5000.0, 0.5 * (slowest + fastest) as f64] {
+    // One evaluation half-way and 10 products with J, which no time limit counts.
+    const INSPECTION: u64 = 21;
+    // All arrive; and with as much time as the fastest needs the others do not, and are relaxed.
+    for max_time in [5000.0, (fastest + 1 - INSPECTION) as f64] {
         let settle = Settle { max_time, ..settle };
         let together = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
         let parts = alone(&settle);

@@ -125,7 +125,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let linear = field.linearise(field.rates());
         let slowest = slowest_rates_from(&*linear, PRODUCTS, &way);
         self.evaluations += PRODUCTS.min(field.shape().neurons()) as u64;
-        for (sample, _) in which.iter().zip(&slowest).filter(|(_, rate)| **rate <= 0.0) {
+        for (sample, _) in which.iter().zip(&slowest).filter(|(_, rate)| rate.is_nan() || **rate <= 0.0) {
             self.residuals[*sample] = f64::INFINITY;
         }
         which.iter().copied().filter(|sample| self.residuals[*sample].is_finite()).collect()
@@ -158,6 +158,35 @@ impl<'a, T: Scalar> Trial<'a, T> {
         (0..which.len()).filter(|place| leads(*place)).map(|place| which[place]).collect()
     }
 
+    /// Where some samples are after so many more steps of relaxation, or once all have arrived, and G − s there.
+    fn relax_on(
+        &mut self,
+        which: &[usize],
+        steps: u64,
+        settle: &Settle,
+        tick: u64,
+    ) -> Result<(Vec<T>, Vec<T>)> {
+        let all = self.field.shape();
+        let (mut state, mut force) = (all.select(which, &self.relaxed), all.select(which, &self.force));
+        let mut field = self.field.select(which);
+        let (step, tolerance) = (T::of(settle.step), settle.tolerance::<T>());
+        for _ in 0..steps {
+            state.iter_mut().zip(&force).for_each(|(s, force)| *s += step * *force);
+            field.target(Time::at(0), &state, &mut force);
+            self.evaluations += 1;
+            force.iter_mut().zip(&state).for_each(|(force, s)| *force -= *s);
+            if force.iter().any(|force| !force.is_finite()) {
+                // The simulation says what has diverged.
+                relax(field, settle, Some((&state, tick)))?;
+                break;
+            }
+            if force.iter().all(|force| force.abs().double() <= tolerance) {
+                break;
+            }
+        }
+        Ok((state, force))
+    }
+
     /// Relaxes all but the samples that are `done`, looking from time to time whether they are near their proposals: with waits
     /// that double, no more than half of the relaxation is in vain.
     fn relax_others(&mut self, done: &[usize], settle: &Settle, tick: u64) -> Result<Stop> {
@@ -167,17 +196,10 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut relaxed_for = LOOK;
         while !rest.is_empty() {
             let now = relaxed_for.min(total - relaxed_for);
-            let patience = Settle { max_time: now as f64 * settle.step, ..*settle };
-            let (mut field, part) = (self.field.select(&rest), shape.with_batch(rest.len()));
-            let state = shape.select(&rest, &self.relaxed);
-            let (onwards, _) =
-                relax(self.field.select(&rest), &patience, Some((&state, tick + relaxed_for)))?;
+            let part = shape.with_batch(rest.len());
+            let (state, force) = self.relax_on(&rest, now, settle, tick + relaxed_for)?;
             relaxed_for += now;
-            let mut force = vec![T::zero(); part.len()];
-            field.target(Time::at(0), &onwards.state, &mut force);
-            self.evaluations += onwards.evaluations + 1;
-            let force = difference(&force, &onwards.state);
-            put(&part, &onwards.state, &shape, &rest, &mut self.relaxed);
+            put(&part, &state, &shape, &rest, &mut self.relaxed);
             put(&part, &force, &shape, &rest, &mut self.force);
             let sizes: Vec<f64> = (0..rest.len()).map(|place| largest(&part, place, &force)).collect();
             let arrived = |place: usize| sizes[place] <= tolerance;
@@ -185,7 +207,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
                 let sample = rest[place];
                 put(
                     &part.with_batch(1),
-                    &part.select(&[place], &onwards.state),
+                    &part.select(&[place], &state),
                     &shape,
                     &[sample],
                     &mut self.proposal,

@@ -127,7 +127,7 @@ impl<T: Scalar> Equilibrium<T> {
         let shape = setting.substrate.shape(samples.count, 1);
         let part = shape.with_batch(which.len());
         let patient = Settle { accelerate: false, ..*settle };
-        let again = free_unproved(setting, &samples.select(which), &patient)?;
+        let again = free(setting, &samples.select(which), &patient)?;
         put(&part, &again.state, &shape, which, &mut self.state);
         put(&part, &again.rates, &shape, which, &mut self.rates);
         let outputs = StateShape::block(setting.substrate.outputs(), samples.count, 1);
@@ -250,16 +250,6 @@ pub fn free<T: Scalar>(
     settle: &Settle,
 ) -> Result<Equilibrium<T>> {
     equilibrium(setting, samples, Phase::free(), settle, None)
-}
-
-/// As [`free`] without noise, but it is left to the caller to see whether what acceleration found is stable.
-pub(super) fn free_unproved<T: Scalar>(
-    setting: &Setting<'_, T>,
-    samples: &Samples<T>,
-    settle: &Settle,
-) -> Result<Equilibrium<T>> {
-    let quiet = Setting { noise: None, ..*setting };
-    wait(&quiet, samples, Phase::free(), settle, None, Inspection::Way)
 }
 
 fn wait<T: Scalar>(

@@ -136,9 +136,10 @@ impl HarmonicBalance {
         Response { corrected: self.correct_asymmetry, ..linear }
     }
 
-    /// The free equilibrium, and the response where that was solved for to see whether it is stable.
+    /// The free equilibrium, and the response where that was solved for to see once more whether it is stable.
     ///
-    /// In a tied network the directions of the response tell of every mode that matters to it.
+    /// In a tied network the directions of the response tell of every mode that matters to it, but not of a mode that the teaching
+    /// signal hardly meets: they come on top of the inspection of what acceleration found.
     fn rest<T: Scalar>(
         &self,
         setting: &Setting<'_, T>,
@@ -147,7 +148,7 @@ impl HarmonicBalance {
         if self.drive == Course::Cosine || !setting.substrate.is_tied() || !self.settle.accelerate {
             return Ok((equilibrium::free(setting, samples, &self.settle)?, None));
         }
-        let mut free = equilibrium::free_unproved(setting, samples, &self.settle)?;
+        let mut free = equilibrium::free(setting, samples, &self.settle)?;
         let respond = |free: &Equilibrium<T>| {
             self.linear(setting, samples, free).response(&free.output_error, self.tolerance::<T>())
         };

@@ -194,13 +194,13 @@ impl<T: Scalar> Disturbances<T> {
         self.sources_mut().filter(|(_, source)| source.is_continuous())
     }
 
-    /// Samples and rails that the processes have met.
+    /// Samples and rails that the continuous processes have met.
     pub(super) fn extent(&mut self) -> (usize, usize) {
         let larger = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
         self.continuous_mut().map(|(_, source)| source.extent()).fold((0, 1), larger)
     }
 
-    /// Adds what the processes remember to a checkpoint.
+    /// Adds what the continuous processes remember to a checkpoint.
     pub(super) fn save(&mut self, prefix: &str, tensors: &mut Tensors) {
         self.continuous_mut().for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
     }
