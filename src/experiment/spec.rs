@@ -28,6 +28,7 @@ use crate::substrate::network::Network;
 /// An experiment of any kind.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a program holds one experiment, or a few")]
 pub enum Experiment {
     /// Trains a network.
     Train(Box<Train>),

@@ -43,6 +43,9 @@ pub enum Course {
     Cosine,
 }
 
+/// A free equilibrium, and the response there where it has been solved for.
+type Rest<T> = (Equilibrium<T>, Option<(Vec<T>, Solved)>);
+
 /// The steady state of `oscillation` or `chebyshev` at one period, without noise and without waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -140,11 +143,7 @@ impl HarmonicBalance {
     ///
     /// In a tied network the directions of the response tell of every mode that matters to it, but not of a mode that the teaching
     /// signal hardly meets: they come on top of the inspection of what acceleration found.
-    fn rest<T: Scalar>(
-        &self,
-        setting: &Setting<'_, T>,
-        samples: &Samples<T>,
-    ) -> Result<(Equilibrium<T>, Option<(Vec<T>, Solved)>)> {
+    fn rest<T: Scalar>(&self, setting: &Setting<'_, T>, samples: &Samples<T>) -> Result<Rest<T>> {
         if self.drive == Course::Cosine || !setting.substrate.is_tied() || !self.settle.accelerate {
             return Ok((equilibrium::free(setting, samples, &self.settle)?, None));
         }

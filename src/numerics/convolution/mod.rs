@@ -147,7 +147,7 @@ impl<T: Scalar> Convolution<T> {
 
     fn check(&self, a: &[T], z: &[T]) {
         let Geometry { input, output, .. } = self.geometry;
-        let whole = a.len() % input.size() == 0 && a.len() / input.size() * output.size() == z.len();
+        let whole = a.len().is_multiple_of(input.size()) && a.len() / input.size() * output.size() == z.len();
         assert!(whole, "{} and {} numbers are no images of {:?}", a.len(), z.len(), self.geometry);
     }
 }

@@ -12,6 +12,9 @@ use crate::scalar::Scalar;
 /// Bytes of z at a time where nobody keeps it.
 const CACHE: usize = 2 * 1024 * 1024;
 
+/// v, its derivative, and where the current to the layer below goes.
+type Below<'a, T> = (Option<Rails<'a, T>>, Option<Rails<'a, T>>, RailsMut<'a, T>);
+
 /// A convolution with a pooling after it, as an interaction of two layers with the energy ⟨P(K∗a), v⟩.
 ///
 /// Its *currents* are what the layers receive: the upper A(a) = P(K∗a), the lower (∂A/∂a)ᵀ v = K ⋆ᵀ [(∂P/∂z)ᵀ v] with z = K∗a.
@@ -248,7 +251,7 @@ impl<T: Scalar> PooledConvolution<T> {
         z: Rails<'_, T>,
         dz: Option<Rails<'_, T>>,
         up: Option<RailsMut<'_, T>>,
-        down: Option<(Option<Rails<'_, T>>, Option<Rails<'_, T>>, RailsMut<'_, T>)>,
+        down: Option<Below<'_, T>>,
         scratch: &mut Scratch<T>,
     ) {
         let Some((v, dv, down)) = down else {

@@ -348,7 +348,8 @@ proptest! {
         let (a, v) = (case.lower(1), case.upper(2));
         let parts = [3, 4].map(|seed| (case.lower(seed), case.upper(seed + 10)));
         let z = case.z(&a);
-        let both = |f: &dyn Fn(&(Vec<f64>, Vec<f64>)) -> Vec<f64>| [f(&parts[0]), f(&parts[1])].concat();
+        type Part = (Vec<f64>, Vec<f64>);
+        let both = |f: &dyn Fn(&Part) -> Vec<f64>| [f(&parts[0]), f(&parts[1])].concat();
         let (da, dv, dz) = (both(&|p| p.0.clone()), both(&|p| p.1.clone()), both(&|p| case.z(&p.0)));
         let (z, v) = (Rails::real(&z[..]), Rails::real(&v[..]));
         let (mut up, mut down) = (vec![0.0; dv.len()], vec![0.0; da.len()]);

@@ -4,6 +4,7 @@
 //! With a tile d of the input, z = Aᵀ [(G K Gᵀ) ⊙ (Bᵀ d B)] A: transforms of tiles, channel by channel, and one product
 //! \[out × in\] for every place of the transformed tile, over many tiles. The pull-back and the kernel's gradient are the
 //! transposes of this very computation, so they belong to the operator that ran.
+#![expect(clippy::needless_range_loop, reason = "tiles are transposed: both indices of a matrix run")]
 
 use std::marker::PhantomData;
 use std::ops::Range;

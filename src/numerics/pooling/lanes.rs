@@ -1,4 +1,5 @@
 //! The arithmetic of one window, for as many channels at a time as fill a vector.
+#![expect(clippy::needless_range_loop, reason = "several arrays of lanes run together")]
 
 use std::ops::{Add, Mul, Sub};
 
