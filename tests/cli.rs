@@ -418,6 +418,8 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             fields.iter().all(|(key, field)| known(key) || valid(root, rule, field))
         }),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| valid(root, rule, item))),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+        "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
         "minimum" => value.as_f64().is_none_or(|x| x >= rule.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|x| x <= rule.as_f64().unwrap()),
         "if" => {

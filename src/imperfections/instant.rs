@@ -189,25 +189,25 @@ impl<T: Scalar> Disturbances<T> {
         }
     }
 
-    /// The processes that go on from update to update.
-    fn continuous_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Fluctuation<T>)> {
-        self.sources_mut().filter(|(_, source)| source.is_continuous())
+    /// All processes, or those that go on from update to update.
+    fn lasting_mut(&mut self, all: bool) -> impl Iterator<Item = (&'static str, &mut Fluctuation<T>)> {
+        self.sources_mut().filter(move |(_, source)| all || source.is_continuous())
     }
 
-    /// Samples and rails that the continuous processes have met.
-    pub(super) fn extent(&mut self) -> (usize, usize) {
+    /// Samples and rails that these processes have met.
+    pub(super) fn extent(&mut self, all: bool) -> (usize, usize) {
         let larger = |a: (usize, usize), b: (usize, usize)| (a.0.max(b.0), a.1.max(b.1));
-        self.continuous_mut().map(|(_, source)| source.extent()).fold((0, 1), larger)
+        self.lasting_mut(all).map(|(_, source)| source.extent()).fold((0, 1), larger)
     }
 
-    /// Adds what the continuous processes remember to a checkpoint.
-    pub(super) fn save(&mut self, prefix: &str, tensors: &mut Tensors) {
-        self.continuous_mut().for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
+    /// Adds what these processes remember to a checkpoint.
+    pub(super) fn save(&mut self, prefix: &str, all: bool, tensors: &mut Tensors) {
+        self.lasting_mut(all).for_each(|(name, source)| source.save(&format!("{prefix}/{name}"), tensors));
     }
 
     /// Takes up what [`Self::save`] has written of the same noise and layout.
-    pub(super) fn load(&mut self, prefix: &str, tensors: &mut Tensors) -> Result<()> {
-        self.continuous_mut().try_for_each(|(name, source)| source.load(&format!("{prefix}/{name}"), tensors))
+    pub(super) fn load(&mut self, prefix: &str, all: bool, tensors: &mut Tensors) -> Result<()> {
+        self.lasting_mut(all).try_for_each(|(name, source)| source.load(&format!("{prefix}/{name}"), tensors))
     }
 }
 

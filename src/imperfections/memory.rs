@@ -9,6 +9,9 @@ use crate::scalar::Scalar;
 use crate::substrate::network::Network;
 use crate::substrate::state::StateShape;
 
+/// The number of the one update that a run without updates is to its noise: it never starts anew.
+pub const WHOLE: u64 = u64::MAX;
+
 /// Where a phase leaves the noise of its samples for the next: an estimate is one stretch of time, and so is its noise.
 #[derive(Debug)]
 pub struct NoiseMemory<T: Scalar>(Mutex<Option<Remembered<T>>>);
@@ -70,8 +73,9 @@ impl<T: Scalar> NoiseMemory<T> {
     pub fn save(&self, slot: usize, tensors: &mut Tensors) {
         self.with(|memory| {
             let Some(Remembered { update, noise }) = memory else { return };
-            let (samples, rails) = noise.extent();
-            noise.save(&format!("noise/{slot}"), tensors);
+            let all = *update == WHOLE;
+            let (samples, rails) = noise.extent(all);
+            noise.save(&format!("noise/{slot}"), all, tensors);
             tensors.metadata.insert(format!("noise/{slot}"), format!("{update} {samples} {rails}"));
         });
     }
@@ -100,7 +104,7 @@ impl<T: Scalar> NoiseMemory<T> {
         let most = held.map(|array| array.values.len()).max().unwrap_or(0);
         let shape = StateShape::new(network, (samples as usize).min(most), rails as usize);
         let mut noise = Disturbances::new(instant, 0, update, &shape, network.inputs, 0);
-        noise.load(&name, tensors)?;
+        noise.load(&name, update == WHOLE, tensors)?;
         Ok(Some(Self(Mutex::new(Some(Remembered { update, noise })))))
     }
 }

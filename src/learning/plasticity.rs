@@ -25,6 +25,7 @@ use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
 use crate::imperfections::instant::{Disturbances, Instant};
+use crate::imperfections::memory::WHOLE;
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
@@ -163,9 +164,6 @@ fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
         }
     }
 }
-
-/// The number of the one update that a run is to its noise: it never starts anew.
-const WHOLE: u64 = 0;
 
 /// Keeps the rates at the start of a step.
 struct Start<T> {
