@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         estimate_batch(&*spec.build(), &setting, &samples, &mut Vec::new())
     };
     let adjoint = estimate(&parameters, json!("adjoint"))?.gradient;
-    let drive = json!({ "oscillation": { "amplitude": 0.3, "period": 40.0, "settle_periods": 2, "richardson": 3,
+    let drive = json!({ "oscillation": { "amplitude": 0.3, "period": 80.0, "settle_periods": 2, "richardson": 3,
         "integrator": { "rk4": { "step": 0.1 } } } });
     let waited = estimate(&parameters, drive)?.gradient;
     let cost = |parameters: &Parameters<f64>| {

@@ -399,7 +399,7 @@ fn data_folders_are_relative_to_the_file_that_names_them() {
 #[test]
 fn a_sweep_tells_warnings_and_calls_a_few_runs_a_range() {
     let mut sweep = sweep();
-    sweep["cases"] = json!({ "quiet": {}, "loud": { "imperfections.state_noise.white.std": 1.5 } });
+    sweep["cases"] = json!({ "quiet": {}, "loud": { "imperfections.state_noise.white.std": 0.8 } });
     sweep["vary"] = json!({ "batch_size": [20] });
     let told = |sweep: &Value| {
         let place = Place::new(sweep);
