@@ -12,7 +12,7 @@ use holograd::substrate::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use holograd::substrate::state::StateShape;
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, Schur};
 use serde_json::{Value, json};
 
 use crate::common::{Problem, random};
@@ -83,7 +83,11 @@ impl Dense {
         };
         let slope = self.slope(&potentials);
         let jacobian = &self.weights * DMatrix::from_diagonal(&slope) - DMatrix::identity(s.len(), s.len());
-        jacobian.complex_eigenvalues().iter().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
+        // Where eigenvalues are almost equal, the iteration may never get below rounding.
+        let schur = [f64::EPSILON, 1e-13, 1e-10, 1e-7]
+            .iter()
+            .find_map(|least| Schur::try_new(jacobian.clone(), *least, 500));
+        schur.unwrap().complex_eigenvalues().iter().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
@@ -238,7 +242,7 @@ fn holds(tally: &Tally) {
 
 #[test]
 fn accelerated_equilibria_are_stable_and_those_that_relaxation_reaches() {
-    holds(&run(4));
+    holds(&run(20));
 }
 
 /// Too long for every run: `cargo test --test main equilibria::two_hundred -- --ignored --nocapture`.
