@@ -83,10 +83,9 @@ impl Dense {
         };
         let slope = self.slope(&potentials);
         let jacobian = &self.weights * DMatrix::from_diagonal(&slope) - DMatrix::identity(s.len(), s.len());
-        // Where eigenvalues are almost equal, the iteration may never get below rounding.
-        let schur = [f64::EPSILON, 1e-13, 1e-10, 1e-7]
-            .iter()
-            .find_map(|least| Schur::try_new(jacobian.clone(), *least, 500));
+        // Where eigenvalues are equal or nearly so, rounding may keep the iteration from ever getting below the first.
+        let negligible = [f64::EPSILON, 1e-13, 1e-10, 1e-7, 1e-5];
+        let schur = negligible.iter().find_map(|least| Schur::try_new(jacobian.clone(), *least, 3000));
         schur.unwrap().complex_eigenvalues().iter().map(|z| z.re).fold(f64::NEG_INFINITY, f64::max)
     }
 }
