@@ -338,12 +338,7 @@ pub(super) fn conclude<T: Scalar>(
 /// A real state as a complex one with zero imaginary part.
 #[must_use]
 pub fn complexified<T: Scalar>(shape: &StateShape, real: &[T]) -> Vec<T> {
-    let (one, two) = (shape.with_rails(1), shape.with_rails(2));
-    let mut complex = vec![T::zero(); two.len()];
-    for layer in 0..shape.layers() {
-        complex[two.real(layer)].copy_from_slice(&real[one.layer(layer)]);
-    }
-    complex
+    shape.with_rails(1).complexified(real)
 }
 
 /// The real rail of a complex state.
