@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::krylov::ritz_values_from;
+use crate::krylov::{Projection, ritz_values_from};
 use crate::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -26,12 +26,39 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
 /// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
 #[must_use]
 pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    slowest_rates_from(linear, products, &vec![T::zero(); linear.shape().len()])
+    rates_from(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false)
 }
 
-/// As [`slowest_rates`], with fewer products needed where `start`, laid out as a real state, holds more of the slow modes than of others.
+/// Whether every mode decays, for each sample, and the products that it took. `start`, laid out as a real state, should hold more of the
+/// slow modes, and of those that grow, than of others.
+///
+/// There are `most` products, unless the slowest rates are known sooner: from one look to the next none of them has come nearer to
+/// zero by more than half of what is left.
 #[must_use]
-pub fn slowest_rates_from<T: Scalar>(linear: &dyn Linear<T>, products: usize, start: &[T]) -> Vec<f64> {
+pub fn decays<T: Scalar>(linear: &dyn Linear<T>, start: &[T], most: usize) -> (Vec<bool>, usize) {
+    const LOOK: usize = 4;
+    const CLOSER: f64 = 0.5;
+    let (mut products, mut before) = (0, vec![f64::INFINITY; linear.shape().batch]);
+    let enough = |done: usize, projections: &[Projection]| {
+        products = done;
+        if done % LOOK != 0 || done == most {
+            return false;
+        }
+        let now: Vec<f64> = projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect();
+        let known = now.iter().zip(&before).all(|(now, before)| *before - *now <= CLOSER * *now);
+        before = now;
+        known
+    };
+    let rates = rates_from(linear, start, most, enough);
+    (rates.iter().map(|rate| *rate > 0.0).collect(), products)
+}
+
+fn rates_from<T: Scalar>(
+    linear: &dyn Linear<T>,
+    start: &[T],
+    products: usize,
+    enough: impl FnMut(usize, &[Projection]) -> bool,
+) -> Vec<f64> {
     let shape = linear.shape();
     let mut scratch = vec![T::zero(); shape.len()];
     let apply = |v: &[T], out: &mut [T]| {
@@ -40,9 +67,13 @@ pub fn slowest_rates_from<T: Scalar>(linear: &dyn Linear<T>, products: usize, st
             *o = (*o - *v) / *tau;
         }
     };
-    let values = ritz_values_from(shape, apply, start, products);
-    let slowest = |values: &Vec<_>| values.iter().map(|z: &Complex<f64>| -z.re).reduce(f64::min);
-    values.iter().map(|values| slowest(values).unwrap_or(f64::NAN)).collect()
+    let values = ritz_values_from(shape, apply, start, products, enough);
+    values.iter().map(|values| slowest(values)).collect()
+}
+
+/// −max Re of some eigenvalues; not a number of none.
+fn slowest(values: &[Complex<f64>]) -> f64 {
+    values.iter().map(|z| -z.re).reduce(f64::min).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

@@ -10,18 +10,19 @@ use super::anderson::{Options, fixed_point};
 use super::equilibrium::{Equilibrium, LOOK, Settle, conclude, relax};
 use crate::error::Result;
 use crate::krylov::dot;
-use crate::relaxation::slowest_rates_from;
+use crate::relaxation::decays;
 use crate::scalar::Scalar;
 use crate::substrate::Field;
 use crate::substrate::state::StateShape;
 use crate::teaching::Time;
 
-/// Beyond this many evaluations something is wrong, and relaxation is the safer way.
-const MOST: u64 = 200;
-/// Products with J that look for a mode that grows.
+/// Most evaluations of the first acceleration: beyond, relaxing further is the shorter way, and as long a relaxation has to go before
+/// another acceleration, of half as many.
+const MOST: u64 = 64;
+/// Most products with J that look for a mode that grows.
 const PRODUCTS: usize = 20;
 /// Part of the force on a relaxed state that may be left unexplained, half-way to the proposal, by a field linear on the way.
-const BEND: f64 = 0.5;
+const BEND: f64 = 1.0;
 
 /// What has to be known of a proposed equilibrium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +33,16 @@ pub(super) enum Inspection {
     Way,
 }
 
-/// Anderson acceleration after a short relaxation; samples for which it fails are relaxed.
+/// Anderson acceleration after a short relaxation, and again after longer ones for samples for which it fails.
 pub(super) fn accelerate<'a, T: Scalar>(
     field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
     inspection: Inspection,
 ) -> Result<Equilibrium<T>> {
-    let (mut trial, arrived) = Trial::propose(field, settle, start, inspection);
-    let accepted = trial.accepted(&arrived);
     let tick = start.map_or(0, |(_, tick)| tick);
-    let stop = trial.relax_others(&accepted, settle, tick)?;
+    let mut trial = Trial::begin(field, settle, start, inspection);
+    let stop = trial.settle_all(settle, tick)?;
     let residual = trial.residuals.iter().copied().fold(0.0, f64::max);
     let Trial { mut field, proposal: state, evaluations, .. } = trial;
     field.observe(&state);
@@ -57,52 +57,67 @@ struct Trial<'a, T: Scalar> {
     /// G − s there.
     force: Vec<T>,
     proposal: Vec<T>,
-    /// Largest |G − s| of each sample at its proposal; infinite for what turned out to be unstable.
+    /// Largest |G − s| of each sample at its proposal; infinite where there is none, and for what turned out to be unstable.
     residuals: Vec<f64>,
     inspection: Inspection,
     evaluations: u64,
 }
 
 impl<'a, T: Scalar> Trial<'a, T> {
-    /// Relaxes for a short time and accelerates from there. Returns the samples that have arrived as well.
-    fn propose(
+    /// Relaxes for a short time.
+    fn begin(
         mut field: Box<dyn Field<'a, T> + 'a>,
         settle: &Settle,
         start: Option<(&[T], u64)>,
         inspection: Inspection,
-    ) -> (Self, Vec<usize>) {
-        let shape = field.shape().clone();
-        let mut relaxed = start.map_or_else(|| vec![T::zero(); shape.len()], |(state, _)| state.to_vec());
+    ) -> Self {
+        let (len, batch) = (field.shape().len(), field.shape().batch);
+        let mut relaxed = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
         let mut force = relaxed.clone();
         let step = T::of(settle.step);
         for tick in 0..LOOK {
             field.target(Time::at(tick), &relaxed, &mut force);
             relaxed.iter_mut().zip(&force).for_each(|(s, g)| *s += step * (*g - *s));
         }
-        let (tolerance, most) = (settle.tolerance::<T>(), MOST.min(steps(settle) - LOOK));
-        let options = Options { mixing: settle.step.min(1.0), tolerance, most, narrows: true };
-        let mut proposal = relaxed.clone();
+        let (proposal, residuals) = (relaxed.clone(), vec![f64::INFINITY; batch]);
+        Self { field, relaxed, force, proposal, residuals, inspection, evaluations: LOOK }
+    }
+
+    /// Accelerates some samples from where relaxation is, at most so many evaluations; the force there is known afterwards.
+    fn propose(&mut self, which: &[usize], settle: &Settle, most: u64) {
+        if which.is_empty() || most == 0 {
+            return;
+        }
+        let all = self.field.shape();
+        let shape = all.with_batch(which.len());
+        let mut proposal = all.select(which, &self.relaxed);
+        let mut force = proposal.clone();
         let mut narrow: Option<Box<dyn Field<'a, T> + 'a>> = None;
         let mut begun = false;
+        let (batch, field) = (all.batch, &mut self.field);
         let map = |active: &[usize], s: &[T], g: &mut [T]| {
-            let width = narrow.as_ref().map_or(shape.batch, |field| field.shape().batch);
+            let width = narrow.as_ref().map_or(batch, |field| field.shape().batch);
             if active.len() < width {
-                narrow = Some(field.select(active));
+                let places: Vec<usize> = active.iter().map(|place| which[*place]).collect();
+                narrow = Some(field.select(&places));
             }
-            narrow.as_mut().unwrap_or(&mut field).target(Time::at(0), s, g);
+            narrow.as_mut().unwrap_or(field).target(Time::at(0), s, g);
             if !begun {
                 // Acceleration begins at the relaxed state.
                 force.copy_from_slice(g);
                 begun = true;
             }
         };
+        let options =
+            Options { mixing: settle.step.min(1.0), tolerance: settle.tolerance::<T>(), most, narrows: true };
+        let start = proposal.clone();
         let end = fixed_point(&shape, map, &mut proposal, options);
-        force.iter_mut().zip(&relaxed).for_each(|(force, s)| *force -= *s);
-        let late = end.late(tolerance);
-        let arrived = (0..shape.batch).filter(|sample| !late.contains(sample)).collect();
-        let evaluations = LOOK + end.evaluations;
-        let residuals = end.residuals;
-        (Self { field, relaxed, force, proposal, residuals, inspection, evaluations }, arrived)
+        self.evaluations += end.evaluations;
+        let force = difference(&force, &start);
+        let all = self.field.shape();
+        put(&shape, &proposal, all, which, &mut self.proposal);
+        put(&shape, &force, all, which, &mut self.force);
+        which.iter().zip(&end.residuals).for_each(|(sample, residual)| self.residuals[*sample] = *residual);
     }
 
     /// Those of some samples whose proposal stands up to inspection.
@@ -123,9 +138,9 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut field = self.field.select(which);
         field.observe(&state);
         let linear = field.linearise(field.rates());
-        let slowest = slowest_rates_from(&*linear, PRODUCTS, &way);
-        self.evaluations += PRODUCTS.min(field.shape().neurons()) as u64;
-        for (sample, _) in which.iter().zip(&slowest).filter(|(_, rate)| rate.is_nan() || **rate <= 0.0) {
+        let (decays, products) = decays(&*linear, &way, PRODUCTS);
+        self.evaluations += products as u64;
+        for (sample, _) in which.iter().zip(decays).filter(|(_, decays)| !decays) {
             self.residuals[*sample] = f64::INFINITY;
         }
         which.iter().copied().filter(|sample| self.residuals[*sample].is_finite()).collect()
@@ -187,14 +202,27 @@ impl<'a, T: Scalar> Trial<'a, T> {
         Ok((state, force))
     }
 
-    /// Relaxes all but the samples that are `done`, looking from time to time whether they are near their proposals: with waits
-    /// that double, no more than half of the relaxation is in vain.
-    fn relax_others(&mut self, done: &[usize], settle: &Settle, tick: u64) -> Result<Stop> {
+    /// Proposes and inspects, and relaxes what fails, with waits that double, so that no more than half of the relaxation is in vain.
+    fn settle_all(&mut self, settle: &Settle, tick: u64) -> Result<Stop> {
         let (shape, total, tolerance) = (self.field.shape().clone(), steps(settle), settle.tolerance::<T>());
-        let mut rest: Vec<usize> = (0..shape.batch).filter(|sample| !done.contains(sample)).collect();
+        let mut rest: Vec<usize> = (0..shape.batch).collect();
         let mut stop = Stop::Settled;
         let mut relaxed_for = LOOK;
-        while !rest.is_empty() {
+        loop {
+            let known = |trial: &Self, sample: usize| trial.residuals[sample] <= tolerance;
+            let unknown: Vec<usize> = rest.iter().copied().filter(|sample| !known(self, *sample)).collect();
+            let most = match relaxed_for {
+                LOOK => MOST,
+                MOST.. => MOST / 2,
+                _ => 0,
+            };
+            self.propose(&unknown, settle, most.min(total - relaxed_for));
+            let proposed: Vec<usize> = rest.iter().copied().filter(|sample| known(self, *sample)).collect();
+            let accepted = self.accepted(&proposed);
+            rest.retain(|sample| !accepted.contains(sample));
+            if rest.is_empty() {
+                return Ok(stop);
+            }
             let now = relaxed_for.min(total - relaxed_for);
             let part = shape.with_batch(rest.len());
             let (state, force) = self.relax_on(&rest, now, settle, tick + relaxed_for)?;
@@ -203,31 +231,23 @@ impl<'a, T: Scalar> Trial<'a, T> {
             put(&part, &force, &shape, &rest, &mut self.force);
             let sizes: Vec<f64> = (0..rest.len()).map(|place| largest(&part, place, &force)).collect();
             let arrived = |place: usize| sizes[place] <= tolerance;
-            for place in (0..rest.len()).filter(|place| arrived(*place) || relaxed_for >= total) {
-                let sample = rest[place];
-                put(
-                    &part.with_batch(1),
-                    &part.select(&[place], &state),
-                    &shape,
-                    &[sample],
-                    &mut self.proposal,
-                );
+            let over = relaxed_for >= total;
+            for place in (0..rest.len()).filter(|place| arrived(*place) || over) {
+                let (one, sample) = (part.with_batch(1), rest[place]);
+                put(&one, &part.select(&[place], &state), &shape, &[sample], &mut self.proposal);
                 self.residuals[sample] = sizes[place];
                 if !arrived(place) {
                     stop = Stop::TimeLimit;
                 }
             }
-            if relaxed_for >= total {
-                break;
+            if over {
+                return Ok(stop);
             }
-            let open = (0..rest.len()).filter(|place| !arrived(*place)).map(|place| rest[place]);
-            let (hopeful, late): (Vec<usize>, Vec<usize>) =
-                open.partition(|sample| self.residuals[*sample] <= tolerance);
-            let accepted = self.accepted(&hopeful);
-            rest = hopeful.into_iter().filter(|sample| !accepted.contains(sample)).chain(late).collect();
-            rest.sort_unstable();
+            rest = (0..rest.len()).filter(|place| !arrived(*place)).map(|place| rest[place]).collect();
+            if rest.is_empty() {
+                return Ok(stop);
+            }
         }
-        Ok(stop)
     }
 }
 

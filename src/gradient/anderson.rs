@@ -29,12 +29,6 @@ impl Accelerated {
             .copied()
             .fold(0.0, |a: f64, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })
     }
-
-    /// The samples that have not arrived.
-    pub fn late(&self, tolerance: f64) -> Vec<usize> {
-        let arrived = |sample: &usize| self.residuals[*sample] <= tolerance;
-        (0..self.residuals.len()).filter(|sample| !arrived(sample)).collect()
-    }
 }
 
 /// How an iteration is run.
