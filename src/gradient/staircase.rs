@@ -18,21 +18,26 @@ use crate::teaching::{Teaching, Waveform};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Staircase {
-    /// |β|.
+    /// Amplitude |β|.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
     /// N, the points in a period.
     #[serde(default = "ten")]
+    #[schemars(range(min = 3, max = 4096))]
     pub points: u64,
-    /// T_dyn, the time at each point, in τ.
+    /// T_dyn, the time at each point, in τ: a whole number of steps.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hold: f64,
     /// How a substrate at rest is let relax before the teaching signal begins; null: it begins at once.
     #[serde(default)]
     pub free: Option<Settle>,
     /// Periods that pass before the record begins.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub settle_periods: u64,
-    /// Periods of the record.
+    /// Periods of the record; a record holds at most 2e7 samples.
     #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub periods: u64,
     /// How the trajectory is integrated.
     #[serde(default = "map")]
