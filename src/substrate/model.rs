@@ -27,7 +27,7 @@ pub struct ModelSpec {
     pub name: String,
     /// Number of clamped inputs, or the shape of an image.
     pub input: InputSpec,
-    /// The layers, in the order in which states are stored.
+    /// The layers, at least one, in the order in which states are stored.
     #[schemars(length(min = 1))]
     pub layers: Vec<LayerSpec>,
     /// Activation of every layer that does not name its own.
@@ -40,8 +40,9 @@ pub struct ModelSpec {
     /// A linear read-out with its cost; exactly one of `readout` and `cost` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadoutSpec>,
-    /// The cost on the last layer where there is no read-out: `squared_error`.
+    /// The cost on the last layer where there is no read-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["squared_error", null]))]
     pub cost: Option<Cost>,
 }
 
@@ -226,8 +227,9 @@ pub struct ReadoutSpec {
     /// Number of classes.
     #[schemars(range(min = 2))]
     pub classes: usize,
-    /// The cost of the read-out: always `cross_entropy`.
+    /// The cost of the read-out.
     #[serde(default)]
+    #[schemars(extend("enum" = ["cross_entropy"]))]
     pub cost: Cost,
     /// Distribution of the initial weights; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -158,3 +158,21 @@ fn a_page_is_filled_between_its_marks() {
     assert!(page.anchors().contains("two-words-x"));
     assert_eq!(pages::places(&[page])["X"].anchor, "two-words-x");
 }
+
+/// Source files that pages name lie where the pages say, below `src`, `tests` or the root.
+#[test]
+fn every_named_source_file_is_there() {
+    let mut count = 0;
+    for page in pages::all() {
+        for span in page.text.split('`').skip(1).step_by(2) {
+            if span.contains('/') && span.ends_with(".rs") && !span.contains(['\n', ' ']) {
+                let found = ["", "src/", "tests/"]
+                    .iter()
+                    .any(|below| Path::new(&common::path(&format!("{below}{span}"))).exists());
+                assert!(found, "docs/{}: there is no {span}", page.name);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 60, "{count}");
+}

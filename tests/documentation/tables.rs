@@ -43,10 +43,11 @@ impl<'a> Tables<'a> {
             Some(object) => self.rows("", object),
             None => self.choices(shown),
         };
-        let purpose = object_of(shown).unwrap_or(shown)["description"].as_str().unwrap_or_default();
-        let mut section: String = purpose.split("\n\n").map(|part| one_line(part) + "\n\n").collect();
-        section += &table(&rows);
-        section
+        // What a kind is for, its page says at length.
+        let is_definition = self.schema["$defs"].get(name).is_some();
+        let purpose = object_of(shown).unwrap_or(shown)["description"].as_str().filter(|_| is_definition);
+        let parts = purpose.into_iter().flat_map(|purpose| purpose.split("\n\n"));
+        parts.map(|part| one_line(part) + "\n\n").collect::<String>() + &table(&rows)
     }
 
     /// The schema of a kind, or of a definition.
@@ -121,6 +122,10 @@ impl<'a> Tables<'a> {
         }
         let choices = alternatives(self.resolved(field)).filter_map(|variant| {
             let name = variant["const"].as_str().or_else(|| tag(variant).map(|(name, _)| name))?;
+            let legal = field["enum"].as_array().is_none_or(|legal| legal.iter().any(|value| value == name));
+            if !legal || name == "kind" {
+                return None;
+            }
             let what = one_line(variant["description"].as_str()?);
             Some((name, what))
         });
@@ -182,9 +187,15 @@ impl<'a> Tables<'a> {
         self.written.extend(reference(schema).map(str::to_owned));
     }
 
+    /// As [`Self::note`] of what stands beside null.
+    fn note_all(&mut self, schema: &Value) {
+        self.note(schema);
+        alternatives(schema).for_each(|variant| self.note(variant));
+    }
+
     /// The legal values.
     fn values(&mut self, schema: &'a Value) -> String {
-        if let Some(name) = reference(schema) {
+        if let Some(name) = reference(schema).filter(|_| schema.get("enum").is_none()) {
             return match self.place(name) {
                 Some(place) => self.link(place, &lower(&place.heading)),
                 None => {
@@ -198,6 +209,10 @@ impl<'a> Tables<'a> {
         }
         if let Some(value) = schema.get("const") {
             return format!("`{value}`");
+        }
+        if let Some(legal) = schema["enum"].as_array() {
+            self.note_all(schema);
+            return either(&legal.iter().map(code).collect::<Vec<_>>());
         }
         let variants: Vec<&Value> = alternatives(schema).collect();
         if !variants.is_empty() {
@@ -229,8 +244,9 @@ impl<'a> Tables<'a> {
             "string" => "text".to_owned(),
             "number" | "integer" => format!("{name}{}", bounds(schema)),
             "array" => {
-                let count = schema["maxItems"].as_u64().map_or(String::new(), |n| format!("{n} × "));
-                format!("list of {count}{}", self.values(&schema["items"]))
+                let fixed = schema["maxItems"].as_u64().filter(|n| schema["minItems"] == *n);
+                let count = fixed.map_or(String::new(), |n| format!("{n} "));
+                format!("list of {count}{}", plural(&self.values(&schema["items"])))
             }
             "object" => match schema.get("additionalProperties").filter(|s| s.is_object()) {
                 Some(each) => format!("object, name → {}", self.values(each)),
@@ -411,16 +427,36 @@ fn spaced(value: &Value) -> String {
 
 fn either(each: &[String]) -> String {
     match each {
+        [all @ .., last] if each.iter().any(|one| one.contains(',')) && !all.is_empty() => {
+            format!("{}, or {last}", all.join("; "))
+        }
         [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
         [one] => one.clone(),
         _ => String::new(),
     }
 }
 
-/// A heading within a sentence, if it is a word and no name.
+/// A heading within a sentence: of the page of a kind the kind, and a name as it is.
 fn lower(heading: &str) -> String {
+    if let Some(kind) = heading.strip_prefix("Experiments of kind ") {
+        return kind.to_owned();
+    }
+    if heading.chars().skip(1).any(char::is_uppercase) {
+        return heading.to_owned();
+    }
     let mut letters = heading.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The words for several of what a type allows.
+fn plural(values: &str) -> String {
+    let word = ["integer", "number", "text", "list"].into_iter().find(|word| values.starts_with(word));
+    word.map_or_else(|| values.to_owned(), |word| values.replacen(word, &format!("{word}s"), 1))
+}
+
+/// A value in a sentence.
+fn code(value: &Value) -> String {
+    if value.is_null() { "null".to_owned() } else { format!("`{value}`") }
 }
 
 fn one_line(text: &str) -> String {

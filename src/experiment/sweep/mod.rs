@@ -88,11 +88,12 @@ pub struct Sweep {
     /// then is no field itself.
     #[serde(default)]
     pub vary: IndexMap<String, Values>,
-    /// Seeds of every point: a training each. The experiment's own by default; a sweep needs an axis or one of these.
+    /// Seeds of every point, a training each: so many from 0, or these. The experiment's own by default; a sweep needs an
+    /// axis, `cases` or seeds.
     #[serde(default)]
     pub seeds: Option<Seeds>,
-    /// Device seeds of every point: a device each. The experiment's own by default. A point without imperfections takes the
-    /// first one only.
+    /// Device seeds of every point, a device each, in the same way. The experiment's own by default. A point without
+    /// imperfections takes the first one only.
     #[serde(default)]
     pub device_seeds: Option<Seeds>,
     /// Whether each run keeps the metrics of its epochs, a line an epoch, and a checkpoint, in `runs/KEY`. They are drawn,
