@@ -70,9 +70,12 @@ impl Staircase {
         if !(3..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "3 to 4096 points"));
         }
-        if !(1..=1_000_000).contains(&self.periods) || self.settle_periods > 1_000_000 {
-            let found = format!("found {} after {} to settle", self.periods, self.settle_periods);
-            return Err(Invalid::new("periods", found, "1 to 1000000 periods"));
+        if !(1..=1_000_000).contains(&self.periods) {
+            return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 1000000 periods"));
+        }
+        if self.settle_periods > 1_000_000 {
+            let found = format!("found {}", self.settle_periods);
+            return Err(Invalid::new("settle_periods", found, "at most 1000000 periods"));
         }
         if self.correct_asymmetry && self.settle_periods == 0 {
             let legal = "the free rates are the mean over a period before the record: at least 1";
