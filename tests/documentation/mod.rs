@@ -2,6 +2,7 @@
 //! somewhere. `HOLOGRAD_BLESS=1 cargo test --test main documentation::` writes the tables anew.
 
 mod pages;
+mod records;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
