@@ -38,11 +38,13 @@ pub enum Window {
     /// The plain mean over whole periods: blind to every other harmonic.
     #[default]
     Boxcar,
-    /// What an n-pole RC low pass behind the demodulator shows at the end of the record.
+    /// What an RC low pass of several poles behind the demodulator shows at the end of the record.
     LowPass {
-        /// Number of poles, 1 to 8.
+        /// Number of poles.
+        #[schemars(range(min = 1, max = 8))]
         poles: u32,
-        /// Time constant of each pole, in nominal τ.
+        /// Time constant of each pole, in τ, from 0.01 sample intervals to 1e12 records.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         time_constant: f64,
     },
 }

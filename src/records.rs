@@ -407,9 +407,9 @@ pub enum Drawing {
     /// Curves with error bars.
     #[default]
     Curves,
-    /// A map of the means.
+    /// A map of the means over `x` and `lines`.
     HeatMap,
-    /// Every other measure against `rhs_evaluations`; what a label says before its first comma makes a curve.
+    /// Every other measure against `rhs_evaluations`, one curve for what the labels say before their first comma.
     Cost,
 }
 

@@ -388,7 +388,7 @@ fn the_schema_accepts_what_ships_and_refuses_slips() {
 }
 
 /// Whether a value meets a schema, for the part of JSON Schema that the program's schema uses.
-fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
+pub fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
     let Value::Object(rules) = schema else {
         return schema.as_bool().expect("a schema is an object or a boolean");
     };
@@ -422,6 +422,8 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
         "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
         "minimum" => value.as_f64().is_none_or(|x| x >= rule.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|x| x <= rule.as_f64().unwrap()),
+        "exclusiveMinimum" => value.as_f64().is_none_or(|x| x > rule.as_f64().unwrap()),
+        "exclusiveMaximum" => value.as_f64().is_none_or(|x| x < rule.as_f64().unwrap()),
         "if" => {
             let branch = if valid(root, rule, value) { "then" } else { "else" };
             rules.get(branch).is_none_or(|schema| valid(root, schema, value))

@@ -9,6 +9,7 @@ mod common;
 mod continuous;
 mod conv_networks;
 mod convolution;
+mod documentation;
 mod elapsed;
 mod equilibria;
 mod floor;

@@ -20,7 +20,8 @@ pub(super) const SHAPE: (usize, usize) = (PIXELS, 10);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Digits {
-    /// The part of the samples that is held back for the test, between 0 and 1; which ones is drawn from the seed.
+    /// Part of the samples that is held back for the test; which ones is drawn from the seed.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub test_fraction: f64,
 }
 

@@ -19,11 +19,14 @@ pub(super) const SHAPE: (usize, usize) = (SIDE * SIDE, CLASSES);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageFiles {
-    /// The folder of the four files, relative to the experiment file; without it and `--data`, the usual places are searched.
+    /// Folder of the four IDX files, plain or `.gz`, relative to the experiment file; without it and `--data`, the usual
+    /// places are searched.
     pub folder: Option<PathBuf>,
-    /// Use only the first so many training images.
+    /// Use only the first so many training images; null for all.
+    #[schemars(range(min = 1))]
     pub train: Option<usize>,
-    /// Use only the first so many test images.
+    /// Use only the first so many test images; null for all.
+    #[schemars(range(min = 1))]
     pub test: Option<usize>,
 }
 

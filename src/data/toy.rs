@@ -17,14 +17,19 @@ use crate::rng::{Purpose, stream};
 #[serde(deny_unknown_fields, default)]
 pub struct ToyGaussian {
     /// Number of inputs.
+    #[schemars(range(min = 1))]
     pub inputs: usize,
-    /// Number of classes, at least 2.
+    /// Number of classes.
+    #[schemars(range(min = 2))]
     pub classes: usize,
-    /// Number of samples, training and test together, at least one a class.
+    /// Number of samples, training and test together; at least one a class.
+    #[schemars(range(min = 1))]
     pub samples: usize,
-    /// Standard deviation of every input around the centre of its class, whose own range is 0 to 1.
+    /// Standard deviation of every input around the centre of its class, which lies in the unit cube.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub spread: f64,
-    /// The part of the samples that is held back for the test, between 0 and 1.
+    /// Part of the samples that is held back for the test.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub test_fraction: f64,
 }
 

@@ -21,27 +21,28 @@ use crate::substrate::network::Network;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amplitude {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
     /// The amplitudes |β|.
+    #[schemars(length(min = 1), extend("items" = { "type": "number", "exclusiveMinimum": 0 }))]
     pub amplitudes: Vec<f64>,
-    /// The estimators, by label; their own amplitude is replaced.
+    /// The estimators, by label; their own amplitude is replaced. A divergence is recorded and is no error.
     pub estimators: IndexMap<String, EstimatorSpec>,
 }
 

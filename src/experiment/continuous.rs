@@ -32,12 +32,12 @@ use crate::teaching::{Teaching, Time, Waveform};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Continuous {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
     /// The network; its connections between layers are tied.
     pub model: ModelRef,
-    /// Initial parameters from a file instead of the seed.
+    /// Path of a file with the initial parameters; without it they are drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// Precision of the simulation.
@@ -46,51 +46,63 @@ pub struct Continuous {
     /// Seed of initial weights, split, order of samples and noise.
     #[serde(default)]
     pub seed: u64,
-    /// What is learnt.
+    /// What is learnt: a data set, by its name or with settings.
     #[serde(default)]
     pub data: DataSpec,
     /// Part of the training samples that is held out of learning and measured after each epoch; the test set is measured once,
     /// at the end.
     #[serde(default = "fifth")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub validation_fraction: f64,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
-    /// How the neurons are integrated; low passes and weights advance by the same steps.
+    /// How the neurons are integrated, with a fixed step; low passes and weights advance by the same steps.
     #[serde(default)]
     pub integrator: IntegratorSpec,
-    /// |β|.
+    /// Amplitude |β| of the drive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// Period of the drive, in τ.
+    /// Period of the drive, in τ: a whole number of steps, at least 3.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: f64,
-    /// How long each sample is shown, in τ.
+    /// How long each sample is shown, in τ: a whole number of steps, best of periods.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub presentation: f64,
     /// The filter behind each synapse's multiplier.
     pub low_pass: LowPass,
     /// τ_w, in τ: a coefficient of one changes a weight by one in this time.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub weight_time: f64,
     /// λ of τ_w dW/dt = −s − λW.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub leak: f64,
     /// How 1/τ_w goes with time.
     #[serde(default)]
     pub schedule: Schedule,
     /// Factors on 1/τ_w by connection (`h1-h2`), layer (its bias) or `readout`.
     #[serde(default)]
+    #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     pub learning_rates: BTreeMap<String, f64>,
-    /// What is imperfect.
+    /// What is imperfect: a table, or the name of a preset; without `programming` and `drift`, as the weights are never
+    /// written.
     #[serde(default)]
     pub imperfections: Imperfections,
     /// How often every training sample is shown.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u64,
-    /// How the equilibria of inference are waited for.
+    /// How free equilibria are waited for in tests.
     #[serde(default = "inference", deserialize_with = "over_inference")]
     pub inference: Settle,
-    /// Training samples on which each epoch compares the weights' drive with the adjoint; 0 for none.
+    /// Training samples, shown in a row while the weights stand still, on which each epoch compares the weights' drive with
+    /// the adjoint; 0 for none.
     #[serde(default = "compared")]
     pub compare: usize,
-    /// Samples at the start of the run whose activity, coefficients and weights are recorded; 0 for none.
+    /// Samples at the start of the run of which `trace.npz` records drive and activity (rates) at `time`, and coefficient
+    /// and weight at the end of the step that begins there; 0 for none.
     #[serde(default = "shown")]
+    #[schemars(range(min = 0, max = 1000))]
     pub trace: usize,
 }
 
@@ -98,10 +110,12 @@ pub struct Continuous {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LowPass {
-    /// How many, 1 to 8.
+    /// RC low passes in a row behind each multiplier.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 8))]
     pub poles: u32,
     /// T, the time constant of each, in τ.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub time_constant: f64,
 }
 

@@ -34,31 +34,34 @@ use crate::substrate::state::StateShape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Elapsed {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters; without it they are initial ones.
+    /// Path of the parameter file; without it the parameters are the initial ones of the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// Seed of initial parameters.
     #[serde(default)]
     pub seed: u64,
-    /// Data whose training samples are used.
+    /// The data, of which all training samples are used: limit them, as by `{"mnist": {"train": 10}}`.
     pub data: crate::data::DataSpec,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
-    /// `staircase` and `oscillation`, by label; how many periods they settle and record is replaced.
+    /// `staircase` and `oscillation`, by label. Their `settle_periods`, `periods`, `free`, `onset_periods` and
+    /// `per_synapse` are replaced: the drive begins at full amplitude, and a tied network has a multiplier in each synapse.
+    /// Several periods are combined with polynomial weights, whatever `extrapolation` says; `correct_asymmetry` is refused.
     pub estimators: IndexMap<String, EstimatorSpec>,
-    /// Periods of each; where several are extrapolated, they take as long together.
+    /// Periods of each; where several are extrapolated, they take as long together: for `richardson` n at least n · 2ⁿ⁻¹.
+    #[schemars(range(min = 1, max = 100_000))]
     pub periods: u64,
 }
 

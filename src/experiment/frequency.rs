@@ -32,30 +32,35 @@ use crate::substrate::state::StateShape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Frequency {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
-    /// |β|.
+    /// Amplitude |β| of the drive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// The periods, in τ; each is also the shortest of its Richardson sequence.
+    /// The periods, in τ, each of a whole number of steps, at least 3; each is also the shortest of its Richardson
+    /// sequence.
+    #[schemars(length(min = 1), extend("items" = { "type": "number", "exclusiveMinimum": 0 }))]
     pub periods: Vec<f64>,
-    /// Time that passes before each record, in τ.
+    /// Time that passes before each record, in τ, rounded up to whole periods.
     #[serde(default = "long")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e9))]
     pub settle_time: f64,
     /// Most periods T, 2T, 4T … that are extrapolated.
     #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 6))]
     pub richardson: u64,
     /// How the trajectory is integrated.
     #[serde(default = "referee")]

@@ -44,16 +44,16 @@ const SHIFT: f64 = 1e-4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyOptimum {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
-    /// Which sample of the batch.
+    /// Which sample of the batch, counted from 0.
     #[serde(default)]
     pub sample: usize,
     /// Seed of the noise.
@@ -62,28 +62,37 @@ pub struct FrequencyOptimum {
     /// Seed of the offsets.
     #[serde(default)]
     pub device_seed: u64,
-    /// |β|.
+    /// Amplitude |β| of the drive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// The periods, in τ.
+    /// The periods, in τ, each of a whole number of steps, at least 3, and no longer than `record`.
+    #[schemars(length(min = 1), extend("items" = { "type": "number", "exclusiveMinimum": 0 }))]
     pub periods: Vec<f64>,
     /// Length of the record, in τ: the whole number of periods that comes closest.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1e7))]
     pub record: f64,
     /// Time that passes before the record, in τ.
     #[serde(default = "long")]
+    #[schemars(range(min = 0.0, max = 1e7))]
     pub settle_time: f64,
-    /// Poles of the lock-in's filter, which settles to 99 % within the record.
+    /// Poles of the lock-in's low pass, whose step response has come to 99 % at the end of the record; each number is one
+    /// filter.
     #[serde(default = "all_poles")]
+    #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub poles: Vec<u32>,
     /// Noise on every neuron's pre-activation.
     pub noise: StateNoise,
     /// Radians by which the lock-in's reference is ahead of the drive.
     #[serde(default)]
+    #[schemars(range(min = -std::f64::consts::PI, max = std::f64::consts::PI))]
     pub phase_error: f64,
     /// Standard deviation, over neurons and rails, of the read-out's offset.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub offset_std: f64,
     /// Independent draws of the noise.
     #[serde(default = "hundred")]
+    #[schemars(range(min = 2, max = 100_000))]
     pub repeats: usize,
     /// How the trajectory is integrated: with a fixed step.
     #[serde(default = "heun")]
@@ -94,15 +103,21 @@ pub struct FrequencyOptimum {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateNoise {
-    /// Standard deviation of the white part: of an isolated neuron's potential.
+    /// Standard deviation of white noise on every pre-activation, on both rails, as `white`'s at τ = 1: of an isolated
+    /// neuron's potential.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub white_std: f64,
-    /// Frequencies, in cycles per τ, at which the 1/f part equals the white one; the experiment is done for each.
+    /// Frequencies, in cycles per τ, below which 1/f noise exceeds the white one, each where the spectrum is 1/f: between
+    /// 1/(2π · longest) and 1/(2π · shortest). The experiment is done for each.
+    #[schemars(length(min = 1), extend("items" = { "type": "number", "exclusiveMinimum": 0 }))]
     pub corners: Vec<f64>,
     /// Shortest correlation time of the 1/f part, in τ.
     #[serde(default = "shortest")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub shortest: f64,
-    /// Longest correlation time of the 1/f part, in τ.
+    /// Longest correlation time of the 1/f part, in τ: at most 12 decades above the shortest.
     #[serde(default = "longest")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub longest: f64,
 }
 

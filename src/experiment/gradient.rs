@@ -22,13 +22,13 @@ use crate::substrate::network::Network;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gradient {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
@@ -39,17 +39,18 @@ pub struct Gradient {
     /// Seed of the noise.
     #[serde(default)]
     pub seed: u64,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples: `x` and `y`.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
-    /// What is imperfect.
+    /// What is imperfect: a table, or the name of a preset.
     #[serde(default)]
     pub imperfections: Imperfections,
-    /// The estimators, by label. The first `adjoint` is the truth that the others are compared with.
+    /// The estimators, by label; a label has neither `/` nor `.`. The first `adjoint` is the truth that the others are
+    /// compared with.
     pub estimators: IndexMap<String, EstimatorSpec>,
 }
 

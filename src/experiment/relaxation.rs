@@ -24,36 +24,40 @@ use crate::teaching::{Teaching, Time, root_of_unity};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Relaxation {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
-    /// Which sample of the batch is taught.
+    /// Which sample of the batch is taught, counted from 0.
     #[serde(default)]
     pub sample: usize,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
     /// The amplitudes |β|.
+    #[schemars(length(min = 1), extend("items" = { "type": "number", "exclusiveMinimum": 0 }))]
     pub amplitudes: Vec<f64>,
     /// N, the number of roots of unity that are visited in turn.
+    #[schemars(range(min = 1, max = 4096))]
     pub points: u64,
-    /// Steps at the free network and at each point.
+    /// Steps of the free network, β = 0, and at each point.
     #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub steps: u64,
-    /// Length of a step, in units of each neuron's own τ; 1 is the papers' map.
+    /// Length of an Euler step, in units of each neuron's own τ; 1 is the papers' map.
     #[serde(default = "whole")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 2))]
     pub step: f64,
 }
 

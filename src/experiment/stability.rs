@@ -27,36 +27,41 @@ use crate::teaching::Time;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stability {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
-    /// Which sample of the batch is taught.
+    /// Which sample of the batch is taught, counted from 0.
     #[serde(default)]
     pub sample: usize,
     /// Which variable the neurons integrate.
     #[serde(default)]
     pub form: Form,
     /// The map covers −extent to extent in Re β and in Im β.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub extent: f64,
     /// Cells along each side.
+    #[schemars(range(min = 2, max = 4000))]
     pub cells: usize,
     /// The circle that is drawn in: |β| of an estimate.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// The roots of unity that are drawn in.
+    /// How many roots of unity are drawn in.
+    #[schemars(range(min = 1, max = 4096))]
     pub points: u64,
-    /// Length of a step, largest change of a settled state and longest time to wait.
+    /// How each cell is waited for: length of a step, largest change of a settled state and longest time. Every cell starts
+    /// at the free equilibrium.
     #[serde(default = "as_published", deserialize_with = "over_published")]
     pub settle: Settle,
 }

@@ -34,13 +34,13 @@ use crate::teaching::{Teaching, Time, Waveform};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
@@ -48,26 +48,30 @@ pub struct Trace {
     /// Seed of the noise.
     #[serde(default)]
     pub seed: u64,
-    /// Safetensors file of the parameters.
+    /// Path of the parameter file.
     pub parameters: String,
-    /// Safetensors file of the samples.
+    /// Path of the batch file: samples `x` and labels or targets `y`.
     pub batch: String,
-    /// Which sample of the batch is shown.
+    /// Which sample of the batch is shown, counted from 0.
     #[serde(default)]
     pub sample: usize,
-    /// |β|.
+    /// Amplitude |β| of the drive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// Period of the drive, in τ.
+    /// Period of the drive, in τ: a whole number of steps, at least 3.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: f64,
-    /// Periods that are shown, from rest.
+    /// Periods that are shown, from rest; the amplitude rises over the first.
+    #[schemars(range(min = 2, max = 10_000))]
     pub periods: u64,
-    /// How the trajectory is integrated.
+    /// How the trajectory is integrated; noise needs a fixed step.
     #[serde(default = "referee")]
     pub integrator: IntegratorSpec,
-    /// What is imperfect. The truth is the gradient of the same device without noise.
+    /// What is imperfect: a table, or the name of a preset. The truth is the gradient of the same device without noise.
     #[serde(default)]
     pub imperfections: Imperfections,
-    /// The neurons that are written and drawn, as `h2[0]` for the first of layer h2; all of them when left out.
+    /// The neurons whose potentials and rates are written and drawn, each once, as `h2[0]` for the first of layer h2; all
+    /// of them when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neurons: Option<Vec<String>>,
 }

@@ -32,18 +32,18 @@ use crate::substrate::parameters::Parameters;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The network.
     pub model: ModelRef,
-    /// Initial parameters from a file instead of the seed.
+    /// Path of a file with the initial parameters; without it they are drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// Precision of the simulation.
@@ -52,7 +52,7 @@ pub struct Train {
     /// Seed of initial weights, split, batch order and noise.
     #[serde(default)]
     pub seed: u64,
-    /// What is learnt.
+    /// What is learnt: a data set, by its name or with settings.
     #[serde(default)]
     pub data: DataSpec,
     /// Which variable the neurons integrate.
@@ -60,11 +60,11 @@ pub struct Train {
     pub form: Form,
     /// How gradients are obtained.
     pub estimator: EstimatorSpec,
-    /// What is imperfect.
+    /// What is imperfect: a table, or the name of a preset.
     #[serde(default)]
     pub imperfections: Imperfections,
-    /// Whether learning happens on an ideal substrate and the parameters are then written to the device, once; else the
-    /// device itself learns.
+    /// Whether an ideal substrate learns and the parameters are then written to the imperfect device, once: `metrics.jsonl`
+    /// tells of the first, losses and accuracies of `summary.json` of the second. With false the device itself learns.
     #[serde(default)]
     pub transfer: bool,
     /// How gradients become updates.
@@ -74,41 +74,48 @@ pub struct Train {
     pub schedule: Schedule,
     /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
     #[serde(default)]
+    #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     pub learning_rates: BTreeMap<String, f64>,
     /// Passes over the training set.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u64,
     /// Samples of an update.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub batch_size: usize,
-    /// Whether the substrate's state is carried from one batch to the next, or starts from rest.
+    /// Whether the substrate's state goes on from one batch to the next instead of starting from rest.
     #[serde(default)]
     pub carry_state: bool,
-    /// How often the amplitude of a batch on which the simulation diverges is halved, before the run ends. A smaller amplitude
-    /// brings no bias, only more noise.
+    /// How often the amplitude of a batch on which the simulation diverges is halved before the run ends. A smaller
+    /// amplitude brings no bias, only more noise; `metrics.jsonl` counts the halvings.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 20))]
     pub halvings: u32,
-    /// How the equilibria of inference are waited for.
+    /// How free equilibria are waited for in tests.
     #[serde(default = "inference", deserialize_with = "over_inference")]
     pub inference: Settle,
-    /// Whether noise acts during inference too: accuracies are then those of the last instant of `inference.max_time`, or of its
-    /// `average`.
+    /// Whether noise acts in tests too: accuracies are then those of the last instant of `inference.max_time`, or of its
+    /// `average`. Not with white noise, which has no instant.
     #[serde(default)]
     pub noisy_inference: bool,
     /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
     #[serde(default = "compared")]
     pub compare: usize,
-    /// Keeps the slowest relaxation rate above a floor.
+    /// Keeps the slowest relaxation rate above a floor; null for none.
     #[serde(default)]
     pub rate_floor: Option<RateFloor>,
-    /// Test samples on which each epoch measures the slowest relaxation rate; 0 for none.
+    /// Test samples on which each epoch measures the slowest relaxation rate (`test_slowest_rate` in `metrics.jsonl`); 0
+    /// for none.
     #[serde(default)]
     pub rate_samples: usize,
-    /// A term of the cost that pulls the coupling between layers towards symmetry.
+    /// A term of the cost that pulls the coupling between layers towards symmetry; not where a pooling between layers is
+    /// not linear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homeostasis: Option<Homeostasis>,
-    /// Whether both directions of a pair take the same update and decay, which makes them each other's transpose.
+    /// Makes both directions of each rotated or independent pair take the sum of their updates and decay, which makes them
+    /// each other's transpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kolen_pollack: Option<KolenPollack>,
-    /// What each epoch measures of the Jacobian.
+    /// What each epoch measures of the Jacobian; nothing where there are convolutions.
     #[serde(default)]
     pub jacobian: JacobianMeasures,
 }

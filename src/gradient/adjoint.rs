@@ -30,7 +30,8 @@ pub enum Solver {
     Gmres,
     /// Backpropagation through so many steps of the discrete map at its fixed point (the papers' ground truth).
     Bptt {
-        /// Steps.
+        /// How many steps.
+        #[schemars(range(min = 1))]
         steps: u64,
     },
 }

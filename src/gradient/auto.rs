@@ -35,19 +35,23 @@ const TRANSIENT: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auto {
-    /// Requested relative error of the response, and with it of the gradient.
+    /// Requested relative error of the response, and with it of the gradient, by frequency and transients.
     #[serde(default = "percent")]
+    #[schemars(range(min = 1e-9, max = 0.5))]
     pub relative_error: f64,
-    /// Evaluations of the right-hand side that a chunk of samples may cost.
+    /// Evaluations of the right-hand side that a chunk of ten samples may cost; where it cannot do, the estimate ends
+    /// beforehand, as a divergence does.
     #[serde(default = "budget")]
+    #[schemars(range(min = 1))]
     pub budget: u64,
-    /// |β|.
+    /// Amplitude |β|.
     #[serde(default = "amplitude")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
     /// How the trajectory is integrated: with a fixed step.
     #[serde(default = "euler")]
     pub integrator: IntegratorSpec,
-    /// Whether, without noise, the steady state may be solved for instead of waited for (`harmonic_balance`).
+    /// Whether `harmonic_balance` may take its place where there is no noise.
     #[serde(default)]
     pub solve: bool,
 }

@@ -19,9 +19,11 @@ use crate::teaching::{Teaching, root_of_unity};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cauchy {
-    /// |β|.
+    /// Amplitude |β|.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
     /// N, the number of points; 1 is the one-sided difference, 2 the centred one.
+    #[schemars(range(min = 1, max = 4096))]
     pub points: u64,
     /// Whether each synapse multiplies its two signals at every point, as in the papers; for tied networks. What a phase
     /// averages are the products, or the rates.
@@ -33,7 +35,7 @@ pub struct Cauchy {
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
-    /// How the nudged ones are; as `settle` if it is null. What an object leaves out is not taken from `settle`.
+    /// How the nudged ones are; null: as `settle`. What an object leaves out is not taken from `settle`.
     #[serde(default)]
     pub nudged: Option<Settle>,
 }

@@ -16,9 +16,10 @@ use crate::teaching::Teaching;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Classic {
-    /// β.
+    /// Amplitude β of the nudge.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// Whether to take the centred difference.
+    /// Whether to take β and −β instead of β and 0.
     #[serde(default)]
     pub centred: bool,
     /// Whether the products a_i a_j of each phase are subtracted, synapse by synapse, as in the papers; for tied networks.
@@ -32,7 +33,7 @@ pub struct Classic {
     /// How equilibria are waited for.
     #[serde(default)]
     pub settle: Settle,
-    /// How the nudged ones are; as `settle` if it is null. What an object leaves out is not taken from `settle`.
+    /// How the nudged ones are; null: as `settle`. What an object leaves out is not taken from `settle`.
     #[serde(default)]
     pub nudged: Option<Settle>,
 }

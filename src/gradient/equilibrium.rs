@@ -22,19 +22,24 @@ use crate::teaching::Teaching;
 #[serde(deny_unknown_fields, default)]
 pub struct Settle {
     /// Euler step, in units of each neuron's own τ (an equilibrium does not depend on them); 1 is the papers' map.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 2))]
     pub step: f64,
-    /// Largest |G − s| at which the state counts as settled; null for 1e-13 (f64) or 2e-6 (f32), 0 to run to `max_time`.
+    /// Largest |G − s| of a settled state; null for 1e-13 (f64) or 2e-6 (f32), 0 to run to `max_time`.
+    #[schemars(range(min = 0.0))]
     pub tolerance: Option<f64>,
-    /// Longest time to wait, in τ.
+    /// Longest time to wait, in τ, and at most 1e12 steps.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_time: f64,
-    /// Whether an equilibrium may be found by Anderson acceleration instead of relaxation: far fewer evaluations, and a stable
-    /// equilibrium; of several as a rule the one that relaxation reaches.
+    /// Whether Anderson acceleration may find the equilibrium where there is no noise: far fewer evaluations. What is found
+    /// has to be stable and to lie where relaxation is seen to lead, or the sample is relaxed.
     pub accelerate: bool,
-    /// Whether noise acts from the beginning of the phase. Without it the phase relaxes undisturbed, and noise begins with
-    /// the averaging; with `average` 0 there is none.
+    /// Whether noise acts from the beginning of the phase. With false it relaxes undisturbed, and noise begins with the
+    /// averaging (never, with `average` 0).
     pub noise: bool,
-    /// Time, in τ, over which a read-out integrates what it sees of a noisy substrate: the end of the phase or, where the
-    /// phase relaxes without noise, as long after it. 0 takes the last instant.
+    /// Time, in τ, over which the read-out integrates what it sees of a noisy substrate: the end of the phase, which needs
+    /// `tolerance` 0 and is no longer than `max_time`, or, with `noise` false, as long after it. 0 takes the last instant.
+    /// With `per_synapse` products are averaged, otherwise rates.
+    #[schemars(range(min = 0.0))]
     pub average: f64,
 }
 

@@ -50,16 +50,20 @@ type Rest<T> = (Equilibrium<T>, Option<(Vec<T>, Solved)>);
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HarmonicBalance {
-    /// Period of the drive, in τ; null for an infinitely slow one.
+    /// Period of the drive, in τ; null for an infinitely slow one, which has no frequency bias.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: Option<f64>,
     /// Course of the drive.
     pub drive: Course,
     /// |β|, or b. The gradient of a circular drive does not depend on it.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
     /// Highest harmonic that is solved for; for a cosine drive the odd K of the read-out. A circular drive needs the first
     /// alone; more of them estimate the radius of convergence.
+    #[schemars(range(min = 1, max = 99))]
     pub harmonics: u64,
     /// Largest error that is left in a harmonic; null for 1e-12 (f64) or 1e-5 (f32).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: Option<f64>,
     /// Whether the nudged field is corrected for connections that are not reciprocal: it gains (Wᵀ − W)(a − a*).
     pub correct_asymmetry: bool,

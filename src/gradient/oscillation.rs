@@ -17,21 +17,27 @@ use crate::teaching::{Teaching, Waveform};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Oscillation {
-    /// |β|.
+    /// Amplitude |β|.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
-    /// Period of the drive, in τ.
+    /// Period of the drive, in τ: a whole number of steps, at least 3.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: f64,
     /// Periods that pass before the record begins.
     #[serde(default = "two")]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub settle_periods: u64,
-    /// Periods of the record.
+    /// Periods of the record; a record holds at most 2e7 samples.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub periods: u64,
-    /// Periods over which the amplitude rises smoothly, when the substrate starts from rest.
+    /// Periods over which the amplitude rises smoothly, when the substrate starts from rest; no more than `settle_periods`.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub onset_periods: f64,
     /// How many periods T, 2T, 4T … are measured and extrapolated to zero frequency; 1 measures the base period alone.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 6))]
     pub richardson: u64,
     /// How they are extrapolated.
     #[serde(default)]

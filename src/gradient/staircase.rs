@@ -18,21 +18,26 @@ use crate::teaching::{Teaching, Waveform};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Staircase {
-    /// |β|.
+    /// Amplitude |β|.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
     /// N, the points in a period.
     #[serde(default = "ten")]
+    #[schemars(range(min = 3, max = 4096))]
     pub points: u64,
-    /// T_dyn, the time at each point, in τ.
+    /// T_dyn, the time at each point, in τ: a whole number of steps.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub hold: f64,
     /// How a substrate at rest is let relax before the teaching signal begins; null: it begins at once.
     #[serde(default)]
     pub free: Option<Settle>,
     /// Periods that pass before the record begins.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub settle_periods: u64,
-    /// Periods of the record.
+    /// Periods of the record; a record holds at most 2e7 samples.
     #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub periods: u64,
     /// How the trajectory is integrated.
     #[serde(default = "map")]
@@ -65,9 +70,12 @@ impl Staircase {
         if !(3..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "3 to 4096 points"));
         }
-        if !(1..=1_000_000).contains(&self.periods) || self.settle_periods > 1_000_000 {
-            let found = format!("found {} after {} to settle", self.periods, self.settle_periods);
-            return Err(Invalid::new("periods", found, "1 to 1000000 periods"));
+        if !(1..=1_000_000).contains(&self.periods) {
+            return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 1000000 periods"));
+        }
+        if self.settle_periods > 1_000_000 {
+            let found = format!("found {}", self.settle_periods);
+            return Err(Invalid::new("settle_periods", found, "at most 1000000 periods"));
         }
         if self.correct_asymmetry && self.settle_periods == 0 {
             let legal = "the free rates are the mean over a period before the record: at least 1";

@@ -10,12 +10,14 @@ use crate::error::{Invalid, non_negative, positive};
 #[serde(deny_unknown_fields)]
 pub struct Drift {
     /// Seconds since programming at which the device is used.
+    #[schemars(range(min = 0.0))]
     pub seconds: f64,
     /// The law of drift, if any.
     #[serde(default)]
     pub law: Option<DriftLaw>,
     /// Time constant, in seconds, with which conductances leak to zero; null for no leak.
     #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub leak: Option<f64>,
 }
 
@@ -26,12 +28,15 @@ pub enum DriftLaw {
     /// The same mean exponent for every conductance.
     Power {
         /// Mean of ν over devices.
+        #[schemars(range(min = 0.0))]
         nu: f64,
         /// Standard deviation of ν from device to device; below zero it is zero.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         nu_spread: f64,
-        /// t₀ in seconds.
+        /// t₀, in seconds.
         #[serde(default = "one")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         t0: f64,
     },
     /// Phase-change memory (Nandakumar et al. 2019): with g = G/25 µS, ν has mean clamp(−0.0155 ln g + 0.0244, 0.049, 0.1) and

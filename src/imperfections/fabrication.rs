@@ -10,21 +10,24 @@ use crate::error::{Invalid, non_negative, positive};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fabrication {
-    /// Gain g of each neuron, a = ρ(g u + o); relative.
+    /// Gain g of each neuron, a = ρ(g u + o); relative, with σ at most 1. A gain below 0.05 is drawn again.
     pub gain: Option<Mismatch>,
-    /// Offset o (minus the threshold) of each neuron, in units of its potential.
+    /// Offset o, minus the threshold, of each neuron, in units of its potential; not `log_normal`.
     pub offset: Option<Mismatch>,
-    /// Time constant of each neuron; relative.
+    /// Time constant of each neuron; relative, with σ at most 1. A factor below 0.05 is drawn again.
     pub tau: Option<Mismatch>,
-    /// Gain of each clamped input; relative. Below zero it is zero, as for the synapses.
+    /// Gain of each clamped input; relative. A factor below zero is zero.
     pub input: Option<Mismatch>,
-    /// Weight of each synapse; relative. A tied pair is one device: both directions share it.
+    /// Weight of each synapse, the read-out's included; relative. A factor below zero is zero. A tied pair is one device:
+    /// both directions share it.
     pub weight: Option<Mismatch>,
-    /// Weight of each synapse of a feedback connection beside its forward partner; relative. A tied pair becomes two devices.
+    /// Weight of each synapse that runs against an earlier connection, beside its `weight`; relative. A factor below zero
+    /// is zero. A tied pair becomes two devices.
     pub feedback: Option<Mismatch>,
     /// Synapses that keep one weight, whatever is written.
     pub stuck: Option<Stuck>,
     /// Fraction of the synapses that conduct nothing.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub dead: f64,
 }
 
@@ -35,10 +38,11 @@ pub struct Mismatch {
     /// What z is.
     #[serde(default)]
     pub distribution: Distribution,
-    /// σ; this or `area`.
+    /// Standard deviation σ; this or `area`.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub std: Option<f64>,
-    /// σ from the size of the transistors; this or `std`.
+    /// σ = a/√(width·length), from the size of the transistors; this or `std`.
     #[serde(default)]
     pub area: Option<Area>,
 }
@@ -48,10 +52,13 @@ pub struct Mismatch {
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// Matching constant, in the mismatch's unit times µm.
+    #[schemars(range(min = 0.0))]
     pub a: f64,
     /// Gate width in µm.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub width: f64,
     /// Gate length in µm.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub length: f64,
 }
 
@@ -59,14 +66,15 @@ pub struct Area {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Distribution {
-    /// Normal.
+    /// Normal: a factor is 1 + σz.
     #[default]
     Normal,
-    /// The factor's logarithm is normal: it stays positive, and its median is 1.
+    /// The factor's logarithm is normal, e^{σz}: it stays positive, and its median is 1. Not for offsets.
     LogNormal,
-    /// Student's t, scaled to unit variance: heavy tails.
+    /// Student's t, scaled to standard deviation σ: heavy tails.
     StudentT {
-        /// Degrees of freedom, above 2.
+        /// Degrees of freedom.
+        #[schemars(extend("exclusiveMinimum" = 2))]
         dof: f64,
     },
 }
@@ -75,9 +83,10 @@ pub enum Distribution {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stuck {
-    /// Fraction of the synapses.
+    /// Fraction of the synapses; together with `dead` at most 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fraction: f64,
-    /// The weight they keep.
+    /// The weight that they keep.
     pub value: f64,
 }
 

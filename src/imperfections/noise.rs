@@ -20,6 +20,7 @@ pub enum Noise {
     /// White noise, √(2/τ)·σ dW on a potential.
     White {
         /// σ: the standard deviation that an isolated neuron's potential has in its stationary state, on each noisy rail.
+        #[schemars(range(min = 0.0))]
         std: f64,
         /// Which rails carry it.
         #[serde(default)]
@@ -28,6 +29,7 @@ pub enum Noise {
     /// Drawn at every step and held through it (paper 1's, with the discrete map).
     Held {
         /// Standard deviation of a draw.
+        #[schemars(range(min = 0.0))]
         std: f64,
         /// Whether all samples of a batch see the same draw, as in the papers' code.
         #[serde(default)]
@@ -39,8 +41,10 @@ pub enum Noise {
     /// Ornstein–Uhlenbeck: autocorrelation σ² e^{−|t|/T}.
     OrnsteinUhlenbeck {
         /// Stationary standard deviation σ.
+        #[schemars(range(min = 0.0))]
         std: f64,
-        /// Correlation time T.
+        /// Correlation time T, in τ.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         correlation_time: f64,
         /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
         #[serde(default)]
@@ -53,13 +57,17 @@ pub enum Noise {
     /// two a decade of their correlation times.
     OneOverF {
         /// Standard deviation of the whole.
+        #[schemars(range(min = 0.0))]
         std: f64,
-        /// Shortest correlation time.
+        /// Shortest correlation time, in τ.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         shortest: f64,
-        /// Longest correlation time.
+        /// Longest correlation time, in τ: no shorter, and at most 12 decades longer.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         longest: f64,
         /// Standard deviation of white noise beside it, as `white`'s at τ = 1: it sets the corner below which 1/f prevails.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         white_std: f64,
         /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
         #[serde(default)]
@@ -71,8 +79,10 @@ pub enum Noise {
     /// Random telegraph signal between +std and −std.
     Telegraph {
         /// Half the height of a jump, which is the standard deviation too.
+        #[schemars(range(min = 0.0))]
         std: f64,
-        /// Mean time at each level.
+        /// Mean time at each level, in τ; at least a tenth of the step.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         dwell_time: f64,
         /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
         #[serde(default)]

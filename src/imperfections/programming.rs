@@ -12,18 +12,23 @@ use crate::rng::NoiseKey;
 #[serde(deny_unknown_fields, default)]
 pub struct Programming {
     /// Conductance of a device at rest, in µS.
+    #[schemars(range(min = 0.0))]
     pub g_min: f64,
-    /// Largest conductance of a device, in µS.
+    /// Largest conductance of a device, in µS; above `g_min`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub g_max: f64,
     /// |w| at the largest conductance; beyond it weights are clipped. Null: the largest |w| of each matrix when it is written.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub weight_max: Option<f64>,
-    /// Number of levels of a device, `g_min` and `g_max` included; null for a continuum.
+    /// Number of levels of a device, `g_min` and `g_max` included; a weight then has 2 · levels − 1. Null for a continuum.
+    #[schemars(range(min = 2, max = 1 << 24))]
     pub levels: Option<u32>,
     /// The same as 2^bits levels; this or `levels`.
+    #[schemars(range(min = 1, max = 24))]
     pub bits: Option<u32>,
-    /// Error of each device's conductance after a write.
+    /// Standard deviation of each device's conductance after a write, cut at zero conductance.
     pub noise: Option<WriteNoise>,
-    /// How a device answers to the pulses of a weight update; null: it is set to the new value.
+    /// How a device answers to the pulses of a weight update, which need a `weight_max`; null: it is set to the new value.
     pub update: Option<UpdateRule>,
 }
 
@@ -40,11 +45,13 @@ pub enum WriteNoise {
     /// The same for every conductance.
     Absolute {
         /// σ in µS.
+        #[schemars(range(min = 0.0))]
         std: f64,
     },
     /// In proportion to the conductance.
     Relative {
         /// σ/G.
+        #[schemars(range(min = 0.0))]
         std: f64,
     },
     /// Phase-change memory: σ = 0.2635 + 1.965 g − 1.1731 g² µS, g = G/25 µS, to 25 µS (Nandakumar et al. 2019).
@@ -105,18 +112,22 @@ impl WriteNoise {
 #[serde(deny_unknown_fields)]
 pub struct UpdateRule {
     /// Step of x at x = 0.
+    #[schemars(range(min = 1e-6, max = 1.0))]
     pub step: f64,
     /// Relative difference of the directions: a pulse up is (1 + asymmetry) steps, a pulse down (1 − asymmetry).
     #[serde(default)]
+    #[schemars(range(min = -1.0, max = 1.0))]
     pub asymmetry: f64,
     /// How the step depends on x.
     #[serde(default)]
     pub law: StepLaw,
-    /// Relative standard deviation of the step from device to device, drawn once.
+    /// Relative standard deviation of the step from device to device, drawn once, never below zero.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub device_spread: f64,
-    /// Relative standard deviation of the step from pulse to pulse.
+    /// Relative standard deviation of the step from pulse to pulse, which may so go backwards.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub cycle_spread: f64,
     /// What becomes of the part of an update that is no whole step.
     #[serde(default)]
@@ -134,7 +145,8 @@ pub enum StepLaw {
     SoftBound,
     /// e^{−γx} upwards, e^{γx} downwards, up to the bounds.
     Exponential {
-        /// γ.
+        /// The exponent γ.
+        #[schemars(range(min = 0.0, max = 20.0))]
         gamma: f64,
     },
 }

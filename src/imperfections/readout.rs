@@ -16,11 +16,14 @@ pub struct ReadOut {
     /// Converter on every sample that the lock-in takes.
     #[serde(default)]
     pub adc: Option<Adc>,
-    /// Radians by which the lock-in's reference is ahead of the drive.
+    /// Angle, in radians, by which the lock-in's reference is ahead of the drive: it mixes sin φ of the quadrature into the
+    /// gradient.
     #[serde(default)]
+    #[schemars(range(min = -std::f64::consts::PI, max = std::f64::consts::PI))]
     pub phase_error: f64,
     /// Standard deviation, over neurons and rails, of the offset in front of the converter; drawn once per device.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub offset_std: f64,
 }
 
@@ -28,7 +31,8 @@ pub struct ReadOut {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adc {
-    /// Resolution, 1 to 24 bits.
+    /// Resolution in bits: every rate is rounded to one of 2^bits levels.
+    #[schemars(range(min = 1, max = 24))]
     pub bits: u32,
     /// Lowest and highest rate on the real rail. The imaginary rail, which has no rest value, uses the same span around zero;
     /// the output error ± the span.

@@ -14,54 +14,65 @@ use crate::scalar::Scalar;
 #[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
 #[schemars(transform = allow_names)]
 pub enum IntegratorSpec {
-    /// The papers' discrete map, s ← G(s), one step for each τ.
+    /// The papers' discrete map, s ← G(s), one step for each τ; every `tau` must be 1 and free of mismatch, and there is no
+    /// white noise.
     Map,
     /// Euler; with white noise Euler–Maruyama.
     Euler {
-        /// Step.
+        /// Step, in nominal τ.
         #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         step: f64,
     },
     /// Heun; with white noise the stochastic Heun method.
     Heun {
-        /// Step.
+        /// Step, in nominal τ.
         #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         step: f64,
     },
-    /// The classical Runge–Kutta method.
+    /// The classical Runge–Kutta method; no `white` noise on the state.
     Rk4 {
-        /// Step.
+        /// Step, in nominal τ.
         #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         step: f64,
     },
     /// Euler with the leak solved exactly.
     ExponentialEuler {
-        /// Step.
+        /// Step, in nominal τ.
         #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         step: f64,
     },
-    /// Adaptive Dormand–Prince 5(4).
+    /// Adaptive Dormand–Prince 5(4); no noise.
     Dopri5 {
         /// Relative tolerance.
         #[serde(default = "rtol")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         rtol: f64,
         /// Absolute tolerance.
         #[serde(default = "atol")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         atol: f64,
-        /// Lock-in samples in a period.
+        /// Lock-in samples in a period, or in each hold of a `staircase`.
         #[serde(default = "samples")]
+        #[schemars(range(min = 4, max = 1_000_000))]
         samples: u64,
     },
-    /// Adaptive Dormand–Prince 8(5,3).
+    /// Adaptive Dormand–Prince 8(5,3); no noise.
     Dop853 {
         /// Relative tolerance.
         #[serde(default = "rtol")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         rtol: f64,
         /// Absolute tolerance.
         #[serde(default = "atol")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         atol: f64,
-        /// Lock-in samples in a period.
+        /// Lock-in samples in a period, or in each hold of a `staircase`.
         #[serde(default = "samples")]
+        #[schemars(range(min = 4, max = 1_000_000))]
         samples: u64,
     },
 }

@@ -25,9 +25,9 @@ pub enum JacobianMeasures {
     /// Nothing.
     #[default]
     None,
-    /// Angle of the feedback, symmetry, non-normality.
+    /// `feedback_angle`, `jacobian_symmetry` and `non_normality`.
     Norms,
-    /// And the eigenvalues.
+    /// These and its `eigenvalues`.
     Eigenvalues,
 }
 

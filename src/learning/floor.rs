@@ -14,16 +14,21 @@ use crate::substrate::parameters::Parameters;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateFloor {
-    /// The floor, in 1/τ.
+    /// The floor, in 1/τ; rate · (1 + margin) lies below 1/τ of the slowest neuron.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub rate: f64,
-    /// How far above the floor the measured rate is kept, relative to it: other samples may be slower than the measured ones.
+    /// How far above the floor the measured rate is kept, relative to it, for the samples that are slower than the measured
+    /// ones.
     #[serde(default = "third")]
+    #[schemars(range(min = 0.0))]
     pub margin: f64,
     /// Updates from one measurement to the next.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub every: u64,
-    /// Samples of the batch whose rate is measured, at most.
+    /// Samples of the batch that are measured, at most.
     #[serde(default = "all")]
+    #[schemars(range(min = 1))]
     pub samples: usize,
 }
 

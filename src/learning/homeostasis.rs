@@ -19,10 +19,12 @@ use crate::substrate::state::StateShape;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Homeostasis {
-    /// Factor on L beside the cost.
+    /// Factor on the homeostatic loss L beside the cost.
+    #[schemars(range(min = 0.0))]
     pub coefficient: f64,
-    /// Probes ε of an update.
+    /// Random probes ε of an update.
     #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 10_000))]
     pub probes: usize,
 }
 

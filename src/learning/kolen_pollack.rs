@@ -14,6 +14,7 @@ use crate::substrate::parameters::Parameters;
 #[serde(deny_unknown_fields)]
 pub struct KolenPollack {
     /// λ of the pairs' weights, on top of the optimiser's own weight decay.
+    #[schemars(range(min = 0.0))]
     pub decay: f64,
 }
 

@@ -17,30 +17,38 @@ use crate::wording;
 pub enum OptimiserSpec {
     /// v ← μ v + g + λ w, w ← w − η v.
     Sgd {
-        /// η.
+        /// Learning rate η.
+        #[schemars(range(min = 0.0))]
         learning_rate: f64,
-        /// μ.
+        /// Momentum μ.
         #[serde(default)]
+        #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
         momentum: f64,
-        /// λ.
+        /// Weight decay λ.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
     AdamW {
-        /// η.
+        /// Learning rate η.
+        #[schemars(range(min = 0.0))]
         learning_rate: f64,
         /// Decay of the mean gradient.
         #[serde(default = "beta1")]
+        #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
         beta1: f64,
-        /// Decay of the mean square.
+        /// Decay of the mean square gradient.
         #[serde(default = "beta2")]
+        #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
         beta2: f64,
         /// Added to the root mean square.
         #[serde(default = "epsilon")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         epsilon: f64,
-        /// Decay of the weights, per unit of η.
+        /// Decoupled decay of the weights, per unit of η.
         #[serde(default = "decay")]
+        #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
 }
@@ -65,10 +73,11 @@ pub enum Schedule {
     /// It stays.
     #[default]
     Constant,
-    /// It falls along half a cosine to a fraction of its start.
+    /// It falls along half a cosine, over all updates, to a fraction of its start.
     Cosine {
         /// The fraction that is left at the end.
         #[serde(default)]
+        #[schemars(range(min = 0.0, max = 1.0))]
         final_fraction: f64,
     },
 }

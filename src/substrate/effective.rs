@@ -23,7 +23,7 @@ pub enum Form {
     /// τ du/dt = −u + Σ W ρ(u) + b − β ∂C/∂a.
     #[default]
     Potential,
-    /// τ da/dt = −a + ρ(Σ W a + b − β ∂C/∂a): the papers' code iterates it as a map.
+    /// τ da/dt = −a + ρ(Σ W a + b − β ∂C/∂a): the papers' code iterates it as a map. It refuses white noise on the state.
     Rate,
 }
 

@@ -25,22 +25,24 @@ const MOST_WEIGHTS: u128 = 1 << 33;
 pub struct ModelSpec {
     /// Name shown in reports.
     pub name: String,
-    /// Number of clamped inputs, or their shape.
+    /// Number of clamped inputs, or the shape of an image.
     pub input: InputSpec,
-    /// The layers, in the order in which states are stored.
+    /// The layers, at least one, in the order in which states are stored.
+    #[schemars(length(min = 1))]
     pub layers: Vec<LayerSpec>,
     /// Activation of every layer that does not name its own.
     pub activation: Activation,
     /// Initial weights of every connection that does not name its own.
     #[serde(default)]
     pub initialisation: Initialisation,
-    /// The directed connections, with their feedback.
+    /// The directed connections, with their feedback; every layer needs one into it.
     pub connections: Vec<ConnectionSpec>,
-    /// A linear read-out with its cost. Without it the last layer is the output and `cost` stands here.
+    /// A linear read-out with its cost; exactly one of `readout` and `cost` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadoutSpec>,
-    /// The cost on the last layer when there is no read-out.
+    /// The cost on the last layer where there is no read-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["squared_error", null]))]
     pub cost: Option<Cost>,
 }
 
@@ -49,7 +51,7 @@ pub struct ModelSpec {
 #[serde(untagged, expecting = "expected a number of inputs, or an object with their `shape`")]
 pub enum InputSpec {
     /// A number of inputs without an order.
-    Size(usize),
+    Size(#[schemars(range(min = 1))] usize),
     /// An image.
     Shaped {
         /// [height, width, channels]; channels run fastest.
@@ -86,21 +88,22 @@ fn volume(shape: [usize; 3]) -> usize {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSpec {
-    /// Name: letters, digits and `_`; not `input` or `readout`.
+    /// Name: letters, digits and `_`; unique, and neither `input` nor `readout`.
     pub name: String,
     /// Number of neurons; this or `shape`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub size: Option<usize>,
-    /// [height, width, channels] of the neurons, channels running fastest; this or `size`.
+    /// [height, width, channels] of the neurons in the order of an image, channels running fastest; this or `size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 3]>,
-    /// Activation, if not the model's.
+    /// Activation; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
     /// Time constant in units of the nominal τ: one number, or one per neuron.
     #[serde(default)]
     pub tau: Tau,
-    /// Whether the neurons have a bias.
+    /// Whether the neurons have a bias: each its own or, in a layer that a convolution leads to, one for each channel.
     #[serde(default = "yes")]
     pub bias: bool,
 }
@@ -142,9 +145,9 @@ impl LayerSpec {
 #[serde(untagged, expecting = "expected a number, or a list with one number per neuron")]
 pub enum Tau {
     /// The same for every neuron.
-    Uniform(f64),
+    Uniform(#[schemars(extend("exclusiveMinimum" = 0))] f64),
     /// One for each neuron.
-    PerNeuron(Vec<f64>),
+    PerNeuron(#[schemars(extend("items" = { "type": "number", "exclusiveMinimum": 0 }))] Vec<f64>),
 }
 
 impl Default for Tau {
@@ -159,18 +162,18 @@ impl Default for Tau {
 pub struct ConnectionSpec {
     /// Sending layer, or `input`.
     pub from: String,
-    /// Receiving layer.
+    /// Receiving layer; it may be `from` itself.
     pub to: String,
-    /// The connection in the opposite direction.
+    /// What runs in the opposite direction; `none` from the input and from a layer to itself.
     #[serde(default)]
     pub feedback: Feedback,
-    /// Which synapses there are, if not all.
+    /// Which synapses there are; all where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse: Option<SparseSpec>,
-    /// The convolution that it is, between layers with shapes.
+    /// The convolution that it is, of the sending image; `sparse` or `conv`, or neither for a dense connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conv: Option<ConvSpec>,
-    /// Initial weights, if not the model's.
+    /// Distribution of the initial weights; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
 }
@@ -200,17 +203,18 @@ impl ConnectionSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Feedback {
-    /// There is none.
+    /// There is no connection.
     #[default]
     None,
-    /// The transpose, at all times.
+    /// The transpose, at all times: one parameter.
     Tied,
-    /// Its own weights, drawn as cos α Wᵀ + sin α W_random.
+    /// A parameter of its own that starts as cos α Wᵀ + sin α W_random.
     Rotated {
         /// Initial angle α to the transpose, in degrees.
+        #[schemars(range(min = 0.0, max = 180.0))]
         angle: f64,
     },
-    /// Its own weights, drawn independently.
+    /// A parameter of its own, drawn independently.
     Independent,
 }
 
@@ -221,11 +225,13 @@ pub struct ReadoutSpec {
     /// The layer that is read.
     pub from: String,
     /// Number of classes.
+    #[schemars(range(min = 2))]
     pub classes: usize,
-    /// The cost of the read-out: `cross_entropy`.
+    /// The cost of the read-out.
     #[serde(default)]
+    #[schemars(extend("enum" = ["cross_entropy"]))]
     pub cost: Cost,
-    /// Initial weights, if not the model's.
+    /// Distribution of the initial weights; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
 }
@@ -247,20 +253,23 @@ pub enum Cost {
 pub enum Initialisation {
     /// Normal of standard deviation scale/√fan-in before it is cut at two standard deviations (the papers').
     TruncatedNormal {
-        /// Scale.
+        /// Factor on 1/√fan-in.
         #[serde(default = "one")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         scale: f64,
     },
     /// Normal of standard deviation scale/√fan-in.
     Normal {
-        /// Scale.
+        /// Factor on 1/√fan-in.
         #[serde(default = "one")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         scale: f64,
     },
-    /// Uniform between ± scale/√fan-in.
+    /// Uniform between ±scale/√fan-in.
     Uniform {
-        /// Scale.
+        /// Factor on 1/√fan-in.
         #[serde(default = "one")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         scale: f64,
     },
 }

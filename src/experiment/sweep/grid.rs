@@ -18,8 +18,8 @@ use crate::imperfections::Imperfections;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a list of values, or {\"from\", \"to\", \"points\", \"scale\"}")]
 pub enum Values {
-    /// Any JSON, in this order.
-    List(Vec<Value>),
+    /// Any JSON, each value once, in this order.
+    List(#[schemars(length(min = 1))] Vec<Value>),
     /// Numbers at equal distances.
     Range(Range),
 }
@@ -28,13 +28,14 @@ pub enum Values {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
-    /// The first.
+    /// The first value.
     pub from: f64,
-    /// The last.
+    /// The last value, another than the first.
     pub to: f64,
-    /// How many, at least 2.
+    /// How many values.
+    #[schemars(range(min = 2, max = 100_000))]
     pub points: usize,
-    /// Whether differences or ratios are equal.
+    /// Whether differences or ratios are equal; for ratios both ends are positive.
     #[serde(default)]
     pub scale: Spacing,
 }
@@ -54,10 +55,10 @@ pub enum Spacing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a number of seeds, or a list of them")]
 pub enum Seeds {
-    /// 0, 1, … below this.
-    Count(u64),
-    /// These.
-    List(Vec<u64>),
+    /// So many, from 0.
+    Count(#[schemars(range(min = 1, max = 10_000))] u64),
+    /// Different ones.
+    List(#[schemars(length(min = 1))] Vec<u64>),
 }
 
 impl Values {

@@ -66,13 +66,13 @@ const MEASURES: [&str; 16] = [
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// One line for lists.
+    /// One line, which `holograd list` shows.
     #[serde(default)]
     pub description: String,
-    /// What differs from the published results, and why.
+    /// What differs from published results, and why; the page of results shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
-    /// Path of a file of published results that stand beside these.
+    /// Path of a file of published results, which are drawn beside these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
     /// The `train` experiment that every point starts from: the path of its file, or the experiment itself.
@@ -80,37 +80,42 @@ pub struct Sweep {
     /// Fields that every point sets, by their path. The value `"{name}"` stands for that of the entry `name` of `vary`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub set: IndexMap<String, Value>,
-    /// Named sets of fields (path: value): an axis called `case`, before the others.
+    /// Named sets of fields (path → value): an axis called `case`, before the others.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub cases: IndexMap<String, IndexMap<String, Value>>,
-    /// The values of each field, by its path in the experiment. `{name}` in a path, or `"{name}"` as a value
-    /// of `set` or `cases`, stands for the value of the entry `name`, which then is no field itself.
+    /// The axes: for each field, by its path in the experiment, its values; at most 10000 points in all, and 100000 runs.
+    /// `{name}` in a path, or `"{name}"` as a value of `set` or `cases`, stands for the value of the entry `name`, which
+    /// then is no field itself.
     #[serde(default)]
     pub vary: IndexMap<String, Values>,
-    /// Seeds of every point; the experiment's own by default.
+    /// Seeds of every point, a training each: so many from 0, or these. The experiment's own by default; a sweep needs an
+    /// axis, `cases` or seeds.
     #[serde(default)]
     pub seeds: Option<Seeds>,
-    /// Device seeds of every point; the experiment's own by default. A point without imperfections takes the first one only.
+    /// Device seeds of every point, a device each, in the same way. The experiment's own by default. A point without
+    /// imperfections takes the first one only.
     #[serde(default)]
     pub device_seeds: Option<Seeds>,
-    /// Whether each run keeps the metrics of its epochs and a checkpoint, in `runs/KEY`: they are drawn, and `--resume` continues
-    /// a run within.
+    /// Whether each run keeps the metrics of its epochs, a line an epoch, and a checkpoint, in `runs/KEY`. They are drawn,
+    /// and `--resume` continues within a run, or all of them for more epochs where the learning rate is constant.
     #[serde(default)]
     pub history: bool,
-    /// What is measured: fields of a run's summary, or of its last epoch.
+    /// What is taken from each run: fields of its summary, or of its last epoch. `summary.json` has the mean and a 95 %
+    /// interval of each, which for up to three runs is their range.
     #[serde(default = "accuracy")]
+    #[schemars(length(min = 1))]
     pub measure: Vec<String>,
-    /// The entry of `vary` along the horizontal axis; the last by default.
+    /// The axis that is drawn across, by its path; the last by default.
     #[serde(default)]
     pub x: Option<String>,
-    /// The entry that makes one curve of each value; by default the first that is not `x`, if `x` is numbers. Others make one
-    /// panel of each value.
+    /// The axis that makes one curve of each value; by default the first that is not `x`, if `x` is numbers. Others make
+    /// one panel of each value.
     #[serde(default)]
     pub lines: Option<String>,
-    /// Curves, a map over `x` and `lines`, or measures against what they cost.
+    /// What is drawn.
     #[serde(default)]
     pub draw: Drawing,
-    /// How the figure calls axes and measures, by their name here.
+    /// How the figure calls axes and measures, by their name here (path or measure → text).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub labels: IndexMap<String, String>,
 }

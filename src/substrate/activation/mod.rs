@@ -49,10 +49,10 @@ macro_rules! map_real {
 pub enum Activation {
     /// 1/(1+exp(−(slope·z + offset))).
     Logistic {
-        /// Factor on the potential; finite and not 0.
+        /// Factor on the potential; not 0.
         #[serde(default = "default_slope")]
         slope: f64,
-        /// Added after the factor; finite.
+        /// Added after the factor.
         #[serde(default = "default_offset")]
         offset: f64,
     },
@@ -64,9 +64,9 @@ pub enum Activation {
     Softplus,
     /// z.
     Identity,
-    /// x clipped to [−1, 1]: real states only.
+    /// Clipped to [−1, 1]; real states only.
     HardTanh,
-    /// max(x, 0): real states only.
+    /// max(x, 0); real states only.
     Relu,
 }
 

@@ -25,8 +25,9 @@ pub struct ConvSpec {
     pub padding: Padding,
     /// Step of the kernel, in both directions.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub stride: usize,
-    /// What pools the convolution, inside the connection.
+    /// What pools the result, channel by channel, inside the connection.
     #[serde(default)]
     pub pool: PoolSpec,
 }
@@ -36,16 +37,16 @@ pub struct ConvSpec {
 #[serde(untagged, expecting = "expected the side of a square kernel, or its [height, width]")]
 pub enum Kernel {
     /// As high as wide.
-    Square(usize),
+    Square(#[schemars(range(min = 1))] usize),
     /// [height, width].
-    Sides([usize; 2]),
+    Sides(#[schemars(inner(range(min = 1)))] [usize; 2]),
 }
 
 /// What surrounds the image that is convolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
-    /// As many zeros as make ⌈side / stride⌉ results, half of them before the image; an odd one stands after it.
+    /// Zeros around the image so that ⌈side/stride⌉ results stand in each direction; an odd one stands after it.
     #[default]
     Same,
     /// None: the kernel stays inside.
@@ -56,22 +57,25 @@ pub enum Padding {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PoolSpec {
-    /// There is none.
+    /// Every position stays.
     #[default]
     None,
     /// The mean of a window.
     Average(Windows),
-    /// Its greatest, of real states only.
+    /// The greatest of a window, the first of equals; real states only.
     Max(Windows),
-    /// Its mean weighted by softmax(z / temperature), z the result of the convolution.
+    /// The mean of a window weighted by softmax(z/temperature), z the result of the convolution.
     Softmax {
         /// Height and width of a window.
+        #[schemars(range(min = 1))]
         size: usize,
         /// Distance of neighbouring windows; `size` where it is left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
         stride: Option<usize>,
-        /// In units of z.
+        /// Temperature, in units of z.
         #[serde(default = "unit")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
         temperature: f64,
     },
 }
@@ -81,9 +85,11 @@ pub enum PoolSpec {
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     /// Height and width of a window.
+    #[schemars(range(min = 1))]
     pub size: usize,
     /// Distance of neighbouring windows; `size` where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub stride: Option<usize>,
 }
 

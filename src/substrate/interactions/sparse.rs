@@ -14,13 +14,15 @@ use crate::scalar::Scalar;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct SparseSpec {
-    /// Synapses of each receiving neuron, their senders drawn without repetition; this or `pattern`.
+    /// Synapses of each receiving neuron, drawn without repetition, at most as many as there are sending neurons; this or
+    /// `pattern`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub fan_in: Option<usize>,
-    /// Seed of the drawn pattern: part of the model, not of the run.
+    /// Seed of the drawn pattern, which belongs to the model, not to the run.
     #[serde(default)]
     pub seed: u64,
-    /// For each receiving neuron, the sending neurons, counted from zero; this or `fan_in`.
+    /// For each receiving neuron its sending neurons, counted from 0; this or `fan_in`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Vec<Vec<usize>>>,
 }
