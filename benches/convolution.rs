@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use holograd::numerics::convolution::geometry::{Geometry, Padding, Shape};
 use holograd::numerics::convolution::{Convolution, Method, PooledConvolution, Scratch};
+use holograd::numerics::panels::Panels;
 use holograd::numerics::pooling::{Pooling, Window};
 use holograd::numerics::rails::{Rails, RailsMut};
-use holograd::scalar::{Layout, gemm};
-use holograd::substrate::activation::Activation;
-use holograd::substrate::panels::Panels;
+use holograd::numerics::scalar::{Layout, gemm};
+use holograd::substrate::neurons::activation::Activation;
 use rayon::prelude::*;
 
 const SOFTMAX: Pooling = Pooling::Softmax { window: Window { size: 2, stride: 2 }, temperature: 1.0 };

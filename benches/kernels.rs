@@ -3,9 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use holograd::rng::{NoiseKey, Purpose};
-use holograd::scalar::{Layout, Scalar, gemm};
-use holograd::substrate::activation::Activation;
+use holograd::numerics::rng::{NoiseKey, Purpose};
+use holograd::numerics::scalar::{Layout, Scalar, gemm};
+use holograd::substrate::neurons::activation::Activation;
 use nalgebra::DMatrix;
 
 fn values<T: Scalar>(count: usize) -> Vec<T> {

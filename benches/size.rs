@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
-use holograd::report::{Figure, Mark, Panel, Print, Series};
-use holograd::substrate::effective::{Effective, Form};
+use holograd::plot::{Figure, Mark, Panel, Print, Series};
+use holograd::substrate::neurons::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use serde_json::json;
 

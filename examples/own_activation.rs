@@ -1,8 +1,9 @@
 //! A layer with an activation that holograd does not ship. `cargo run --example own_activation` prints how far waiting is from the adjoint.
 use holograd::gradient::{EstimatorSpec, Setting, compare::compare, estimate_batch};
-use holograd::substrate::activation::Holomorphic;
-use holograd::substrate::effective::{Effective, Form};
-use holograd::substrate::{network::Network, parameters::Parameters, samples::Samples};
+use holograd::substrate::neurons::activation::Holomorphic;
+use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::network::Network;
+use holograd::substrate::{parameters::Parameters, samples::Samples};
 use std::sync::Arc;
 
 /// z/√(1 + z²): branch points at ±i.

@@ -4,7 +4,7 @@ use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rng::{self, Purpose};
+use crate::numerics::rng::{self, Purpose};
 
 /// Resamples of an interval.
 pub const RESAMPLES: usize = 4000;

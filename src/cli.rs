@@ -16,11 +16,11 @@ use crate::experiment::{
 };
 use crate::figures;
 use crate::files;
-use crate::interrupt;
+use crate::host::interrupt;
 use crate::learning::Schedule;
 use crate::page;
-use crate::report::{self, Print};
-use crate::substrate::model::ModelSpec;
+use crate::plot::{self, Print};
+use crate::substrate::neurons::model::ModelSpec;
 use crate::text::{printable, quoted};
 
 /// Threads beyond which a number is a slip: systems take minutes to start more, or refuse.
@@ -65,11 +65,11 @@ enum Command {
         /// The run folder.
         folder: PathBuf,
         /// Printed width, as 89mm (one column) or 183mm (two); by default what suits each figure. No letter is smaller than 6 points.
-        #[arg(long, value_name = "WIDTH", value_parser = report::width)]
+        #[arg(long, value_name = "WIDTH", value_parser = plot::width)]
         width: Option<f64>,
         /// The files to write.
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = Print::default().formats)]
-        format: Vec<report::Format>,
+        format: Vec<plot::Format>,
     },
     /// Writes a page about finished runs, with their figures: ours beside what is published.
     Report {

@@ -9,8 +9,9 @@
 //!
 //! ```
 //! use holograd::gradient::{Adjoint, EstimatorSpec, Setting, compare::compare, estimate_batch};
-//! use holograd::substrate::effective::{Effective, Form};
-//! use holograd::substrate::{model::ModelSpec, network::Network, parameters::Parameters, samples::Samples};
+//! use holograd::substrate::neurons::effective::{Effective, Form};
+//! use holograd::substrate::neurons::{model::ModelSpec, network::Network};
+//! use holograd::substrate::{parameters::Parameters, samples::Samples};
 //!
 //! let model: ModelSpec = serde_json::from_str(
 //!     r#"{ "name": "small", "input": 3, "activation": "tanh",
@@ -42,7 +43,6 @@
 #![deny(unsafe_code)]
 
 pub mod bootstrap;
-mod choice;
 #[cfg(feature = "program")]
 pub mod cli;
 pub mod data;
@@ -52,31 +52,21 @@ pub mod experiment;
 pub mod figures;
 pub mod files;
 pub mod gradient;
+pub mod host;
 pub mod imperfections;
-pub mod integrators;
-pub mod interrupt;
-mod krylov;
+mod json;
 pub mod learning;
-pub mod lockin;
-mod machine;
 #[cfg_attr(not(feature = "program"), expect(dead_code, reason = "figures and pages use the rest"))]
 mod names;
 pub mod numerics;
 #[cfg(feature = "program")]
 pub mod page;
-mod partial;
-mod progress;
+#[cfg(feature = "program")]
+pub mod plot;
 pub mod published;
 pub mod records;
-pub mod relaxation;
-#[cfg(feature = "program")]
-pub mod report;
-pub mod rng;
-pub mod scalar;
-pub mod simulate;
+pub mod simulation;
 pub mod substrate;
-pub mod teaching;
 pub mod text;
-mod wording;
 
 pub use error::{Error, Result};

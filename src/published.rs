@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::{files, wording};
+use crate::files;
+use crate::json::wording;
 
 /// The name in a run folder, whatever the file was called.
 pub const FILE: &str = "published.json";

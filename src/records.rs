@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::bootstrap::Interval;
 use crate::error::{Error, Result};
-use crate::{files, wording};
+use crate::files;
+use crate::json::wording;
 
 /// Folder in a sweep's, with one of each run that keeps its history: `metrics.jsonl`, a line an epoch, and a checkpoint.
 pub const HISTORY: &str = "runs";

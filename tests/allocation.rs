@@ -11,16 +11,16 @@ use holograd::imperfections::Imperfections;
 use holograd::imperfections::instant::Disturbances;
 use holograd::imperfections::noise::{Rails, WhiteNoise};
 use holograd::imperfections::readout::Converter;
-use holograd::integrators::{FixedStep, Method, VectorField};
-use holograd::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
-use holograd::rng::{NoiseKey, Purpose};
-use holograd::scalar::gemm_outer;
-use holograd::simulate::Simulation;
+use holograd::numerics::rng::{NoiseKey, Purpose};
+use holograd::numerics::scalar::gemm_outer;
+use holograd::simulation::Simulation;
+use holograd::simulation::integrators::{FixedStep, Method, VectorField};
+use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
+use holograd::simulation::teaching::{Teaching, Time, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::effective::Form;
-use holograd::substrate::field::Dynamics;
-use holograd::substrate::network::Output;
-use holograd::teaching::{Teaching, Time, Waveform};
+use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::network::Output;
 use serde_json::json;
 
 /// The system's allocator, counting the calls of each thread.

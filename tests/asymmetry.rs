@@ -4,7 +4,7 @@ use crate::common::{Problem, order, random};
 use holograd::gradient::compare::compare;
 use holograd::learning::homeostasis::{Homeostasis, Probes};
 use holograd::learning::kolen_pollack;
-use holograd::substrate::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use nalgebra::DMatrix;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The interval of a mean over a table of seeds and devices.
 
 use holograd::bootstrap::{Interval, interval};
-use holograd::rng::{NoiseKey, Purpose};
+use holograd::numerics::rng::{NoiseKey, Purpose};
 
 fn normals(count: usize, key: u64) -> Vec<f64> {
     let mut out = vec![0.0; count];

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use holograd::files::{Tensors, read_tensors};
 use holograd::gradient::Estimate;
+use holograd::simulation::teaching::Time;
 use holograd::substrate::Field;
-use holograd::substrate::effective::{Effective, Form};
-use holograd::substrate::field::Dynamics;
-use holograd::substrate::model::ModelSpec;
-use holograd::substrate::network::Network;
+use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::model::ModelSpec;
+use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
-use holograd::teaching::Time;
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
 
@@ -406,8 +406,18 @@ fn single_precision_rounds_and_no_more() {
         let state: Vec<f64> = (0..f64_field.shape().len()).map(|i| 0.5 * (i as f64).sin()).collect();
         let narrow: Vec<f32> = state.iter().map(|x| *x as f32).collect();
         let (mut wide_out, mut narrow_out) = (state.clone(), narrow.clone());
-        holograd::integrators::VectorField::target(&mut f64_field, Time::at(0), &state, &mut wide_out);
-        holograd::integrators::VectorField::target(&mut f32_field, Time::at(0), &narrow, &mut narrow_out);
+        holograd::simulation::integrators::VectorField::target(
+            &mut f64_field,
+            Time::at(0),
+            &state,
+            &mut wide_out,
+        );
+        holograd::simulation::integrators::VectorField::target(
+            &mut f32_field,
+            Time::at(0),
+            &narrow,
+            &mut narrow_out,
+        );
         let off =
             narrow_out.iter().zip(&wide_out).map(|(n, w)| (f64::from(*n) - w).abs()).fold(0.0, f64::max);
         println!("{rails} rails: {off:e}");

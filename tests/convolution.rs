@@ -7,7 +7,7 @@ use holograd::numerics::convolution::geometry::{Geometry, Padding, Shape};
 use holograd::numerics::convolution::{At, Convolution, Method, PooledConvolution, Scratch};
 use holograd::numerics::pooling::{Pooling, Window};
 use holograd::numerics::rails::{Rails, RailsMut};
-use holograd::substrate::activation::Activation;
+use holograd::substrate::neurons::activation::Activation;
 use num_complex::Complex;
 
 use crate::common::path;

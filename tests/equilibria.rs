@@ -5,13 +5,13 @@ use std::sync::Arc;
 use holograd::gradient::Setting;
 use holograd::gradient::compare::compare;
 use holograd::gradient::equilibrium::{self, Settle};
-use holograd::scalar::Scalar;
-use holograd::substrate::effective::{Effective, Form};
-use holograd::substrate::model::ModelSpec;
-use holograd::substrate::network::Network;
+use holograd::numerics::scalar::Scalar;
+use holograd::numerics::state::StateShape;
+use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::model::ModelSpec;
+use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
-use holograd::substrate::state::StateShape;
 use nalgebra::{DMatrix, DVector};
 use serde_json::{Value, json};
 

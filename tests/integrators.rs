@@ -1,12 +1,12 @@
 //! Every integrator on problems with known solutions: orders, tolerances, the clock, and how much work is done.
 
 use crate::common::{order, random, toy};
-use holograd::integrators::{Integrator, IntegratorSpec, Leak, VectorField};
-use holograd::simulate::Simulation;
+use holograd::simulation::Simulation;
+use holograd::simulation::integrators::{Integrator, IntegratorSpec, Leak, VectorField};
+use holograd::simulation::teaching::{Teaching, Time, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::effective::Form;
-use holograd::substrate::field::Dynamics;
-use holograd::teaching::{Teaching, Time, Waveform};
+use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::field::Dynamics;
 use serde_json::json;
 
 /// A leaky system with a known solution.

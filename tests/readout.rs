@@ -7,16 +7,16 @@ use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, HarmonicBalance, Setting, Stop, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
-use holograd::integrators::{IntegratorSpec, VectorField};
-use holograd::lockin::{LockIn, Record, Window};
-use holograd::simulate::Simulation;
+use holograd::numerics::state::StateShape;
+use holograd::simulation::Simulation;
+use holograd::simulation::integrators::{IntegratorSpec, VectorField};
+use holograd::simulation::lockin::{LockIn, Record, Window};
+use holograd::simulation::teaching::{Teaching, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::effective::Form;
-use holograd::substrate::field::Dynamics;
-use holograd::substrate::network::{Network, Source};
+use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::network::{Network, Source};
 use holograd::substrate::parameters::Parameters;
-use holograd::substrate::state::StateShape;
-use holograd::teaching::{Teaching, Waveform};
 use serde_json::{Value, json};
 
 /// Relative error over the weights between layers against the adjoint.

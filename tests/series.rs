@@ -6,7 +6,7 @@ use holograd::gradient::compare::compare;
 use holograd::gradient::{Diagnostics, Estimate, EstimatorSpec, Setting, Stop, estimate_batch};
 use holograd::imperfections::instant::Instant;
 use holograd::imperfections::noise::{Noise, Rails};
-use holograd::substrate::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::{Effective, Form};
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use serde_json::{Value, json};

@@ -8,9 +8,9 @@ use holograd::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimat
 use holograd::imperfections::fluctuation::Fluctuation;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::imperfections::{Imperfections, NoiseMemory};
-use holograd::rng::{NoiseKey, Purpose};
-use holograd::substrate::effective::Form;
-use holograd::substrate::state::StateShape;
+use holograd::numerics::rng::{NoiseKey, Purpose};
+use holograd::numerics::state::StateShape;
+use holograd::substrate::neurons::effective::Form;
 use serde_json::{Value, json};
 
 const SIGMA: f64 = 0.7;

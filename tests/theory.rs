@@ -4,13 +4,13 @@ use std::f64::consts::TAU;
 
 use crate::common::{Problem, toy};
 use holograd::gradient::compare::{compare, complex_relative_error};
-use holograd::integrators::{IntegratorSpec, VectorField};
-use holograd::lockin::{LockIn, Observer, Record, View, Window};
-use holograd::simulate::Simulation;
+use holograd::simulation::Simulation;
+use holograd::simulation::integrators::{IntegratorSpec, VectorField};
+use holograd::simulation::lockin::{LockIn, Observer, Record, View, Window};
+use holograd::simulation::teaching::{Teaching, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::effective::Form;
-use holograd::substrate::field::Dynamics;
-use holograd::teaching::{Teaching, Waveform};
+use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::field::Dynamics;
 use num_complex::Complex;
 use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use holograd::scalar::Scalar;
-use holograd::substrate::model::ModelSpec;
-use holograd::substrate::network::Network;
+use holograd::numerics::scalar::Scalar;
+use holograd::substrate::neurons::model::ModelSpec;
+use holograd::substrate::neurons::network::Network;
 use holograd::substrate::samples::Samples;
 use serde_json::json;
 

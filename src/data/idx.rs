@@ -9,7 +9,8 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
-use crate::{Error, Result, machine};
+use crate::host::machine;
+use crate::{Error, Result};
 
 const IMAGES: u32 = 2051;
 const LABELS: u32 = 2049;

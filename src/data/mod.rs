@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
 
-use crate::rng::{Purpose, stream};
+use crate::numerics::rng::{Purpose, stream};
 
 mod digits;
 mod idx;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::digits::check_fraction;
 use super::{Dataset, Split};
 use crate::error::{Invalid, positive};
-use crate::rng::{Purpose, stream};
+use crate::numerics::rng::{Purpose, stream};
 
 /// Gaussian clouds. The centre of a class is drawn uniformly from the unit cube `[0, 1]^inputs`. A sample of that class is
 /// the centre plus independent normal deviations of standard deviation `spread` in every input, not clipped. Sample `i`

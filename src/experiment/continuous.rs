@@ -18,15 +18,15 @@ use crate::files::{self, Npz, Tensors};
 use crate::gradient::check_time_constants;
 use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
-use crate::integrators::IntegratorSpec;
 use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
 use crate::records::{ContinuousEpoch, read_metrics};
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::network::{Network, Source};
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::teaching::{Teaching, Time, Waveform};
+use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::network::{Network, Source};
 use crate::substrate::parameters::Parameters;
-use crate::substrate::state::StateShape;
-use crate::teaching::{Teaching, Time, Waveform};
 
 /// Learns without batches, phases or resets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

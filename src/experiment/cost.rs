@@ -17,9 +17,9 @@ use super::{
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, EstimatorSpec, Solver};
-use crate::integrators::IntegratorSpec;
-use crate::machine;
-use crate::substrate::network::{Network, Output, Source};
+use crate::host::machine;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::neurons::network::{Network, Output, Source};
 
 /// Multiply–adds of a thread in a second, in single precision.
 const PRODUCTS: f64 = 2e10;
@@ -240,7 +240,7 @@ struct Substrate {
 
 impl Substrate {
     fn new(network: &Network, precision: Precision) -> Self {
-        let size = |edge: &crate::substrate::network::Edge| edge.interaction.products() as f64;
+        let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
         let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
         let readout = match network.output {
             Output::Readout { weight, .. } => {

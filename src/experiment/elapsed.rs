@@ -18,14 +18,14 @@ use crate::gradient::{
     Adjoint, CHUNK, Estimator, EstimatorSpec, Setting, estimate_batch, extrapolation_weights,
 };
 use crate::imperfections::Imperfections;
+use crate::numerics::state::StateShape;
 use crate::records::{ElapsedPoint, Modes};
-use crate::relaxation::slowest_rate;
 use crate::substrate::Linear;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::network::Network;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
+use crate::substrate::slow_modes::slowest_rate;
 
 /// Gradient error of always-on estimators against the time that has passed since the drive began at the free equilibrium.
 ///

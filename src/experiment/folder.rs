@@ -14,11 +14,11 @@ use super::lock::{Lock, Note};
 use super::{manifest, place};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::interrupt;
+use crate::host::interrupt;
 use crate::learning::checkpoint;
+use crate::numerics::kernels::instruction_set;
 use crate::published;
 use crate::records::HISTORY;
-use crate::substrate::kernels::instruction_set;
 
 /// The file of the parameters that a run has learnt.
 pub const LEARNT: &str = "parameters.safetensors";

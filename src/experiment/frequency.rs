@@ -17,16 +17,16 @@ use crate::gradient::{
     Adjoint, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
     extrapolation_weights,
 };
-use crate::integrators::IntegratorSpec;
-use crate::lockin::Window;
+use crate::numerics::state::StateShape;
 use crate::records::{FrequencyPoint, FrequencyTheory, THEORY, read_metrics};
-use crate::relaxation::slowest_rate;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::network::Network;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::Window;
+use crate::substrate::local::Local;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
+use crate::substrate::slow_modes::slowest_rate;
 
 /// Gradient error against the period of the drive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -25,15 +25,15 @@ use crate::gradient::{
 use crate::imperfections::instant::Instant;
 use crate::imperfections::noise::{Noise, Rails};
 use crate::imperfections::readout::{Converter, ReadOut};
-use crate::integrators::IntegratorSpec;
-use crate::lockin::{View, Window, check_length};
+use crate::numerics::state::StateShape;
 use crate::records::{FrequencyOptimumPoint, FrequencyOptimumSummary, Optimum};
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::network::Network;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::{View, Window, check_length};
+use crate::substrate::local::Local;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 
 /// Neurons that the closed form can carry: it inverts a matrix at each of many thousand frequencies.
 const MOST_NEURONS: usize = 64;

@@ -14,9 +14,9 @@ use crate::files::{Tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::network::Network;
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::network::Network;
 
 /// Compares estimators on given parameters and samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -11,11 +11,12 @@ use super::{Options, cost, library, problem, sweep};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
+use crate::host::machine;
+use crate::json::wording;
+use crate::numerics::scalar::Scalar;
 use crate::published::Published;
-use crate::scalar::Scalar;
-use crate::substrate::model::ModelSpec;
-use crate::substrate::network::{Edge, Network};
-use crate::{machine, wording};
+use crate::substrate::neurons::model::ModelSpec;
+use crate::substrate::neurons::network::{Edge, Network};
 
 /// A file on disk, or one that ships inside the binary.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use num_complex::Complex;
 
 use crate::error::{Error, Result};
 use crate::imperfections::fluctuation::correlation_times;
-use crate::lockin::Window;
-use crate::substrate::network::{Edge, Network};
+use crate::simulation::lockin::Window;
+use crate::substrate::neurons::network::{Edge, Network};
 
 /// Points of a decade at which noise spectra are evaluated: below the width of the narrowest filter's pass band.
 const PER_DECADE: f64 = 1500.0;

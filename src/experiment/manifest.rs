@@ -11,7 +11,7 @@ use super::folder::RunFolder;
 use super::lock::{self, Lock};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::substrate::kernels::instruction_set;
+use crate::numerics::kernels::instruction_set;
 
 /// Its file. A folder without one holds no complete run.
 pub const FILE: &str = "manifest.json";

@@ -9,8 +9,8 @@ use super::{Options, Train};
 use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
 use crate::learning;
-use crate::scalar::Scalar;
-use crate::substrate::network::{Network, Output};
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::network::{Network, Output};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 

@@ -11,14 +11,14 @@ use super::spec::{Kind, ModelRef, validate_holomorphic};
 use super::{Options, problem};
 use crate::error::{Invalid, Result, all_positive, positive};
 use crate::gradient::equilibrium::complexified;
-use crate::integrators::VectorField;
+use crate::numerics::state::StateShape;
 use crate::records::RelaxationPhase;
+use crate::simulation::integrators::VectorField;
+use crate::simulation::teaching::{Teaching, Time, root_of_unity};
 use crate::substrate::Field;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::field::Dynamics;
-use crate::substrate::network::Network;
-use crate::substrate::state::StateShape;
-use crate::teaching::{Teaching, Time, root_of_unity};
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::network::Network;
 
 /// Watches one sample relax under frozen teaching, step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -20,10 +20,10 @@ use crate::data::DataSpec;
 use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
-use crate::integrators::IntegratorSpec;
-use crate::substrate::effective::Form;
-use crate::substrate::model::ModelSpec;
-use crate::substrate::network::Network;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::model::ModelSpec;
+use crate::substrate::neurons::network::Network;
 
 /// An experiment of any kind.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -14,14 +14,14 @@ use crate::error::{Invalid, Result, positive};
 use crate::files::Npz;
 use crate::gradient::Setting;
 use crate::gradient::equilibrium::{self, Settle};
-use crate::integrators::VectorField;
-use crate::partial;
+use crate::json::partial;
+use crate::simulation::integrators::VectorField;
+use crate::simulation::teaching::Time;
 use crate::substrate::Field;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::field::Dynamics;
-use crate::substrate::network::Network;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::samples::Samples;
-use crate::teaching::Time;
 
 /// Maps where in the plane of β one sample settles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,19 +16,20 @@ use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
 use crate::gradient::{Adjoint, Setting, Surroundings, TOLERATED, check_time_constants, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
-use crate::integrators::IntegratorSpec;
-use crate::integrators::VectorField;
-use crate::lockin::{LockIn, Observer, Record, View, Window};
-use crate::simulate::Simulation;
+use crate::numerics::state::StateShape;
+use crate::simulation::Simulation;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::integrators::VectorField;
+use crate::simulation::lockin::{LockIn, Observer, Record, View, Window};
+use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::Field;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::field::Dynamics;
-use crate::substrate::network::{Layer, Network};
+use crate::substrate::local::Local;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::network::{Layer, Network};
+use crate::substrate::neurons::readout;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::readout::{self, Local};
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
-use crate::teaching::{Teaching, Time, Waveform};
 
 /// Watches one sample oscillate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

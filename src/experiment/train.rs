@@ -15,17 +15,17 @@ use crate::error::{Error, Invalid, Result};
 use crate::files::{self, Tensors};
 use crate::gradient::EstimatorSpec;
 use crate::gradient::equilibrium::Settle;
+use crate::host::progress::Progress;
 use crate::imperfections::Imperfections;
+use crate::json::partial;
 use crate::learning::{
     Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, Plan, RateFloor, Schedule, Score,
     Trainer, checkpoint,
 };
-use crate::partial;
-use crate::progress::Progress;
+use crate::numerics::scalar::Scalar;
 use crate::records::{Epoch, Recurring, least, read_metrics};
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::network::Network;
+use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 
 /// Trains a network.

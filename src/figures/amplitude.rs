@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{beside, points};
 use crate::error::Result;
 use crate::names;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::published::Published;
 use crate::records::{AmplitudePoint, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `amplitude` from the metrics of a run.
 ///

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::points;
 use crate::error::Result;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::Epoch;
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `asymmetry` if the Jacobian was measured.
 ///

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::points;
 use crate::error::{Error, Result};
 use crate::files::read_npz;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::{ContinuousEpoch, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `training` from the metrics of a run, and `trace` from `trace.npz` where there is one.
 ///

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::{points, read_json};
 use crate::error::Result;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::published::Published;
 use crate::records::{ElapsedPoint, Modes, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of `summary.json`.
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{points, read_json};
 use crate::error::Result;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::{FrequencyPoint, FrequencyTheory, THEORY, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Colours of one, two, three … extrapolated periods.
 const COLOURS: [usize; 6] = [0, 1, 2, 4, 5, 6];

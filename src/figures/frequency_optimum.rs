@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{points, read_json};
 use crate::error::Result;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::{FrequencyOptimumPoint, FrequencyOptimumSummary, Optimum, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Places in the palette, one for each filter.
 const COLOURS: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gradient::compare::Agreement;
 use crate::names;
-use crate::report::{Figure, Mark, Panel, Print, Series};
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of an entry of `comparison.json`.
 #[derive(Deserialize)]

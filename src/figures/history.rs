@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::{beside, sweep};
 use crate::error::Result;
 use crate::names;
+use crate::plot::{Aside, AsideRow, Figure, Mark, Panel, Print, Series};
 use crate::published::Published;
 use crate::records::{COST, HISTORY, SweepRun, read_metrics};
-use crate::report::{Aside, AsideRow, Figure, Mark, Panel, Print, Series};
 
 /// Most points with a line for each run; beyond, a point has one line, the mean of its runs with their range.
 const CROWD: usize = 7;

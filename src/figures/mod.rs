@@ -22,8 +22,8 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::experiment::place;
 use crate::files;
+use crate::plot::{Mark, Panel, Print, Series};
 use crate::published::Published;
-use crate::report::{Mark, Panel, Print, Series};
 
 /// Draws, or redraws, the figures of a finished run.
 ///

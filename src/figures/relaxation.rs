@@ -5,9 +5,9 @@ use std::path::Path;
 use super::beside;
 use crate::error::Result;
 use crate::names;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::published::{Curve, Published};
 use crate::records::{RelaxationPhase, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Neurons whose equilibria are shown: the teaching acts on the last layer.
 const SHOWN: usize = 4;

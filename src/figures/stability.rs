@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::files::{self, read_npz};
-use crate::report::{Figure, HeatMap, Mark, Panel, Print, Series};
-use crate::teaching::root_of_unity;
+use crate::plot::{Figure, HeatMap, Mark, Panel, Print, Series};
+use crate::simulation::teaching::root_of_unity;
 
 /// What the figure needs of `experiment.json`.
 #[derive(Deserialize)]

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{beside, read_json};
 use crate::error::Result;
 use crate::names;
+use crate::plot::{Aside, AsideRow, Figure, HeatMap, Mark, Panel, Print, Series};
 use crate::published::Published;
 use crate::records::{Axis, COST, Drawing, SweepPoint, SweepRun, SweepSummary, read_metrics, value_label};
-use crate::report::{Aside, AsideRow, Figure, HeatMap, Mark, Panel, Print, Series};
 
 /// Draws `sweep` from the summary of a run. One point alone makes no figure.
 ///

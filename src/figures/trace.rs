@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::files::{self, read_npz};
 use crate::names;
-use crate::report::{Figure, Mark, Panel, Print, Series};
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of `neurons.json`.
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{asymmetry, points};
 use crate::error::Result;
+use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::{Epoch, read_metrics};
-use crate::report::{Figure, Mark, Panel, Print, Series};
 
 /// Draws `training`, `alignment` and `asymmetry` from the metrics of a run.
 ///

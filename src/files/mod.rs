@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, interrupt, machine};
+use crate::host::{interrupt, machine};
+use crate::{Error, Result};
 
 mod json;
 mod npz;

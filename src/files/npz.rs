@@ -11,8 +11,9 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::{write_atomically, write_json};
-use crate::scalar::Scalar;
-use crate::{Error, Result, machine};
+use crate::host::machine;
+use crate::numerics::scalar::Scalar;
+use crate::{Error, Result};
 
 /// Named real arrays on their way to a `.npz` file, each with its unit and the meaning of its axes.
 #[derive(Debug, Clone, Default)]

@@ -12,8 +12,9 @@ use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::{Map, Value, json};
 
-use crate::scalar::Scalar;
-use crate::{Error, Result, machine};
+use crate::host::machine;
+use crate::numerics::scalar::Scalar;
+use crate::{Error, Result};
 
 /// The numbers of an [`Array`], in row-major order.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,15 +6,15 @@
 //! proposal or arrive by themselves.
 
 use super::Stop;
-use super::anderson::{Options, fixed_point};
 use super::equilibrium::{Equilibrium, LOOK, Settle, conclude, relax};
 use crate::error::Result;
-use crate::krylov::dot;
-use crate::relaxation::decays;
-use crate::scalar::Scalar;
+use crate::numerics::anderson::{Options, fixed_point};
+use crate::numerics::krylov::dot;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::teaching::Time;
 use crate::substrate::Field;
-use crate::substrate::state::StateShape;
-use crate::teaching::Time;
+use crate::substrate::slow_modes::decays;
 
 /// Most evaluations of the first acceleration: beyond, relaxing further is the shorter way, and as long a relaxation has to go before
 /// another acceleration, of half as many.

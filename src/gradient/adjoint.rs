@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::equilibrium::{self, Settle};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
-use crate::krylov::gmres;
-use crate::scalar::{Layout, Scalar};
-use crate::substrate::readout::Local;
+use crate::numerics::krylov::gmres;
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
 
 /// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).

@@ -12,11 +12,11 @@ use super::harmonic_balance::HarmonicBalance;
 use super::oscillation::Oscillation;
 use super::{Estimate, Estimator, Setting, Stop};
 use crate::error::{Error, Invalid, Result, positive};
-use crate::integrators::IntegratorSpec;
-use crate::lockin::Window;
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::Window;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 
 /// ωτ of the first period, in slowest relaxation rates.
 const FIRST: f64 = 4.0;

@@ -8,12 +8,12 @@ use super::convergence::{largest, negative_share, radius};
 use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
-use crate::lockin::add_product;
-use crate::scalar::Scalar;
-use crate::substrate::readout::Local;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::lockin::add_product;
+use crate::simulation::teaching::{Teaching, root_of_unity};
+use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
-use crate::teaching::{Teaching, root_of_unity};
 
 /// δ = Σ_k (a(|β|e^{2πik/N}) − a*) e^{−2πik/N} / (N|β|).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

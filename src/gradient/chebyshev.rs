@@ -12,11 +12,11 @@ use super::extrapolation::{Extrapolation, norm};
 use super::oscillation::Oscillation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result};
-use crate::integrators::IntegratorSpec;
-use crate::lockin::{LockIn, Observer, Record, Window};
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::{LockIn, Observer, Record, Window};
+use crate::simulation::teaching::Waveform;
 use crate::substrate::samples::Samples;
-use crate::teaching::Waveform;
 
 /// Highest order that is tried where the order is automatic.
 const MOST_AUTOMATIC: u64 = 15;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::equilibrium::{self, Instant, Phase, Settle};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
-use crate::scalar::Scalar;
-use crate::substrate::readout::Local;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::teaching::Teaching;
+use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
-use crate::teaching::Teaching;
 
 /// (a(β) − a(0))/β, or (a(β) − a(−β))/2β when centred (Scellier & Bengio 2017; Laborieux et al. 2021).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

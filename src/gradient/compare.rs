@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 use crate::substrate::parameters::{Parameters, Role};
 
 /// How close one gradient is to another.

@@ -1,6 +1,6 @@
 //! How far the response is a power series in β: the radius of convergence, from the decay of its terms.
 
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 
 /// Largest magnitude of a real number in a slice.
 pub fn largest<T: Scalar>(values: &[T]) -> f64 {

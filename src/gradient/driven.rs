@@ -8,15 +8,15 @@ use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, Measured, extrapolation_weights, relative_difference, weighted};
 use super::{Diagnostics, Estimate, Setting, Stop, columns, matrices};
 use crate::error::Result;
-use crate::integrators::IntegratorSpec;
-use crate::lockin::{Coefficient, LockIn, Observer, Record, SynapseLockIn, Window};
-use crate::scalar::Scalar;
-use crate::simulate::{Simulation, largest_difference};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::{Coefficient, LockIn, Observer, Record, SynapseLockIn, Window};
+use crate::simulation::teaching::Teaching;
+use crate::simulation::{Simulation, largest_difference};
+use crate::substrate::local::Local;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::readout::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
-use crate::teaching::Teaching;
 
 /// An always-on drive and its record.
 #[derive(Clone)]

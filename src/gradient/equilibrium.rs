@@ -7,14 +7,14 @@ use super::acceleration::{Inspection, accelerate, put};
 use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::imperfections::instant::Disturbances;
-use crate::integrators::{FixedStep, Leak, Method};
-use crate::lockin::{Observer, View};
-use crate::scalar::Scalar;
-use crate::simulate::Simulation;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::Simulation;
+use crate::simulation::integrators::{FixedStep, Leak, Method};
+use crate::simulation::lockin::{Observer, View};
+use crate::simulation::teaching::Teaching;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 use crate::substrate::{Field, Substrate};
-use crate::teaching::Teaching;
 
 /// How an equilibrium is waited for. The defaults are those of an estimator's phases; where a place has defaults of its own, an object
 /// that is written there in part keeps them for the rest.
@@ -100,7 +100,7 @@ pub struct Instant<T> {
 
 /// An equilibrium, or the state that was reached in its place.
 pub struct Equilibrium<T: Scalar> {
-    /// The integrated variable, laid out as [`crate::substrate::state::StateShape`] with the rails asked for.
+    /// The integrated variable, laid out as [`crate::numerics::state::StateShape`] with the rails asked for.
     pub state: Vec<T>,
     /// Rates, laid out as the state: the mean of `instants`.
     pub rates: Vec<T>,

@@ -14,8 +14,8 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scalar::Scalar;
-use crate::substrate::state::StateShape;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
 
 /// How responses at several periods are extrapolated to zero frequency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -148,7 +148,7 @@ pub(super) fn relative_difference<T: Scalar>(a: &[T], b: &[T]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::substrate::network::Network;
+    use crate::substrate::neurons::network::Network;
 
     #[test]
     fn extrapolation_removes_even_powers_of_the_frequency() {

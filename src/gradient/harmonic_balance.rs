@@ -9,21 +9,21 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::anderson::{Accelerated, Options, fixed_point};
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
-use crate::krylov::{Solved, gmres, gmres_shifted};
-use crate::lockin::{Coefficient, LockIn, Observer, Record, View, Window, add_product};
-use crate::partial;
-use crate::scalar::{Layout, Scalar};
-use crate::substrate::readout::Local;
+use crate::json::partial;
+use crate::numerics::anderson::{Accelerated, Options, fixed_point};
+use crate::numerics::krylov::{Solved, gmres, gmres_shifted};
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::simulation::lockin::{Coefficient, LockIn, Observer, Record, View, Window, add_product};
+use crate::simulation::teaching::{Teaching, Time, root_of_unity};
+use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
 use crate::substrate::{Field, Linear};
-use crate::teaching::{Teaching, Time, root_of_unity};
 
 /// Points of the period with which a solution begins, and at which it is given up.
 const POINTS: [usize; 2] = [16, 512];

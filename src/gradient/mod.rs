@@ -2,7 +2,6 @@
 
 mod acceleration;
 mod adjoint;
-mod anderson;
 mod auto;
 mod cauchy;
 mod chebyshev;
@@ -41,14 +40,14 @@ use crate::imperfections::NoiseMemory;
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
-use crate::integrators::{IntegratorSpec, Leak};
-use crate::krylov::Solved;
-use crate::relaxation::slowest_rate;
-use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::Scalar;
+use crate::numerics::krylov::Solved;
+use crate::numerics::rng::{NoiseKey, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::{IntegratorSpec, Leak};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
+use crate::substrate::slow_modes::slowest_rate;
 use crate::substrate::{Field, Substrate};
 
 /// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.

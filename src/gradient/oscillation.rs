@@ -7,11 +7,11 @@ use super::driven::{self, Drive};
 use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, non_negative, positive};
-use crate::integrators::{Clock, IntegratorSpec};
-use crate::lockin::{Record, Window, check_length};
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::{Clock, IntegratorSpec};
+use crate::simulation::lockin::{Record, Window, check_length};
+use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::samples::Samples;
-use crate::teaching::{Teaching, Waveform};
 
 /// β(t) = |β| e^{iωt}; the gradient is the first Fourier coefficient of local activity (paper 1, eq. 9).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use nalgebra::DMatrix;
 
 use super::{Diagnostics, Estimate, Estimator, Setting, estimate_chunks};
 use crate::gradient::compare::compare;
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 use crate::substrate::Substrate;
 use crate::substrate::samples::Samples;
 

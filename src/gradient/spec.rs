@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::harmonic_balance::Course;
 use super::{Adjoint, Auto, Cauchy, Chebyshev, Classic, Estimator, HarmonicBalance, Oscillation, Staircase};
-use crate::choice::{allow_names, choice};
 use crate::error::Invalid;
 use crate::imperfections::{Imperfections, device};
-use crate::integrators::IntegratorSpec;
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::network::Network;
+use crate::json::choice::{allow_names, choice};
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::network::Network;
 
 /// How the gradient is obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

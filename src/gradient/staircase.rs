@@ -8,11 +8,11 @@ use super::equilibrium::{self, Settle, complexified};
 use super::extrapolation::Extrapolation;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result, positive};
-use crate::integrators::IntegratorSpec;
-use crate::lockin::{Record, Window, check_length};
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::lockin::{Record, Window, check_length};
+use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::samples::Samples;
-use crate::teaching::{Teaching, Waveform};
 
 /// β holds each of N roots of unity for `hold` τ; the state is sampled at the end of each hold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

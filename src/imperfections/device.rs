@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::Imperfections;
 use super::fabrication::{Fabrication, Mismatch};
 use super::programming::{Programming, UpdateRule};
-use crate::rng::{self, NoiseKey, Purpose};
-use crate::scalar::Scalar;
-use crate::substrate::effective::{Analog, Effective, Form};
-use crate::substrate::interactions::Direction;
-use crate::substrate::network::{Edge, Layer, Network, Output, Source};
+use crate::numerics::rng::{self, NoiseKey, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::effective::{Analog, Effective, Form};
+use crate::substrate::neurons::interactions::Direction;
+use crate::substrate::neurons::network::{Edge, Layer, Network, Output, Source};
 use crate::substrate::parameters::Parameters;
 
 /// One device of a network: everything that fabrication has drawn. The same seed gives the same device in either precision.

@@ -4,9 +4,9 @@ use super::noise::{Noise, Rails};
 use super::process::{Draws, Law, Process};
 use crate::error::Result;
 use crate::files::Tensors;
-use crate::rng::NoiseKey;
-use crate::scalar::Scalar;
-use crate::substrate::state::StateShape;
+use crate::numerics::rng::NoiseKey;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
 
 /// Components of 1/f noise per decade of correlation time: the ripple of the spectrum stays below 0.3 dB.
 const PER_DECADE: f64 = 2.0;
@@ -102,7 +102,7 @@ impl<T: Scalar> Fluctuation<T> {
     }
 
     /// Sets the length of a tick, in nominal τ, and `lost`, the part of an isolated neuron of τ = 1 that the integrator's step takes
-    /// away ([`crate::integrators::Integrator::lost`]).
+    /// away ([`crate::simulation::integrators::Integrator::lost`]).
     pub fn set_step(&mut self, step: f64, lost: f64) {
         if self.clock == (step, lost) {
             return;
@@ -235,7 +235,7 @@ mod tests {
     use rustfft::num_complex::Complex;
 
     use super::*;
-    use crate::rng::Purpose;
+    use crate::numerics::rng::Purpose;
 
     const STEP: f64 = 0.25;
 
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
-        use crate::integrators::Method;
+        use crate::simulation::integrators::Method;
         let std = 0.4;
         let cases = [(Method::Euler, 0.1), (Method::Euler, 1.0), (Method::Heun, 0.5), (Method::Rk4, 1.0)];
         for (method, step) in cases.into_iter().chain([(Method::ExponentialEuler, 1.5)]) {

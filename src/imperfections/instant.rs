@@ -5,12 +5,12 @@ use super::noise::{Noise, Rails};
 use super::readout::ReadOut;
 use crate::error::{Invalid, Result};
 use crate::files::Tensors;
-use crate::integrators::IntegratorSpec;
-use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::Scalar;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::network::Source;
-use crate::substrate::state::StateShape;
+use crate::numerics::rng::{NoiseKey, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::network::Source;
 
 /// The imperfections that act while a trajectory runs: noise and read-out.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use super::instant::{Disturbances, Instant};
 use crate::error::{Error, Result};
 use crate::files::Tensors;
-use crate::scalar::Scalar;
-use crate::substrate::network::Network;
-use crate::substrate::state::StateShape;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::substrate::neurons::network::Network;
 
 /// The number of the one update that a run without updates is to its noise: it never starts anew.
 pub const WHOLE: u64 = u64::MAX;

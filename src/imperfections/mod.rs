@@ -23,7 +23,7 @@ pub use memory::NoiseMemory;
 pub use presets::Preset;
 
 use crate::error::Invalid;
-use crate::substrate::network::{Edge, Network, Source};
+use crate::substrate::neurons::network::{Edge, Network, Source};
 use drift::{Drift, DriftLaw, PCM_G_MAX};
 use fabrication::Fabrication;
 use instant::Instant;

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative, positive};
-use crate::integrators::{IntegratorSpec, Leak, Method};
-use crate::rng::NoiseKey;
-use crate::scalar::Scalar;
-use crate::substrate::effective::Form;
-use crate::substrate::state::StateShape;
+use crate::numerics::rng::NoiseKey;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::{IntegratorSpec, Leak, Method};
+use crate::substrate::neurons::effective::Form;
 
 /// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
 ///

@@ -1,9 +1,9 @@
 //! Random processes with a memory, of unit variance: what they are worth through a step of the clock, and where they stand after it.
 
 use super::noise::{Rails, fill};
-use crate::rng::NoiseKey;
-use crate::scalar::Scalar;
-use crate::substrate::state::StateShape;
+use crate::numerics::rng::NoiseKey;
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
 
 /// A slow component of 1/f noise is drawn anew this many times in its correlation time, and held in between.
 const UPDATES: f64 = 8.0;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative, positive};
-use crate::rng::NoiseKey;
+use crate::numerics::rng::NoiseKey;
 
 /// How weights are written. A weight is a differential pair, w = (G⁺ − G⁻)·`weight_max`/(g_max − g_min), of which one device
 /// carries the weight and the other rests at `g_min`.

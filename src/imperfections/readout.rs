@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
-use crate::lockin::View;
-use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::Scalar;
-use crate::substrate::state::StateShape;
+use crate::numerics::rng::{NoiseKey, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::lockin::View;
 
 /// The read-out of rates and output error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::homeostasis::Probes;
-use crate::krylov::{eigenvalues, ritz_values};
-use crate::scalar::{Layout, Scalar};
-use crate::substrate::effective::Effective;
-use crate::substrate::state::StateShape;
+use crate::numerics::krylov::{eigenvalues, ritz_values};
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::substrate::neurons::effective::Effective;
 
 /// Neurons up to which J is held as a matrix.
 const MOST_DENSE: usize = 2000;
@@ -182,8 +182,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::substrate::effective::Form;
-    use crate::substrate::network::Network;
+    use crate::substrate::neurons::effective::Form;
+    use crate::substrate::neurons::network::Network;
     use crate::substrate::parameters::Parameters;
 
     fn effective(sizes: [usize; 3], feedback: serde_json::Value) -> Effective<f64> {

@@ -9,7 +9,7 @@ use super::Trainer;
 use crate::error::{Error, Result};
 use crate::files::{Tensors, read_tensors, write_tensors};
 use crate::imperfections::NoiseMemory;
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 use crate::substrate::parameters::Parameters;
 
 /// The file of a checkpoint inside a run folder.

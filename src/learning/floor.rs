@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
 use crate::imperfections::{Imperfections, device};
-use crate::scalar::Scalar;
-use crate::substrate::network::Network;
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 
 /// Keeps the slowest relaxation rate above a floor: where an update has left it below, the weights between layers are scaled

@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
-use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::{Layout, Scalar};
-use crate::substrate::effective::Effective;
-use crate::substrate::interactions::Direction;
-use crate::substrate::network::Network;
+use crate::numerics::rng::{NoiseKey, Purpose};
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::interactions::Direction;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::state::StateShape;
 
 /// The homeostatic term of the cost: `coefficient` times L = E[|Jε|² − εᵀJ²ε]/n, ε standard normal.
 ///

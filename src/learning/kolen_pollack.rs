@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
-use crate::scalar::Scalar;
-use crate::substrate::network::Network;
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 
 /// Reciprocal connections W and B take the sum of their two updates, and decay: W − Bᵀ falls by `decay` for each unit of learning

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative, positive};
-use crate::scalar::Scalar;
-use crate::substrate::network::Network;
+use crate::json::wording;
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
-use crate::wording;
 
 /// How a gradient becomes a weight update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -29,20 +29,20 @@ use crate::imperfections::memory::WHOLE;
 use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
-use crate::integrators::{IntegratorSpec, VectorField};
-use crate::lockin::{Observer, View};
-use crate::rng::{NoiseKey, Purpose};
-use crate::scalar::Scalar;
-use crate::simulate::Simulation;
+use crate::numerics::rng::{NoiseKey, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::numerics::state::StateShape;
+use crate::simulation::Simulation;
+use crate::simulation::integrators::{IntegratorSpec, VectorField};
+use crate::simulation::lockin::{Observer, View};
+use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::Field;
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::field::Dynamics;
-use crate::substrate::network::Network;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::network::Network;
+use crate::substrate::neurons::readout::add_instantaneous;
 use crate::substrate::parameters::Parameters;
-use crate::substrate::readout::add_instantaneous;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
-use crate::teaching::{Teaching, Waveform};
 
 /// What a run of continuous plasticity holds fixed.
 #[derive(Debug, Clone)]

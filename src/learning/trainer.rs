@@ -19,14 +19,14 @@ use crate::gradient::{
     Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Surroundings, estimate_batch,
 };
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
 use crate::records::Epoch;
-use crate::relaxation::{PRODUCTS, slowest_rate_by};
-use crate::scalar::{Layout, Scalar};
-use crate::substrate::effective::{Effective, Form};
-use crate::substrate::network::Network;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
-use crate::substrate::state::StateShape;
+use crate::substrate::slow_modes::{PRODUCTS, slowest_rate_by};
 
 /// What a training run holds fixed.
 #[derive(Debug, Clone)]

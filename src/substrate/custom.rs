@@ -8,16 +8,16 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 use num_complex::Complex;
 
-use super::parameters::{Arrangement, ParameterShape, Parameters, Role, Start};
-use super::readout::Local;
-use super::samples::Samples;
-use super::state::StateShape;
 use super::{Field, Linear, Population, Substrate};
 use crate::error::{Error, Result};
 use crate::imperfections::instant::Disturbances;
-use crate::integrators::{Leak, VectorField};
-use crate::scalar::{Layout, Scalar};
-use crate::teaching::{Teaching, Time};
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::{Leak, VectorField};
+use crate::simulation::teaching::{Teaching, Time};
+use crate::substrate::local::Local;
+use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters, Role, Start};
+use crate::substrate::samples::Samples;
 
 /// A complex number in double precision.
 pub type C = Complex<f64>;

@@ -1,22 +1,14 @@
 //! The substrate: a differential equation with local read-out.
 //!
 //! [`Substrate`] says what estimators need of one: τ ds/dt = G(s, x, β; θ) − s, holomorphic in s and β, observed through rates a(s).
-//! Layers of neurons ([`effective::Effective`]) implement it, and [`custom::Custom`] makes one of anyone's equations.
+//! Layers of neurons ([`neurons::effective::Effective`]) implement it, and [`custom::Custom`] makes one of anyone's equations.
 
-pub mod activation;
 pub mod custom;
-pub mod effective;
-pub mod field;
-pub mod interactions;
-pub mod kernels;
-pub mod linear;
-pub mod model;
-pub mod network;
-pub mod panels;
+pub mod local;
+pub mod neurons;
 pub mod parameters;
-pub mod readout;
 pub mod samples;
-pub mod state;
+pub mod slow_modes;
 
 use std::sync::Arc;
 
@@ -25,13 +17,13 @@ use num_complex::Complex;
 
 use crate::error::Result;
 use crate::imperfections::instant::Disturbances;
-use crate::integrators::VectorField;
-use crate::scalar::{Layout, Scalar};
-use crate::teaching::Teaching;
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::VectorField;
+use crate::simulation::teaching::Teaching;
+use local::Local;
 use parameters::{ParameterShape, Parameters};
-use readout::Local;
 use samples::Samples;
-use state::StateShape;
 
 /// A group of variables of one kind: a layer, or the nodes of a circuit.
 #[derive(Debug, Clone, PartialEq)]

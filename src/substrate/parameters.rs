@@ -5,12 +5,12 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 use rand_distr::{Distribution, Normal, Uniform};
 
-use super::interactions::Interaction;
-use super::model::Initialisation;
 use crate::error::Result;
 use crate::files::Tensors;
-use crate::rng::{self, Purpose};
-use crate::scalar::Scalar;
+use crate::numerics::rng::{self, Purpose};
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::interactions::Interaction;
+use crate::substrate::neurons::model::Initialisation;
 
 /// Name of one parameter, what it is and how its initial values are drawn.
 #[derive(Debug, Clone, PartialEq)]

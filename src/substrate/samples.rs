@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 
 /// A batch of inputs and what the output should be.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,16 +13,16 @@ use holograd::imperfections::drift::{Drift, DriftLaw, pcm_exponent, pcm_read_noi
 use holograd::imperfections::instant::Disturbances;
 use holograd::imperfections::programming::WriteNoise;
 use holograd::imperfections::{Device, Imperfections, Preset};
-use holograd::integrators::VectorField;
+use holograd::simulation::integrators::VectorField;
+use holograd::simulation::teaching::{Teaching, Time};
 use holograd::substrate::Field;
-use holograd::substrate::effective::{Effective, Form};
-use holograd::substrate::field::Dynamics;
-use holograd::substrate::interactions::Direction;
-use holograd::substrate::model::ModelSpec;
-use holograd::substrate::network::Network;
+use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::interactions::Direction;
+use holograd::substrate::neurons::model::ModelSpec;
+use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
-use holograd::teaching::{Teaching, Time};
 use num_complex::Complex;
 use serde_json::{Value, json};
 

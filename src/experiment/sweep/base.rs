@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::Train;
 use super::super::spec::Experiment;
-use crate::wording;
+use crate::json::wording;
 
 /// The experiment that a sweep varies: the path of its file, or itself.
 #[derive(Debug, Clone, PartialEq)]

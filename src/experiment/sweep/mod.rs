@@ -23,9 +23,9 @@ use super::spec::{Experiment, Kind, ModelRef, Precision};
 use super::{Cost, Options, Train, cost, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
+use crate::json::wording;
 use crate::records::{Axis, COST, Drawing};
-use crate::substrate::network::Network;
-use crate::wording;
+use crate::substrate::neurons::network::Network;
 
 /// Points of a grid at most: each is an experiment that is checked before any work.
 const MOST_POINTS: u64 = 10_000;

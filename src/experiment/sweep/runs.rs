@@ -20,11 +20,11 @@ use crate::bootstrap;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::host::progress::Progress;
 use crate::learning::Schedule;
 use crate::names::number;
-use crate::progress::Progress;
+use crate::numerics::scalar::Scalar;
 use crate::records::{HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics};
-use crate::scalar::Scalar;
 use crate::text::printable;
 
 /// A run of the sweep, ready to go.

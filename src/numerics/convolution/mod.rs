@@ -15,7 +15,7 @@ use patches::Direct;
 pub use pooled::{At, PooledConvolution, Scratch};
 use winograd::Winograd;
 
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 
 /// How the products of a convolution are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Convolution as a product with a matrix of patches, made for some positions at a time so that it stays in the cache.
 
 use super::geometry::Geometry;
-use crate::scalar::{Scalar, gemm_outer};
-use crate::substrate::panels::Panels;
+use crate::numerics::panels::Panels;
+use crate::numerics::scalar::{Scalar, gemm_outer};
 
 /// Bytes of patches at a time: with the products beside them they should stay in the second-level cache.
 const CACHE: usize = 256 * 1024;

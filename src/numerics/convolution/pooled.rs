@@ -7,7 +7,7 @@ use super::patches::sized;
 use super::{Buffers, Convolution};
 use crate::numerics::pooling::{Lanes, Pass, Pool, Pooling};
 use crate::numerics::rails::{Rails, RailsMut};
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 
 /// Bytes of z at a time where nobody keeps it.
 const CACHE: usize = 2 * 1024 * 1024;

@@ -7,7 +7,7 @@ use super::geometry::{Geometry, Padding, Shape};
 use super::{At, Buffers, Convolution, Method, PooledConvolution, Scratch};
 use crate::numerics::pooling::{Pooling, Window};
 use crate::numerics::rails::{Rails, RailsMut};
-use crate::scalar::Scalar;
+use crate::numerics::scalar::Scalar;
 
 /// Numbers between −1 and 1 that do not repeat.
 fn numbers<T: Scalar>(count: usize, seed: usize) -> Vec<T> {

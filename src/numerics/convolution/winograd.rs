@@ -13,8 +13,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::geometry::{Geometry, Shape};
 use super::patches::sized;
-use crate::scalar::{Scalar, gemm_outer};
-use crate::substrate::panels::Panels;
+use crate::numerics::panels::Panels;
+use crate::numerics::scalar::{Scalar, gemm_outer};
 
 /// Bytes of transformed tiles at a time: beyond the second-level cache, because each place's weights come from farther away than its
 /// tiles and should meet many of them.

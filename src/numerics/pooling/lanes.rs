@@ -5,9 +5,9 @@ use std::ops::{Add, Mul, Sub};
 
 use num_complex::Complex;
 
+use crate::numerics::kernels::{exp, exp_real};
 use crate::numerics::rails::{Rails, RailsMut};
-use crate::scalar::Scalar;
-use crate::substrate::kernels::{exp, exp_real};
+use crate::numerics::scalar::Scalar;
 
 /// Channels at a time.
 pub(super) const WIDTH: usize = 16;

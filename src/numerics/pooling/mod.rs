@@ -20,8 +20,8 @@ use num_complex::Complex;
 
 use super::convolution::geometry::{Misfit, Shape, windows};
 use super::rails::{Rails, RailsMut};
-use crate::scalar::Scalar;
-use crate::substrate::kernels::widest;
+use crate::numerics::kernels::widest;
+use crate::numerics::scalar::Scalar;
 
 /// Square windows of positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,253 @@
+//! A matrix laid out for products with a few columns: the product that every evaluation consists of.
+//!
+//! A batch is cut into chunks of samples, so a weight matrix meets only a few tens of columns at a time and a general
+//! product spends much of its time on a layout that it cannot choose. Here the layout is made once per weight update: panels
+//! of as many rows as two vectors hold, each stored contiguously, column after column (see `benches/README.md` for what that
+//! gains). Every element of the product is one chain of fused multiply-adds in the order of the sum, 512 terms at a
+//! time: the result depends neither on the vector width nor on the other columns.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::numerics::scalar::Scalar;
+
+/// How many terms are summed before they are added to the product: columns of that length stay in the first-level cache.
+const BLOCK: usize = 512;
+
+/// A matrix in panels of [`Lanes::ROWS`] rows; the last is filled up with zeros.
+#[derive(Debug, Clone, Default)]
+pub struct Panels<T> {
+    rows: usize,
+    inner: usize,
+    /// [panels × inner × [`Lanes::ROWS`]].
+    values: Vec<T>,
+}
+
+impl<T: Scalar> Panels<T> {
+    /// Lays out a matrix [rows × inner], column-major.
+    ///
+    /// # Panics
+    /// If the matrix is not made of whole columns.
+    pub fn pack(&mut self, rows: usize, matrix: &[T]) {
+        assert_eq!(matrix.len() % rows, 0, "a matrix of {rows} rows");
+        (self.rows, self.inner) = (rows, matrix.len() / rows);
+        self.values.clear();
+        self.values.resize(rows.div_ceil(T::ROWS) * T::ROWS * self.inner, T::zero());
+        if self.inner == 0 {
+            return;
+        }
+        for (index, panel) in self.values.chunks_exact_mut(T::ROWS * self.inner).enumerate() {
+            let first = index * T::ROWS;
+            let last = rows.min(first + T::ROWS);
+            for (packed, column) in panel.chunks_exact_mut(T::ROWS).zip(matrix.chunks_exact(rows)) {
+                packed[..last - first].copy_from_slice(&column[first..last]);
+            }
+        }
+    }
+
+    /// out += matrix · b, with b [inner × columns] and out [rows × columns], column-major.
+    ///
+    /// # Panics
+    /// If `b` and `out` do not have the same number of whole columns.
+    pub fn multiply_add(&self, b: &[T], out: &mut [T]) {
+        let columns = out.len() / self.rows;
+        assert_eq!((b.len(), out.len()), (columns * self.inner, columns * self.rows), "whole columns");
+        Arch::new().dispatch(Product { panels: self, b, out });
+    }
+}
+
+struct Product<'a, T> {
+    panels: &'a Panels<T>,
+    b: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Scalar> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { panels: Panels { rows, inner, values }, b, out } = self;
+        let (rows, inner) = (*rows, *inner);
+        // As many columns as leave registers for the panel: 32 vectors of 512 bits, else 16.
+        let wide = size_of::<T::Vector<S>>() == 64;
+        for block in (0..inner).step_by(BLOCK) {
+            let terms = block..inner.min(block + BLOCK);
+            for (index, panel) in values.chunks_exact(T::ROWS * inner).enumerate() {
+                let panel = &panel[T::ROWS * terms.start..T::ROWS * terms.end];
+                let row = index * T::ROWS;
+                let mut tile = Tile { panel, b, out: &mut *out, rows, inner, row, block, column: 0 };
+                if wide {
+                    tile.run::<S, 10>(simd);
+                }
+                tile.run::<S, 5>(simd);
+                tile.run::<S, 1>(simd);
+            }
+        }
+    }
+}
+
+/// A panel's share of the product, column by column.
+struct Tile<'a, T> {
+    panel: &'a [T],
+    b: &'a [T],
+    out: &'a mut [T],
+    rows: usize,
+    inner: usize,
+    row: usize,
+    block: usize,
+    column: usize,
+}
+
+impl<T: Scalar> Tile<'_, T> {
+    /// Does `C` columns at a time, as long as there are so many.
+    #[inline(always)]
+    fn run<S: Simd, const C: usize>(&mut self, simd: S) {
+        while self.rows * (self.column + C) <= self.out.len() {
+            self.columns::<S, C>(simd);
+            self.column += C;
+        }
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "sums that are borrowed, by an iterator too, leave the registers"
+    )]
+    fn columns<S: Simd, const C: usize>(&mut self, simd: S) {
+        let terms = self.panel.len() / T::ROWS;
+        let column = |j: usize| &self.b[(self.column + j) * self.inner + self.block..][..terms];
+        let columns: [&[T]; C] = std::array::from_fn(column);
+        let fours: [&[[T; 4]]; C] = columns.map(|column| column.as_chunks().0);
+        // Narrower vectors take a panel in several passes.
+        let vectors = size_of::<T>() * T::ROWS / size_of::<T::Vector<S>>();
+        let panel = T::vectors::<S>(self.panel);
+        let (whole, rest) = panel.split_at(terms / 4 * 4 * vectors);
+        for pass in (0..vectors).step_by(2) {
+            let mut sums = [[T::splat(simd, T::zero()); 2]; C];
+            // Four terms at a time share their addresses.
+            for (k, weights) in whole.chunks_exact(4 * vectors).enumerate() {
+                let four: [&[T; 4]; C] = std::array::from_fn(|j| &fours[j][k]);
+                for term in 0..4 {
+                    for j in 0..C {
+                        let x = T::splat(simd, four[j][term]);
+                        let weights = &weights[term * vectors + pass..][..2];
+                        sums[j][0] = T::fused(simd, weights[0], x, sums[j][0]);
+                        sums[j][1] = T::fused(simd, weights[1], x, sums[j][1]);
+                    }
+                }
+            }
+            for (k, weights) in rest.chunks_exact(vectors).enumerate() {
+                for j in 0..C {
+                    let x = T::splat(simd, columns[j][terms / 4 * 4 + k]);
+                    sums[j][0] = T::fused(simd, weights[pass], x, sums[j][0]);
+                    sums[j][1] = T::fused(simd, weights[pass + 1], x, sums[j][1]);
+                }
+            }
+            let lanes = T::ROWS / vectors;
+            let first = self.row + pass * lanes;
+            let last = self.rows.min(first + 2 * lanes);
+            for j in 0..C {
+                let sum = sums[j];
+                let place = &mut self.out[(self.column + j) * self.rows..][first.min(last)..last];
+                for (o, s) in place.iter_mut().zip(T::scalars::<S>(&sum)) {
+                    *o += *s;
+                }
+            }
+        }
+    }
+}
+
+/// Vectors of a precision.
+pub trait Lanes: Sized + Copy {
+    /// Rows of a panel: two vectors of 512 bits.
+    const ROWS: usize = 128 / size_of::<Self>();
+    /// A vector of the instruction set `S`.
+    type Vector<S: Simd>: Copy;
+    /// The same value in every lane.
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    /// a·b + c.
+    fn fused<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>)
+    -> Self::Vector<S>;
+    /// A slice as vectors.
+    fn vectors<S: Simd>(slice: &[Self]) -> &[Self::Vector<S>];
+    /// Vectors as a slice.
+    fn scalars<S: Simd>(vectors: &[Self::Vector<S>]) -> &[Self];
+}
+
+macro_rules! lanes {
+    ($scalar:ty, $vector:ident, $splat:ident, $mul_add:ident, $as_simd:ident) => {
+        impl Lanes for $scalar {
+            type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
+                simd.$splat(x)
+            }
+
+            #[inline(always)]
+            fn fused<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$mul_add(a, b, c)
+            }
+
+            #[inline(always)]
+            fn vectors<S: Simd>(slice: &[Self]) -> &[S::$vector] {
+                S::$as_simd(slice).0
+            }
+
+            #[inline(always)]
+            fn scalars<S: Simd>(vectors: &[S::$vector]) -> &[Self] {
+                pulp::bytemuck::cast_slice(vectors)
+            }
+        }
+    };
+}
+
+lanes!(f32, f32s, splat_f32s, mul_add_f32s, as_simd_f32s);
+lanes!(f64, f64s, splat_f64s, mul_add_f64s, as_simd_f64s);
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+    use proptest::prelude::*;
+
+    use super::Panels;
+    use crate::numerics::scalar::Scalar;
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((i * 31 + j * 17 + seed) as f64 * 0.618_034).fract() - 0.5)
+    }
+
+    fn of<T: Scalar>(matrix: &DMatrix<f64>) -> Vec<T> {
+        matrix.iter().map(|x| T::of(*x)).collect()
+    }
+
+    fn product<T: Scalar>(weights: &DMatrix<f64>, b: &[T], out: &[T]) -> Vec<T> {
+        let mut panels = Panels::default();
+        panels.pack(weights.nrows(), &of::<T>(weights));
+        let mut out = out.to_vec();
+        panels.multiply_add(b, &mut out);
+        out
+    }
+
+    proptest! {
+        /// The product is that of nalgebra, and each column is the same to the bit whatever stands beside it.
+        #[test]
+        fn the_product_is_exact_and_columns_are_independent(
+            rows in 1..90_usize, inner in prop_oneof![0..70_usize, 500..530_usize, 1020..1030_usize], columns in 1..25_usize,
+        ) {
+            let (weights, b, start) = (matrix(rows, inner, 1), matrix(inner, columns, 2), matrix(rows, columns, 3));
+            let expected = &start + &weights * &b;
+            let double = product::<f64>(&weights, &of(&b), &of(&start));
+            let single = product::<f32>(&weights, &of(&b), &of(&start));
+            for ((d, s), e) in double.iter().zip(&single).zip(expected.iter()) {
+                prop_assert!((d - e).abs() <= 1e-15 * inner.max(4) as f64);
+                prop_assert!((f64::from(*s) - e).abs() <= 1e-6 * (inner.max(4) as f64).sqrt());
+            }
+            for j in 0..columns {
+                let (b, start) = (b.columns(j, 1).into_owned(), start.columns(j, 1).into_owned());
+                prop_assert_eq!(product::<f64>(&weights, &of(&b), &of(&start)), &double[j * rows..(j + 1) * rows]);
+                prop_assert_eq!(product::<f32>(&weights, &of(&b), &of(&start)), &single[j * rows..(j + 1) * rows]);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Integration of the substrate over whole batches, on an integer clock.
+
+pub mod adaptive;
+mod fixed_step;
+pub mod spec;
+
+pub use adaptive::Adaptive;
+pub use fixed_step::{FixedStep, Method};
+pub use spec::{Clock, IntegratorSpec};
+
+use crate::error::Result;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::teaching::Time;
+
+/// A leaky system τ ds/dt = G(t, s) − s. Every system that holograd integrates has this form, so that the leak can be
+/// solved exactly where an integrator wishes to.
+pub trait VectorField<T: Scalar> {
+    /// G(t, s), towards which the leak pulls. `out` is as long as `state`.
+    fn target(&mut self, time: Time, state: &[T], out: &mut [T]);
+
+    /// 1/τ of every element.
+    fn leak(&self) -> &Leak<T>;
+}
+
+/// 1/τ of every element of a state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leak<T> {
+    /// The same everywhere.
+    Uniform(T),
+    /// One for each element.
+    PerElement(Vec<T>),
+}
+
+impl<T: Scalar> Leak<T> {
+    /// 1/τ of one element.
+    #[must_use]
+    pub fn at(&self, index: usize) -> T {
+        match self {
+            Self::Uniform(rate) => *rate,
+            Self::PerElement(rates) => rates[index],
+        }
+    }
+
+    /// f(1/τ) for every element.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(T) -> T) -> Self {
+        match self {
+            Self::Uniform(rate) => Self::Uniform(f(*rate)),
+            Self::PerElement(rates) => Self::PerElement(rates.iter().map(|r| f(*r)).collect()),
+        }
+    }
+}
+
+/// Advances a state by one step of the clock.
+pub trait Integrator<T: Scalar> {
+    /// The part of an isolated leaky unit that a step of h = step/τ takes away.
+    fn lost(&self, h: f64) -> f64;
+
+    /// Moves `state` from `tick` to `tick + 1`.
+    ///
+    /// `target` holds G at the start of the step, which the caller has evaluated (and observed), and anything after it. `kick` is the step's
+    /// additive random increment, where there is state noise.
+    ///
+    /// # Errors
+    /// When the step cannot be taken (an adaptive integrator that fails to meet its tolerance).
+    fn step(
+        &mut self,
+        field: &mut dyn VectorField<T>,
+        tick: u64,
+        state: &mut Vec<T>,
+        target: &mut Vec<T>,
+        kick: Option<&[T]>,
+    ) -> Result<()>;
+
+    /// Whether a step of the clock is one step of the method, so that a shorter one is more stable.
+    fn steps_with_the_clock(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,224 @@
+//! The time loop: evaluate, observe, step.
+
+pub mod integrators;
+pub mod lockin;
+pub mod teaching;
+
+use crate::error::{Error, Result};
+use crate::imperfections::noise::WhiteNoise;
+use crate::imperfections::readout::Converter;
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::Integrator;
+use crate::simulation::lockin::{Observer, View};
+use crate::simulation::teaching::{Teaching, Time, Waveform};
+use crate::substrate::{Field, Population};
+
+/// Magnitude beyond which a state counts as diverged, in units of what weights and inputs carry it to without a loop that amplifies:
+/// no stable equilibrium is near it.
+const ESCAPED: f64 = 1e6;
+
+/// Magnitude beyond which a rate that is bounded on the real axis counts as diverged: the state is within about a hundredth
+/// of a pole, far outside of where the response is a power series of β.
+const WILD: f64 = 100.0;
+
+/// A trajectory in progress: the field, how it is integrated, and where it stands.
+pub struct Simulation<'a, T: Scalar> {
+    /// The field.
+    pub field: Box<dyn Field<'a, T> + 'a>,
+    /// The integrator.
+    pub integrator: Box<dyn Integrator<T>>,
+    /// White state noise, if any.
+    pub white: Option<WhiteNoise<T>>,
+    /// What the observers see through, if not the bare substrate.
+    pub converter: Option<Converter<T>>,
+    /// Length of a step, in nominal τ.
+    pub step: f64,
+    /// The state, laid out as `field.shape()`.
+    pub state: Vec<T>,
+    /// Steps since the start.
+    pub tick: u64,
+    target: Vec<T>,
+    /// Magnitude beyond which the state has diverged.
+    most: f64,
+    /// Where the first wild rate was seen: index and tick.
+    wild: Option<(usize, u64)>,
+    populations: Vec<Population>,
+}
+
+impl<'a, T: Scalar> Simulation<'a, T> {
+    /// A trajectory that starts from `state` at tick 0.
+    ///
+    /// # Panics
+    /// If the state is not laid out as the field's.
+    #[must_use]
+    pub fn new(
+        mut field: Box<dyn Field<'a, T> + 'a>,
+        integrator: Box<dyn Integrator<T>>,
+        step: f64,
+        state: Vec<T>,
+    ) -> Self {
+        assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
+        let target = vec![T::zero(); state.len()];
+        field.set_step(step, integrator.lost(step));
+        let most = ESCAPED * field.reach();
+        Self {
+            populations: field.substrate().populations(),
+            field,
+            integrator,
+            white: None,
+            converter: None,
+            step,
+            state,
+            tick: 0,
+            target,
+            most,
+            wild: None,
+        }
+    }
+
+    /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
+    /// fixed-step integrator.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the state at the end is not finite or beyond any plausible size, or when observers were
+    /// shown a rate of a bounded activation beyond any plausible size.
+    pub fn run(&mut self, ticks: u64, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        for _ in 0..ticks {
+            self.field.begin_step(self.tick);
+            self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+            if observers.iter().any(|o| o.wants(self.tick)) {
+                self.field.observe_evaluated(&self.state);
+                self.show(observers);
+            }
+            let Self { field, integrator, white, state, target, tick, .. } = self;
+            let kick = white.as_mut().map(|noise| noise.draw(*tick, field.shape()));
+            integrator.step(&mut **field, *tick, state, target, kick)?;
+            self.tick += 1;
+        }
+        self.check()
+    }
+
+    /// Shows the present state, without a step, to the observers that want it.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        if observers.iter().any(|o| o.wants(self.tick)) {
+            self.field.observe(&self.state);
+            self.show(observers);
+        }
+        self.check()
+    }
+
+    fn show(&mut self, observers: &mut [&mut dyn Observer<T>]) {
+        if self.wild.is_none() {
+            self.wild = self.wild_rate().map(|index| (index, self.tick));
+        }
+        let Self { field, state, converter, tick, .. } = self;
+        let (rates, output_error) = (field.rates(), field.output_error());
+        let bare = View { shape: field.shape(), state, rates, output_error };
+        let view = match converter {
+            Some(converter) => converter.sample(&bare),
+            None => bare,
+        };
+        for observer in observers.iter_mut().filter(|o| o.wants(*tick)) {
+            observer.observe(*tick, &view);
+        }
+    }
+
+    /// Largest |G − s| of the present state: zero at an equilibrium of frozen teaching.
+    pub fn residual(&mut self) -> f64 {
+        self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+        largest_difference(&self.target, &self.state)
+    }
+
+    /// The first rate that is not a number, or beyond [`WILD`] where the activation is bounded.
+    fn wild_rate(&self) -> Option<usize> {
+        let shape = self.field.shape();
+        for (place, population) in self.populations.iter().enumerate() {
+            if !population.bounded {
+                continue;
+            }
+            let (range, most) = (shape.layer(place), T::of(WILD));
+            let rates = &self.field.rates()[range.clone()];
+            let wild = |a: &T| (a.abs() > most) | a.is_nan();
+            // Without an early exit the search is one pass of vector instructions.
+            if rates.iter().fold(false, |any, a| any | wild(a)) {
+                return rates.iter().position(wild).map(|index| range.start + index);
+            }
+        }
+        None
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some((index, tick)) = self.wild {
+            let moment = format!("at t = {:.4} tau", tick as f64 * self.step);
+            return Err(self.diverged(moment, index, "its rate has passed a pole of the activation"));
+        }
+        let bad = |s: &T| !s.is_finite() || s.abs().double() > self.most;
+        let Some(index) = self.state.iter().position(bad) else { return Ok(()) };
+        let moment = format!("before t = {:.4} tau", self.tick as f64 * self.step);
+        let rail = if self.field.shape().locate(index).2 == 0 { "real" } else { "imaginary" };
+        let value = self.state[index].double();
+        let what = if value.is_finite() {
+            format!(
+                "the {rail} part of its state is {value:.3e}, and no stable one is beyond {:.0e}",
+                self.most
+            )
+        } else {
+            format!("the {rail} part of its state is not finite")
+        };
+        Err(self.diverged(moment, index, &what))
+    }
+
+    fn diverged(&self, moment: String, index: usize, what: &str) -> Error {
+        let shape = self.field.shape();
+        let (layer, neuron, _, sample) = shape.locate(index);
+        let (name, sample) = (&self.populations[layer].name, self.field.place(sample));
+        Error::Diverged {
+            moment,
+            place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),
+            what: what.to_owned(),
+            advice: self.advice(),
+        }
+    }
+}
+
+impl<T: Scalar> Simulation<'_, T> {
+    /// What may keep the state from diverging: of what acts here.
+    fn advice(&self) -> String {
+        let Teaching { waveform, amplitude, .. } = self.field.teaching();
+        // A frozen signal has its size in its waveform.
+        let amplitude = match waveform {
+            Waveform::Constant(beta) => amplitude * beta.norm(),
+            _ => *amplitude,
+        };
+        let mut causes = Vec::new();
+        if amplitude > 0.0 {
+            causes.push(format!("`amplitude` (now {amplitude:?})"));
+        }
+        if self.integrator.steps_with_the_clock() {
+            causes.push(format!("the time step (now {:?} tau)", self.step));
+        }
+        causes.push("the weights (learning rate, initial scale)".to_owned());
+        let last = causes.pop().unwrap_or_default();
+        if causes.is_empty() {
+            format!("lower {last}")
+        } else {
+            format!("lower {}, or {last}", causes.join(", "))
+        }
+    }
+}
+
+/// max |a − b|, not a number if any element is.
+pub fn largest_difference<T: Scalar>(a: &[T], b: &[T]) -> f64 {
+    let mut largest = 0.0_f64;
+    for (a, b) in a.iter().zip(b) {
+        let difference = (*a - *b).abs().double();
+        if difference.is_nan() {
+            return f64::NAN;
+        }
+        largest = largest.max(difference);
+    }
+    largest
+}

@@ -1,0 +1,349 @@
+//! The effective network: the weights, biases and time constants that the physics uses.
+
+use std::sync::{Arc, OnceLock};
+
+use num_complex::Complex;
+
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::substrate::local::Local;
+use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::interactions::{Direction, Synapses, Wanted};
+use crate::substrate::neurons::network::{Edge, Layer, Network, Output, Source};
+use crate::substrate::neurons::readout;
+use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters};
+use crate::substrate::samples::Samples;
+use crate::substrate::{Field, Population, Substrate};
+
+/// Which variable the neurons integrate (same fixed points, different transients and noise).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// τ du/dt = −u + Σ W ρ(u) + b − β ∂C/∂a.
+    #[default]
+    Potential,
+    /// τ da/dt = −a + ρ(Σ W a + b − β ∂C/∂a): the papers' code iterates it as a map. It refuses white noise on the state.
+    Rate,
+}
+
+/// A network programmed with parameters, every directed edge with weights of its own.
+///
+/// Both edges of a tied pair hold the pair's weights: fabrication may have made them differ, and each prepares them for its own product.
+#[derive(Debug, Clone)]
+pub struct Effective<T: Scalar> {
+    network: Arc<Network>,
+    form: Form,
+    /// Of every edge, in the order of the network's.
+    synapses: Vec<Synapses<T>>,
+    biases: Vec<Vec<T>>,
+    readout: Option<Readout<T>>,
+    taus: Option<Vec<Vec<f64>>>,
+    teaching_gain: Option<Vec<T>>,
+    /// Of [`Self::amplification`], once it has been asked for.
+    amplification: OnceLock<f64>,
+}
+
+/// The read-out of an effective network.
+#[derive(Debug, Clone)]
+struct Readout<T: Scalar> {
+    synapses: Synapses<T>,
+    bias: Vec<T>,
+}
+
+/// The programmed quantities of an effective network, to be changed in place.
+pub(crate) struct Analog<'a, T> {
+    /// Weights of every edge, in the order of the network's edges.
+    pub weights: Vec<&'a mut [T]>,
+    /// Biases of every layer.
+    pub biases: &'a mut [Vec<T>],
+    /// The read-out's weights.
+    pub readout: Option<&'a mut [T]>,
+}
+
+/// The read-out is used in both directions: to read, and to teach.
+const BOTH: Wanted = Wanted { forward: true, backward: true };
+
+impl<T: Scalar> Effective<T> {
+    /// Programs the parameters.
+    #[must_use]
+    pub fn new(network: &Arc<Network>, form: Form, parameters: &Parameters<T>) -> Self {
+        let readout = match network.output {
+            Output::Readout { weight, classes, .. } => match &network.shapes()[weight].form {
+                Arrangement::Weights(dense) => {
+                    Some(Readout { synapses: dense.couple(), bias: vec![T::zero(); classes] })
+                }
+                Arrangement::Vector(_) => None,
+            },
+            Output::SquaredError { .. } => None,
+        };
+        let mut effective = Self {
+            network: Arc::clone(network),
+            form,
+            synapses: network.edges.iter().map(|edge| edge.interaction.couple()).collect(),
+            biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
+            readout,
+            taus: None,
+            teaching_gain: None,
+            amplification: OnceLock::new(),
+        };
+        effective.program(parameters);
+        effective
+    }
+
+    /// Writes new parameters.
+    pub fn program(&mut self, parameters: &Parameters<T>) {
+        for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
+            synapses.weights_mut().copy_from_slice(parameters.at(edge.weight));
+        }
+        for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
+            match layer.bias {
+                Some(index) => {
+                    // One for each channel stands for all positions.
+                    let shared = parameters.at(index);
+                    bias.chunks_exact_mut(shared.len()).for_each(|bias| bias.copy_from_slice(shared));
+                }
+                // A device may have given it an offset.
+                None => bias.fill(T::zero()),
+            }
+        }
+        if let (Output::Readout { weight, bias, .. }, Some(readout)) =
+            (self.network.output, &mut self.readout)
+        {
+            readout.synapses.weights_mut().copy_from_slice(parameters.at(weight));
+            readout.bias.copy_from_slice(parameters.at(bias));
+        }
+        self.prepare();
+    }
+
+    fn prepare(&mut self) {
+        self.amplification = OnceLock::new();
+        for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
+            synapses.prepare(edge.wanted());
+        }
+        if let Some(readout) = &mut self.readout {
+            readout.synapses.prepare(BOTH);
+        }
+    }
+
+    /// The instance whose parameters these are.
+    #[must_use]
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Which variable is integrated.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Every edge with its programmed weights.
+    pub fn edges(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
+        self.network.edges.iter().zip(&self.synapses)
+    }
+
+    /// Every edge between layers: sending layer, edge, programmed weights.
+    pub fn recurrent(&self) -> impl Iterator<Item = (usize, &Edge, &Synapses<T>)> {
+        self.edges().filter_map(|(edge, synapses)| match edge.from {
+            Source::Input => None,
+            Source::Layer(layer) => Some((layer, edge, synapses)),
+        })
+    }
+
+    /// Every edge from the input, with its programmed weights.
+    pub fn from_input(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
+        self.edges().filter(|(edge, _)| edge.from == Source::Input)
+    }
+
+    /// By how much the connections between layers can amplify a current in one pass: the product of their largest row sums of |W|, of
+    /// those above 1.
+    #[must_use]
+    pub fn amplification(&self) -> f64 {
+        *self.amplification.get_or_init(|| {
+            self.recurrent().fold(1.0, |product, (_, edge, synapses)| {
+                product * synapses.amplification(edge.direction).max(1.0)
+            })
+        })
+    }
+
+    /// Adds what all layers send to each other at the given rates, laid out as `shape`. Returns the number of products.
+    pub fn couple(&self, shape: &StateShape, rates: &[T], out: &mut [T]) -> u64 {
+        let mut products = 0;
+        for (from, edge, synapses) in self.recurrent() {
+            let (sent, out) = (&rates[shape.layer(from)], &mut out[shape.layer(edge.to)]);
+            match edge.direction {
+                Direction::Forward => synapses.forward(sent, shape.rails, out),
+                Direction::Backward => {
+                    synapses.pull_back(&rates[shape.layer(edge.to)], sent, shape.rails, out);
+                }
+            }
+            products += 1;
+        }
+        products
+    }
+
+    /// out += K v, or Kᵀ v where the layout says so, with K the derivative of [`Self::couple`] at real rates: the coupling itself where
+    /// it is linear. `at` and v are laid out as real states, or v as a complex one. Returns the number of products.
+    pub fn multiply(&self, shape: &StateShape, layout: Layout, at: &[T], v: &[T], out: &mut [T]) -> u64 {
+        let real = shape.with_rails(1);
+        let mut products = 0;
+        for (from, edge, synapses) in self.recurrent() {
+            let (sender, receiver) = match edge.direction {
+                Direction::Forward => (from, edge.to),
+                Direction::Backward => (edge.to, from),
+            };
+            let at = |layer: usize| if at.is_empty() { at } else { &at[real.layer(layer)] };
+            let range = |layer: usize| shape.layer(layer);
+            if (layout == Layout::Plain) == (edge.direction == Direction::Forward) {
+                synapses.push_forward(at(sender), &v[range(sender)], shape.rails, &mut out[range(receiver)]);
+            } else {
+                synapses.pull_back(at(sender), &v[range(receiver)], shape.rails, &mut out[range(sender)]);
+            }
+            if edge.direction == Direction::Backward {
+                synapses.bend(
+                    at(sender),
+                    at(receiver),
+                    &v[range(sender)],
+                    shape.rails,
+                    &mut out[range(sender)],
+                );
+            }
+            products += 1;
+        }
+        products
+    }
+
+    /// Bias of each neuron of a layer.
+    #[must_use]
+    pub fn bias(&self, layer: usize) -> &[T] {
+        &self.biases[layer]
+    }
+
+    /// Time constant of each neuron of a layer, in units of the nominal τ.
+    #[must_use]
+    pub fn tau(&self, layer: usize) -> &[f64] {
+        self.taus.as_ref().map_or(&self.network.layers[layer].tau, |taus| &taus[layer])
+    }
+
+    /// Gain with which each output neuron receives the teaching current, where it is not one.
+    #[must_use]
+    pub fn teaching_gain(&self) -> Option<&[T]> {
+        self.teaching_gain.as_deref()
+    }
+
+    /// Lets a device change what has been written.
+    pub(crate) fn alter(&mut self, change: impl FnOnce(Analog<'_, T>)) {
+        let readout = self.readout.as_mut().map(|readout| readout.synapses.weights_mut());
+        let weights = self.synapses.iter_mut().map(|synapses| synapses.weights_mut()).collect();
+        change(Analog { weights, biases: &mut self.biases, readout });
+        self.prepare();
+    }
+
+    /// Gives the neurons time constants and teaching gains of their own.
+    pub(crate) fn set_neurons(&mut self, taus: Option<Vec<Vec<f64>>>, teaching_gain: Option<Vec<T>>) {
+        self.taus = taus;
+        self.teaching_gain = teaching_gain;
+    }
+
+    /// The read-out's synapses and biases, where there is one.
+    #[must_use]
+    pub fn readout(&self) -> Option<(&Synapses<T>, &[T])> {
+        self.readout.as_ref().map(|readout| (&readout.synapses, readout.bias.as_slice()))
+    }
+
+    /// out += R v, or Rᵀ v where the layout says so, with v one column after the other.
+    ///
+    /// # Panics
+    /// If there is no read-out.
+    pub fn multiply_readout(&self, layout: Layout, v: &[T], out: &mut [T]) {
+        let synapses = &self.readout.as_ref().expect("a read-out has weights").synapses;
+        match layout {
+            Layout::Plain => synapses.forward(v, 1, out),
+            Layout::Transposed => synapses.pull_back(&[], v, 1, out),
+        }
+    }
+}
+
+impl<T: Scalar> Substrate<T> for Effective<T> {
+    fn populations(&self) -> Vec<Population> {
+        let population = |layer: &Layer| Population {
+            name: layer.name.clone(),
+            size: layer.size,
+            bounded: layer.activation.is_bounded(),
+        };
+        self.network.layers.iter().map(population).collect()
+    }
+
+    fn parameters(&self) -> &Arc<[ParameterShape]> {
+        self.network.shapes()
+    }
+
+    fn inputs(&self) -> usize {
+        self.network.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.network.output.size()
+    }
+
+    fn shape(&self, batch: usize, rails: usize) -> StateShape {
+        StateShape::new(&self.network, batch, rails)
+    }
+
+    fn bind<'a>(
+        &'a self,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Option<&[T]>,
+    ) -> Box<dyn Field<'a, T> + 'a> {
+        let real = Substrate::<T>::shape(self, samples.count, 1);
+        Box::new(match drive {
+            None => Dynamics::new(self, samples, rails),
+            Some(drive) if rails == 1 => Dynamics::with_drive(self, samples, 1, drive[..real.len()].to_vec()),
+            Some(drive) => Dynamics::with_drive(self, samples, 2, real.complexified(drive)),
+        })
+    }
+
+    fn is_tied(&self) -> bool {
+        self.network.is_tied()
+    }
+
+    fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
+        match self.form {
+            Form::Rate => rates.to_vec(),
+            Form::Potential => Dynamics::new(self, samples, 1).potentials(rates),
+        }
+    }
+
+    fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {
+        readout::gradient(self, shape, samples, local)
+    }
+
+    fn measured(&self) -> Vec<usize> {
+        readout::measured(self)
+    }
+
+    fn add_products(
+        &self,
+        shape: &StateShape,
+        rates: &[T],
+        weight: Complex<f64>,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    ) {
+        readout::add_products(self, shape, rates, weight, gradient, scratch);
+    }
+
+    fn add_readout(
+        &self,
+        shape: &StateShape,
+        seen: (&[T], &[T]),
+        weight: f64,
+        gradient: &mut Parameters<T>,
+        scratch: &mut Vec<T>,
+    ) {
+        readout::add_readout(self, shape, seen, weight, gradient, scratch);
+    }
+}

@@ -1,0 +1,450 @@
+//! The vector field of the network, bound to a batch and its teaching signal.
+
+use num_complex::Complex;
+
+use crate::error::Result;
+use crate::imperfections::fluctuation::Fluctuation;
+use crate::imperfections::instant::Disturbances;
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::simulation::integrators::{Leak, VectorField};
+use crate::simulation::teaching::{Teaching, Time, Waveform};
+use crate::substrate::neurons::activation;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::linear::Linearised;
+use crate::substrate::neurons::network::Output;
+use crate::substrate::samples::Samples;
+use crate::substrate::{Field, Linear, Substrate};
+
+/// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
+pub struct Dynamics<'a, T: Scalar> {
+    effective: &'a Effective<T>,
+    form: Form,
+    shape: StateShape,
+    leak: Leak<T>,
+    /// W_in x + b on the real rail, zero on the imaginary rail: computed once per batch.
+    drive: Vec<T>,
+    targets: Vec<T>,
+    /// Place of each sample in its batch.
+    places: Vec<usize>,
+    teaching: Teaching,
+    teaching_is_on: bool,
+    /// A frozen β of each sample, real rail before imaginary rail; empty where all samples are taught alike.
+    own_betas: Vec<T>,
+    noise: Disturbances<T>,
+    /// Where the coupling is corrected for its asymmetry.
+    correction: Option<Correction<T>>,
+    /// The drive with the noise of the present step, where the inputs are noisy.
+    noisy_drive: Vec<T>,
+    rates: Vec<T>,
+    /// Pre-activations, in the rate form only.
+    potentials: Vec<T>,
+    output_error: Vec<T>,
+    error_is_current: bool,
+    nudge: Vec<T>,
+    evaluations: u64,
+    products: u64,
+}
+
+/// What corrects a coupling F for its asymmetry: (Kᵀ − K)(a − a*), with K its derivative at the free rates a*.
+struct Correction<T> {
+    /// (K − Kᵀ) a*, laid out as the state.
+    current: Vec<T>,
+    /// a*, a real state.
+    free: Vec<T>,
+    /// −a of the state under evaluation, unless F is linear: then F + Kᵀ − K is Kᵀ.
+    negated: Vec<T>,
+}
+
+impl<T: Scalar> Correction<T> {
+    fn select(&self, shape: &StateShape, which: &[usize]) -> Self {
+        let current = shape.select(which, &self.current);
+        let negated = if self.negated.is_empty() { Vec::new() } else { current.clone() };
+        Self { current, free: shape.with_rails(1).select(which, &self.free), negated }
+    }
+}
+
+impl<'a, T: Scalar> Dynamics<'a, T> {
+    /// Binds the network to a batch. `rails` is 1 for a real state, 2 for a complex one.
+    #[must_use]
+    pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        let drive = drive(effective, &shape, &samples.inputs);
+        Self::with_drive(effective, samples, rails, drive)
+    }
+
+    /// As [`Self::new`], with W_in x + b as another field of these samples has computed it, laid out as the state.
+    ///
+    /// # Panics
+    /// If the drive is not laid out as the state.
+    #[must_use]
+    pub fn with_drive(
+        effective: &'a Effective<T>,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Vec<T>,
+    ) -> Self {
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        assert_eq!(drive.len(), shape.len(), "drive and state have one layout");
+        let places = (samples.first..).take(samples.count).collect();
+        Self::bound(effective, shape, (drive, samples.targets.clone(), places))
+    }
+
+    /// The field of samples with drives, targets and places.
+    fn bound(
+        effective: &'a Effective<T>,
+        shape: StateShape,
+        (drive, targets, places): (Vec<T>, Vec<T>, Vec<usize>),
+    ) -> Self {
+        let (network, form) = (effective.network(), effective.form());
+        let outputs = network.output.size() * shape.columns();
+        let output_layer = shape.layer(network.output.layer()).len();
+        Self {
+            leak: leak(effective, &shape),
+            drive,
+            targets,
+            places,
+            teaching: Teaching::none(),
+            teaching_is_on: false,
+            own_betas: Vec::new(),
+            noise: Disturbances::none(),
+            correction: None,
+            noisy_drive: Vec::new(),
+            rates: vec![T::zero(); shape.len()],
+            potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
+            output_error: vec![T::zero(); outputs],
+            error_is_current: false,
+            nudge: vec![T::zero(); output_layer],
+            evaluations: 0,
+            products: 0,
+            effective,
+            form,
+            shape,
+        }
+    }
+
+    /// The potentials W a + W_in x + b at rates, both real.
+    pub(super) fn potentials(&self, rates: &[T]) -> Vec<T> {
+        let real = self.shape.with_rails(1);
+        let mut potentials = Vec::with_capacity(real.len());
+        (0..real.layers())
+            .for_each(|layer| potentials.extend_from_slice(&self.drive[self.shape.real(layer)]));
+        self.effective.couple(&real, rates, &mut potentials);
+        potentials
+    }
+
+    fn update_output_error(&mut self, state: &[T]) {
+        let output = self.effective.network().output;
+        let source = if self.form == Form::Rate { state } else { &self.rates };
+        let rates = &source[self.shape.layer(output.layer())];
+        match output {
+            Output::SquaredError { .. } => self.output_error.copy_from_slice(rates),
+            Output::Readout { classes, .. } => {
+                let (_, bias) = self.effective.readout().expect("a read-out has weights");
+                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
+                re.chunks_exact_mut(classes).for_each(|column| column.copy_from_slice(bias));
+                im.fill(T::zero());
+                self.effective.multiply_readout(Layout::Plain, rates, &mut self.output_error);
+                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
+                if im.is_empty() {
+                    activation::softmax_real(classes, re);
+                } else {
+                    activation::softmax(classes, re, im);
+                }
+            }
+        }
+        // Targets are real: they meet the real rail only.
+        for (error, target) in self.output_error.iter_mut().zip(&self.targets) {
+            *error -= *target;
+        }
+        self.error_is_current = true;
+    }
+
+    /// Drive plus Σ W a, with a the given rates or else those of the state under evaluation.
+    fn couple(&mut self, rates: Option<&[T]>, out: &mut [T]) {
+        let rates = rates.unwrap_or(&self.rates);
+        let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
+        out.copy_from_slice(drive);
+        let (effective, shape) = (self.effective, &self.shape);
+        self.products += if let Some(Correction { current, free, negated }) = &mut self.correction {
+            add(out, current);
+            let mut products = effective.multiply(shape, Layout::Transposed, free, rates, out);
+            if !negated.is_empty() {
+                negated.iter_mut().zip(rates).for_each(|(n, a)| *n = -*a);
+                products += effective.multiply(shape, Layout::Plain, free, negated, out);
+                products += effective.couple(shape, rates, out);
+            }
+            products
+        } else {
+            effective.couple(shape, rates, out)
+        };
+        if let Some(synapse) = &mut self.noise.synapse {
+            synapse.add(self.effective, &self.shape, rates, out);
+        }
+    }
+
+    fn teach_and_hold(&mut self, beta: Complex<f64>, state: &[T], out: &mut [T]) {
+        let noisy = self.teaching_is_on && self.noise.teaching.is_some();
+        if beta != Complex::new(0.0, 0.0) || noisy || !self.own_betas.is_empty() {
+            self.update_output_error(state);
+            self.apply_teaching(beta, out);
+        }
+        if let Some(noise) = &self.noise.state {
+            add(out, noise.values());
+        }
+    }
+
+    /// Adds −β ∂C/∂a to the output layer's pre-activation.
+    fn apply_teaching(&mut self, beta: Complex<f64>, out: &mut [T]) {
+        let output = self.effective.network().output;
+        let range = self.shape.layer(output.layer());
+        let gain = self.effective.teaching_gain();
+        match output {
+            Output::SquaredError { .. } if gain.is_none() => {}
+            Output::SquaredError { .. } => self.nudge.copy_from_slice(&self.output_error),
+            Output::Readout { .. } => {
+                self.nudge.fill(T::zero());
+                self.effective.multiply_readout(Layout::Transposed, &self.output_error, &mut self.nudge);
+            }
+        }
+        if let Some(gain) = gain {
+            self.nudge.iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+        }
+        let direct = matches!(output, Output::SquaredError { .. }) && gain.is_none();
+        let slope = if direct { &self.output_error } else { &self.nudge };
+        let noise = self.noise.teaching.as_ref().filter(|_| self.teaching_is_on).map(Fluctuation::values);
+        let (rails, batch) = (self.shape.rails, self.shape.batch);
+        let size = range.len() / (rails * batch);
+        let (re, im) = (T::of(beta.re), T::of(beta.im));
+        if rails == 1 {
+            for (sample, (o, c)) in out[range].chunks_mut(size).zip(slope.chunks(size)).enumerate() {
+                let re = noise.map_or(re, |n| re + n[sample]);
+                o.iter_mut().zip(c).for_each(|(o, c)| *o -= re * *c);
+            }
+            return;
+        }
+        let half = range.len() / 2;
+        let (out_re, out_im) = out[range].split_at_mut(half);
+        let (slope_re, slope_im) = slope.split_at(half);
+        let out = out_re.chunks_mut(size).zip(out_im.chunks_mut(size));
+        let slopes = slope_re.chunks(size).zip(slope_im.chunks(size));
+        for (sample, ((o_re, o_im), (c_re, c_im))) in out.zip(slopes).enumerate() {
+            let (re, im) = noise.map_or((re, im), |n| (re + n[sample], im + n[batch + sample]));
+            let own = (!self.own_betas.is_empty()).then_some(&self.own_betas);
+            let (re, im) = own.map_or((re, im), |b| (re + b[sample], im + b[batch + sample]));
+            for (((o_re, o_im), c_re), c_im) in o_re.iter_mut().zip(o_im).zip(c_re).zip(c_im) {
+                *o_re -= re * *c_re - im * *c_im;
+                *o_im -= re * *c_im + im * *c_re;
+            }
+        }
+    }
+}
+
+impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
+    fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a> {
+        Box::new(Linearised::new(self.effective, &self.shape.with_rails(1), &self.potentials(rates)))
+    }
+
+    fn substrate(&self) -> &'a dyn Substrate<T> {
+        self.effective
+    }
+
+    fn drive(&self) -> &[T] {
+        &self.drive
+    }
+
+    fn products(&self) -> u64 {
+        self.products
+    }
+
+    fn reach(&self) -> f64 {
+        self.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max) * self.effective.amplification()
+    }
+
+    fn release_noise(&mut self) -> Disturbances<T> {
+        std::mem::replace(&mut self.noise, Disturbances::none())
+    }
+
+    fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
+        let shape = self.shape.with_batch(which.len());
+        let network = self.effective.network();
+        let targets = StateShape::block(network.output.size(), self.shape.batch, 1);
+        let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
+        let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
+        let drive = self.shape.select(which, &self.drive);
+        let places = which.iter().map(|sample| self.places[*sample]).collect();
+        Box::new(Self {
+            teaching: self.teaching,
+            teaching_is_on: self.teaching_is_on,
+            own_betas: own,
+            correction: self.correction.as_ref().map(|correction| correction.select(&self.shape, which)),
+            ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
+        })
+    }
+
+    fn teach(&mut self, teaching: Teaching) {
+        self.teaching = teaching;
+        let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
+        self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
+    }
+
+    fn teach_each(&mut self, betas: &[Complex<f64>]) {
+        assert_eq!((betas.len(), 2), (self.shape.batch, self.shape.rails), "a complex β for each sample");
+        self.own_betas = betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
+    }
+
+    fn teaching(&self) -> &Teaching {
+        &self.teaching
+    }
+
+    fn correct_asymmetry(&mut self, free: &[T]) {
+        let real = self.shape.with_rails(1);
+        let mut forward = vec![T::zero(); real.len()];
+        let mut backward = forward.clone();
+        self.effective.multiply(&real, Layout::Plain, free, free, &mut forward);
+        self.effective.multiply(&real, Layout::Transposed, free, free, &mut backward);
+        let mut correction = vec![T::zero(); self.shape.len()];
+        for layer in 0..real.layers() {
+            let range = real.layer(layer);
+            let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
+            correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
+        }
+        let negated = if self.effective.network().is_linear() { Vec::new() } else { correction.clone() };
+        self.correction = Some(Correction { current: correction, free: free.to_vec(), negated });
+    }
+
+    fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) -> Result<()> {
+        if noise.input.is_some() {
+            self.noisy_drive.clone_from(&self.drive);
+        }
+        if let Some(synapse) = &mut noise.synapse {
+            synapse.bind(
+                inputs,
+                (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0),
+            );
+        }
+        self.noise = noise;
+        Ok(())
+    }
+
+    fn set_step(&mut self, step: f64, lost: f64) {
+        self.noise.set_step(step, lost);
+    }
+
+    fn begin_step(&mut self, tick: u64) {
+        self.noise.begin_step(tick);
+        let Some(input) = &self.noise.input else { return };
+        self.noisy_drive.copy_from_slice(&self.drive);
+        for (edge, synapses) in self.effective.from_input() {
+            synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
+        }
+    }
+
+    fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    fn place(&self, sample: usize) -> usize {
+        self.places[sample]
+    }
+
+    fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    fn rates(&self) -> &[T] {
+        &self.rates
+    }
+
+    fn output_error(&self) -> &[T] {
+        &self.output_error
+    }
+
+    fn observe(&mut self, state: &[T]) {
+        if self.form == Form::Potential {
+            activate(self.effective, &self.shape, state, &mut self.rates);
+        }
+        self.error_is_current = false;
+        self.observe_evaluated(state);
+    }
+
+    fn observe_evaluated(&mut self, state: &[T]) {
+        if self.form == Form::Rate {
+            self.rates.copy_from_slice(state);
+        }
+        if !self.error_is_current {
+            self.update_output_error(state);
+        }
+    }
+}
+
+impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
+    fn target(&mut self, time: Time, state: &[T], out: &mut [T]) {
+        self.evaluations += 1;
+        self.error_is_current = false;
+        let beta = self.teaching.beta(time);
+        match self.form {
+            Form::Potential => {
+                activate(self.effective, &self.shape, state, &mut self.rates);
+                self.couple(None, out);
+                self.teach_and_hold(beta, state, out);
+            }
+            Form::Rate => {
+                let mut potentials = std::mem::take(&mut self.potentials);
+                self.couple(Some(state), &mut potentials);
+                self.teach_and_hold(beta, state, &mut potentials);
+                activate(self.effective, &self.shape, &potentials, out);
+                self.potentials = potentials;
+            }
+        }
+    }
+
+    fn leak(&self) -> &Leak<T> {
+        &self.leak
+    }
+}
+
+/// ρ of a whole state, layer by layer.
+pub fn activate<T: Scalar>(effective: &Effective<T>, shape: &StateShape, potentials: &[T], rates: &mut [T]) {
+    for (index, layer) in effective.network().layers.iter().enumerate() {
+        let range = shape.layer(index);
+        let (u, a) = (&potentials[range.clone()], &mut rates[range]);
+        if shape.rails == 1 {
+            layer.activation.apply_real(u, a);
+        } else {
+            let half = u.len() / 2;
+            let (a_re, a_im) = a.split_at_mut(half);
+            layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
+        }
+    }
+}
+
+/// W_in x + b on the real rail.
+fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) -> Vec<T> {
+    let mut drive = vec![T::zero(); shape.len()];
+    for layer in 0..shape.layers() {
+        for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
+            column.copy_from_slice(effective.bias(layer));
+        }
+    }
+    for (edge, synapses) in effective.from_input() {
+        synapses.drive(inputs, &mut drive[shape.real(edge.to)]);
+    }
+    drive
+}
+
+fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {
+    let taus = || (0..shape.layers()).map(|layer| effective.tau(layer));
+    let first = effective.tau(0)[0];
+    if taus().flatten().all(|tau| *tau == first) {
+        return Leak::Uniform(T::of(1.0 / first));
+    }
+    let inverse = |taus: &[f64]| taus.iter().map(|tau| T::of(1.0 / tau)).collect::<Vec<_>>();
+    Leak::PerElement(taus().flat_map(|taus| inverse(taus).repeat(shape.columns())).collect())
+}
+
+fn add<T: Scalar>(out: &mut [T], term: &[T]) {
+    for (o, t) in out.iter_mut().zip(term) {
+        *o += *t;
+    }
+}

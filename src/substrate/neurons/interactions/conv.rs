@@ -1,0 +1,534 @@
+//! Convolution, with a pooling inside the connection or without: A_K(a) = P(K∗a), every device of a kernel one weight.
+
+use std::sync::{Mutex, PoisonError};
+
+use num_complex::Complex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Coupling, Direction, Geometry, Wanted, modulate};
+use crate::error::{Invalid, positive};
+use crate::numerics::convolution::geometry::{self, Misfit, Shape};
+use crate::numerics::convolution::{At, Convolution, Method, PooledConvolution, Scratch};
+use crate::numerics::pooling::{Pool, Pooling, Window};
+use crate::numerics::rails::{Rails, RailsMut};
+use crate::numerics::scalar::Scalar;
+
+/// A convolution of the sending layer's image, and what pools it before the receiving layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvSpec {
+    /// Side of the kernel, or its [height, width].
+    pub kernel: Kernel,
+    /// What surrounds the image.
+    #[serde(default)]
+    pub padding: Padding,
+    /// Step of the kernel, in both directions.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub stride: usize,
+    /// What pools the result, channel by channel, inside the connection.
+    #[serde(default)]
+    pub pool: PoolSpec,
+}
+
+/// Extent of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected the side of a square kernel, or its [height, width]")]
+pub enum Kernel {
+    /// As high as wide.
+    Square(#[schemars(range(min = 1))] usize),
+    /// [height, width].
+    Sides(#[schemars(inner(range(min = 1)))] [usize; 2]),
+}
+
+/// What surrounds the image that is convolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Zeros around the image so that ⌈side/stride⌉ results stand in each direction; an odd one stands after it.
+    #[default]
+    Same,
+    /// None: the kernel stays inside.
+    Valid,
+}
+
+/// Pooling over square windows, channel by channel.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PoolSpec {
+    /// Every position stays.
+    #[default]
+    None,
+    /// The mean of a window.
+    Average(Windows),
+    /// The greatest of a window, the first of equals; real states only.
+    Max(Windows),
+    /// The mean of a window weighted by softmax(z/temperature), z the result of the convolution.
+    Softmax {
+        /// Height and width of a window.
+        #[schemars(range(min = 1))]
+        size: usize,
+        /// Distance of neighbouring windows; `size` where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        stride: Option<usize>,
+        /// Temperature, in units of z.
+        #[serde(default = "unit")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        temperature: f64,
+    },
+}
+
+/// The windows of a pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Windows {
+    /// Height and width of a window.
+    #[schemars(range(min = 1))]
+    pub size: usize,
+    /// Distance of neighbouring windows; `size` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub stride: Option<usize>,
+}
+
+impl Windows {
+    fn window(self) -> Window {
+        Window { size: self.size, stride: self.stride.unwrap_or(self.size) }
+    }
+}
+
+impl PoolSpec {
+    fn pooling(self) -> Pooling {
+        match self {
+            Self::None => Pooling::None,
+            Self::Average(windows) => Pooling::Average(windows.window()),
+            Self::Max(windows) => Pooling::Max(windows.window()),
+            Self::Softmax { size, stride, temperature } => {
+                Pooling::Softmax { window: Windows { size, stride }.window(), temperature }
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Average(_) => "average",
+            Self::Max(_) => "max",
+            Self::Softmax { .. } => "softmax",
+        }
+    }
+}
+
+impl ConvSpec {
+    /// Checks the convolution against the shapes of the layers, [height, width, channels].
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn validate(&self, receiver: [usize; 3], sender: [usize; 3]) -> Result<(), Invalid> {
+        let sides = self.sides();
+        if sides.contains(&0) {
+            return Err(Invalid::new("kernel", "found a side of 0", "it must be at least 1"));
+        }
+        if self.stride == 0 {
+            return Err(Invalid::new("stride", "found 0", "it must be at least 1"));
+        }
+        let pool = format!("pool.{}", self.pool.name());
+        if let PoolSpec::Softmax { temperature, .. } = self.pool {
+            positive(&format!("{pool}.temperature"), temperature)?;
+        }
+        let [height, width, _] = sender;
+        let geometry = self.geometry(receiver[2], sender).map_err(|_| {
+            let found = format!("found {} x {} for an image of {height} x {width}", sides[0], sides[1]);
+            Invalid::new("kernel", found, "a kernel without padding must fit into the image")
+        })?;
+        let output = Pool::new(self.pool.pooling(), geometry.output).map_err(|misfit| match misfit {
+            Misfit::Zero(_) => Invalid::new(&pool, "found a size or stride of 0", "at least 1"),
+            Misfit::Exceeds { window, found, .. } => Invalid::new(
+                format!("{pool}.size"),
+                format!(
+                    "found {} for a convolution that gives an image of {} x {}",
+                    window[0], found[0], found[1]
+                ),
+                "a window must fit into the image",
+            ),
+        })?;
+        let Shape { height, width, channels } = output.output();
+        if [height, width] != receiver[..2] {
+            let found = format!("found a receiving layer of shape {receiver:?}");
+            let legal = format!("this convolution makes [{height}, {width}, {channels}] of {sender:?}");
+            return Err(Invalid::new("", found, legal));
+        }
+        Ok(())
+    }
+
+    /// The sized interaction of a validated description.
+    ///
+    /// # Panics
+    /// If it was not validated for these shapes.
+    #[must_use]
+    pub fn build(&self, receiver: [usize; 3], sender: [usize; 3]) -> Conv {
+        let geometry = self.geometry(receiver[2], sender).expect("validated");
+        let pool = Pool::new(self.pool.pooling(), geometry.output).expect("validated");
+        Conv { geometry, pool }
+    }
+
+    /// Number of weights between layers of so many channels, as large as it gets.
+    #[must_use]
+    pub fn weights(&self, receiver: [usize; 3], sender: [usize; 3]) -> u128 {
+        let [height, width] = self.sides();
+        [height, width, sender[2], receiver[2]]
+            .into_iter()
+            .fold(1, |product: u128, side| product.saturating_mul(side as u128))
+    }
+
+    fn sides(&self) -> [usize; 2] {
+        match self.kernel {
+            Kernel::Square(side) => [side, side],
+            Kernel::Sides(sides) => sides,
+        }
+    }
+
+    fn geometry(
+        &self,
+        channels: usize,
+        [height, width, depth]: [usize; 3],
+    ) -> Result<geometry::Geometry, Misfit> {
+        let padding = match self.padding {
+            Padding::Same => geometry::Padding::Same,
+            Padding::Valid => geometry::Padding::Valid,
+        };
+        let input = Shape::new(height, width, depth);
+        geometry::Geometry::new(input, channels, self.sides(), self.stride, padding)
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+/// A convolution with its pooling between two sized layers; its weights are [kernel height × kernel width × from × to], the last
+/// fastest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv {
+    geometry: geometry::Geometry,
+    pool: Pool,
+}
+
+impl Conv {
+    /// Whether its pooling is holomorphic, so that states may be complex.
+    #[must_use]
+    pub fn is_holomorphic(&self) -> bool {
+        self.pool.is_holomorphic()
+    }
+
+    /// Winograd's products where they are faster and round as well: in single precision.
+    fn method<T: Scalar>(&self) -> Method {
+        const LEAST: usize = 4;
+        let Shape { height, width, .. } = self.geometry.output;
+        let large = height >= LEAST && width >= LEAST;
+        if T::NAME == f32::NAME && large && Method::Winograd4.suits(&self.geometry) {
+            Method::Winograd4
+        } else {
+            Method::Direct
+        }
+    }
+}
+
+impl Geometry for Conv {
+    fn receivers(&self) -> usize {
+        self.pool.output().size()
+    }
+
+    fn senders(&self) -> usize {
+        self.geometry.input.size()
+    }
+
+    fn weights(&self) -> usize {
+        self.geometry.weights()
+    }
+
+    fn products(&self) -> usize {
+        self.geometry.products()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn is_linear(&self) -> bool {
+        matches!(self.pool.pooling(), Pooling::None | Pooling::Average(_))
+    }
+
+    fn fan_in(&self) -> usize {
+        self.geometry.fan_in()
+    }
+
+    fn dimensions(&self) -> Vec<usize> {
+        let [height, width] = self.geometry.kernel;
+        vec![height, width, self.geometry.input.channels, self.geometry.output.channels]
+    }
+
+    fn places(&self) -> Box<dyn Iterator<Item = usize> + '_> {
+        Box::new(0..self.geometry.weights())
+    }
+
+    fn ends(&self) -> Box<dyn Iterator<Item = (usize, usize)> + '_> {
+        Box::new(std::iter::empty())
+    }
+
+    fn feedback_order(&self) -> Vec<usize> {
+        (0..self.geometry.weights()).collect()
+    }
+}
+
+/// What a product needs besides its operands; made at first use, then kept.
+#[derive(Debug, Default)]
+struct Workspace<T> {
+    scratch: Scratch<T>,
+    z: Vec<T>,
+    dz: Vec<T>,
+}
+
+/// Weights of a convolution.
+#[derive(Debug)]
+pub struct Weights<T: Scalar> {
+    shape: Conv,
+    values: Vec<T>,
+    connection: PooledConvolution<T>,
+    /// One for each thread that has ever worked with the weights at the same time as others.
+    workspaces: Mutex<Vec<Workspace<T>>>,
+}
+
+impl<T: Scalar> Clone for Weights<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shape: self.shape,
+            values: self.values.clone(),
+            connection: self.connection.clone(),
+            workspaces: Mutex::default(),
+        }
+    }
+}
+
+impl<T: Scalar> Weights<T> {
+    /// All zero.
+    #[must_use]
+    pub fn new(shape: Conv) -> Self {
+        let convolution = Convolution::new(shape.geometry, shape.method::<T>());
+        let connection = PooledConvolution::new(convolution, shape.pool.pooling()).expect("a sized pooling");
+        let values = vec![T::zero(); shape.geometry.weights()];
+        Self { shape, values, connection, workspaces: Mutex::default() }
+    }
+
+    /// Lends a workspace that nobody else uses.
+    fn work(&self, with: impl FnOnce(&mut Workspace<T>)) {
+        let idle = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut workspace = lent.unwrap_or_default();
+        with(&mut workspace);
+        idle().push(workspace);
+    }
+
+    /// z = K∗a for so many samples; left as it is where the pooling's derivative does not depend on it, and a may be empty.
+    fn convolve<'z>(
+        &self,
+        a: Rails<'_, T>,
+        samples: usize,
+        z: &'z mut Vec<T>,
+        scratch: &mut Scratch<T>,
+    ) -> Rails<'z, T> {
+        let rails = if self.shape.is_linear() { 1 } else { a.count() };
+        let length = samples * rails * self.connection.intermediate().size();
+        if z.len() < length {
+            z.resize(length, T::zero());
+        }
+        let z = &mut z[..length];
+        if !self.shape.is_linear() {
+            self.connection.convolve(a, RailsMut::of(z, rails), scratch);
+        }
+        Rails::of(z, rails)
+    }
+
+    /// As [`Self::convolve`], of a direction.
+    fn convolve_direction<'z>(
+        &self,
+        delta: Rails<'_, T>,
+        z: &'z mut Vec<T>,
+        scratch: &mut Scratch<T>,
+    ) -> Rails<'z, T> {
+        let rails = delta.count();
+        let samples = delta.re.len() / self.shape.senders();
+        let length = samples * rails * self.connection.intermediate().size();
+        if z.len() < length {
+            z.resize(length, T::zero());
+        }
+        let z = &mut z[..length];
+        self.connection.convolve(delta, RailsMut::of(z, rails), scratch);
+        Rails::of(z, rails)
+    }
+
+    /// Columns of the receiving layer.
+    fn columns(&self, v: &[T]) -> usize {
+        v.len() / self.shape.receivers()
+    }
+
+    /// Largest row sum of |∂A/∂a| in that direction, or a bound of it.
+    fn bound(&self, direction: Direction) -> f64 {
+        let [inner, outer] = [self.shape.geometry.input.channels, self.shape.geometry.output.channels];
+        let mut sums = vec![0.0; if direction == Direction::Forward { outer } else { inner }];
+        for (place, w) in self.values.iter().enumerate() {
+            let channel = match direction {
+                Direction::Forward => place % outer,
+                Direction::Backward => place / outer % inner,
+            };
+            sums[channel] += w.abs().double();
+        }
+        let (window, sharpest) = match self.shape.pool.pooling() {
+            Pooling::None => return sums.into_iter().fold(0.0, f64::max),
+            Pooling::Average(window) | Pooling::Max(window) => (window, 1.0),
+            // ∂y/∂z_j = p_j (1 + ln p_j + H) with an entropy H of ln n at most.
+            Pooling::Softmax { window, .. } => {
+                (window, 1.0 + 2.0 * ((window.size * window.size) as f64).ln())
+            }
+        };
+        let met = match direction {
+            Direction::Forward => 1,
+            Direction::Backward => window.size.div_ceil(window.stride).pow(2),
+        };
+        sharpest * met as f64 * sums.into_iter().fold(0.0, f64::max)
+    }
+}
+
+impl<T: Scalar> Coupling<T> for Weights<T> {
+    fn weights(&self) -> &[T] {
+        &self.values
+    }
+
+    fn weights_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    fn prepare(&mut self, _: Wanted) {
+        self.connection.set_kernel(&self.values);
+    }
+
+    fn drive(&self, inputs: &[T], out: &mut [T]) {
+        self.forward(inputs, 1, out);
+    }
+
+    fn forward(&self, a: &[T], rails: usize, out: &mut [T]) {
+        let rails = if self.shape.is_linear() { 1 } else { rails };
+        self.work(|Workspace { scratch, .. }| {
+            self.connection.currents(Rails::of(a, rails), Some(RailsMut::of(out, rails)), None, scratch);
+        });
+    }
+
+    fn pull_back(&self, a: &[T], v: &[T], rails: usize, out: &mut [T]) {
+        let columns = self.columns(v);
+        self.work(|Workspace { scratch, z, .. }| {
+            if self.shape.is_linear() {
+                let z = self.convolve(Rails::real(&[]), columns, z, scratch);
+                let down = Some((Rails::real(v), RailsMut::real(out)));
+                return self.connection.currents_at(z, None, down, scratch);
+            }
+            let above = a.len() / self.shape.senders() * rails / columns;
+            let a = Rails::of(a, above);
+            if above == rails {
+                let down = Some((Rails::of(v, rails), RailsMut::of(out, rails)));
+                return self.connection.currents(a, None, down, scratch);
+            }
+            // The derivative at a real state is real: each rail goes its own way.
+            let z = self.convolve(a, columns / rails, z, scratch);
+            let mut out = RailsMut::of(out, rails);
+            for rail in 0..rails {
+                let down = Some((Rails::of(v, rails).rail(rail), out.rail(rail)));
+                self.connection.currents_at(z, None, down, scratch);
+            }
+        });
+    }
+
+    fn push_forward(&self, a: &[T], delta: &[T], rails: usize, out: &mut [T]) {
+        if self.shape.is_linear() {
+            return self.forward(delta, 1, out);
+        }
+        let columns = self.columns(out);
+        self.work(|Workspace { scratch, z, dz }| {
+            let z = self.convolve(Rails::real(a), columns / rails, z, scratch);
+            let dz = self.convolve_direction(Rails::of(delta, rails), dz, scratch);
+            let at = At { z, dz, v: None, dv: None };
+            self.connection.derivatives_at(&at, Some(RailsMut::of(out, rails)), None, scratch);
+        });
+    }
+
+    fn bend(&self, a: &[T], v: &[T], delta: &[T], rails: usize, out: &mut [T]) {
+        if self.shape.is_linear() {
+            return;
+        }
+        let columns = self.columns(v);
+        self.work(|Workspace { scratch, z, dz }| {
+            let z = self.convolve(Rails::real(a), columns, z, scratch);
+            let dz = self.convolve_direction(Rails::of(delta, rails), dz, scratch);
+            let at = At { z, dz, v: Some(Rails::real(v)), dv: None };
+            self.connection.derivatives_at(&at, None, Some(RailsMut::of(out, rails)), scratch);
+        });
+    }
+
+    fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
+        self.work(|Workspace { scratch, z, .. }| {
+            let z = self.convolve(Rails::real(a), self.columns(v), z, scratch);
+            self.connection.gradient_at(Rails::real(a), z, Rails::real(v), out, scratch);
+        });
+    }
+
+    fn contract_along(&self, a: &[T], v: &[T], delta: &[T], out: &mut [T]) {
+        if self.shape.is_linear() {
+            return self.contract(delta, v, out);
+        }
+        self.work(|Workspace { scratch, z, dz }| {
+            let z = self.convolve(Rails::real(a), self.columns(v), z, scratch);
+            let dz = self.convolve_direction(Rails::real(delta), dz, scratch);
+            let at = At { z, dz, v: Some(Rails::real(v)), dv: None };
+            let (a, delta) = (Rails::real(a), Rails::real(delta));
+            self.connection.gradient_derivative_at(a, delta, &at, out, scratch);
+        });
+    }
+
+    fn correlate(
+        &self,
+        w: Complex<f64>,
+        a: &[T],
+        v: &[T],
+        rails: usize,
+        out: &mut [T],
+        scratch: &mut Vec<T>,
+    ) {
+        modulate(w, v, rails, scratch);
+        if self.shape.is_linear() || rails == 1 {
+            return self.contract(a, scratch, out);
+        }
+        // The product itself, not what a real product makes its real part of.
+        let half = scratch.len() / 2;
+        scratch[half..].iter_mut().for_each(|im| *im = -*im);
+        let (a, v) = (Rails::of(a, rails), Rails::of(scratch, rails));
+        self.work(|Workspace { scratch, z, .. }| {
+            let z = self.convolve(a, v.re.len() / self.shape.receivers(), z, scratch);
+            self.connection.gradient_at(a, z, v, out, scratch);
+        });
+    }
+
+    fn add_power(&self, _: Direction, _: &[T], _: &[T], _: &mut [[T; 3]]) {
+        unreachable!("noise of the synapses of a kernel is refused with its network")
+    }
+
+    fn entries(&self, _: &mut dyn FnMut(usize, usize, T)) {}
+
+    fn amplification(&self, direction: Direction) -> f64 {
+        self.bound(direction)
+    }
+}

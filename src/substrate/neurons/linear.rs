@@ -1,0 +1,205 @@
+//! The linearised substrate: J = −I + W D at an equilibrium, D = diag ρ′, applied to whole batches or as a matrix.
+
+use nalgebra::DMatrix;
+
+use crate::numerics::scalar::{Layout, Scalar};
+use crate::numerics::state::StateShape;
+use crate::substrate::Linear;
+use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::field::activate;
+use crate::substrate::neurons::network::Output;
+
+/// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
+///
+/// J = ∂F/∂u of the potential form without its 1/τ; the rate form's Jacobian D J D⁻¹ has the same eigenvalues.
+pub struct Linearised<'a, T: Scalar> {
+    effective: &'a Effective<T>,
+    shape: StateShape,
+    slope: Vec<T>,
+    /// τ of every element of a real state.
+    tau: Vec<T>,
+    /// a*, where the coupling depends on it.
+    rates: Vec<T>,
+}
+
+impl<'a, T: Scalar> Linearised<'a, T> {
+    /// Linearises at the potentials u* (real, laid out as `shape` with one rail).
+    #[must_use]
+    pub fn new(effective: &'a Effective<T>, shape: &StateShape, potentials: &[T]) -> Self {
+        let mut slope = vec![T::zero(); potentials.len()];
+        for (index, layer) in effective.network().layers.iter().enumerate() {
+            let range = shape.layer(index);
+            layer.activation.derivative_real(&potentials[range.clone()], &mut slope[range]);
+        }
+        let column = |l: usize| effective.tau(l).iter().map(|tau| T::of(*tau)).collect::<Vec<_>>();
+        let tau = (0..shape.layers()).flat_map(|l| column(l).repeat(shape.batch)).collect();
+        let shape = shape.with_rails(1);
+        let mut rates = Vec::new();
+        if !effective.network().is_linear() {
+            rates.resize(potentials.len(), T::zero());
+            activate(effective, &shape, potentials, &mut rates);
+        }
+        Self { effective, shape, slope, tau, rates }
+    }
+
+    /// The network that was linearised.
+    #[must_use]
+    pub fn effective(&self) -> &'a Effective<T> {
+        self.effective
+    }
+
+    /// ρ′(u*), laid out as a real state.
+    #[must_use]
+    pub fn slope(&self) -> &[T] {
+        &self.slope
+    }
+
+    /// out = D v, for a real or complex v.
+    pub fn scale_by_slope(&self, v: &[T], out: &mut [T]) {
+        let rails = v.len() / self.slope.len();
+        let shape = self.shape.with_rails(rails);
+        for layer in 0..shape.layers() {
+            let slope = &self.slope[self.shape.layer(layer)];
+            let range = shape.layer(layer);
+            let rails =
+                out[range.clone()].chunks_exact_mut(slope.len()).zip(v[range].chunks_exact(slope.len()));
+            for (out, v) in rails {
+                for ((o, x), d) in out.iter_mut().zip(v).zip(slope) {
+                    *o = *d * *x;
+                }
+            }
+        }
+    }
+
+    /// out = W D v (so that J v = out − v), for a real or complex v; `scratch` is as long as v.
+    pub fn couple(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.scale_by_slope(v, scratch);
+        self.multiply(Layout::Plain, scratch, out);
+    }
+
+    /// out = D W v, the coupling of the rate form, for a real or complex v; `scratch` is as long as v.
+    pub fn couple_rates(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.multiply(Layout::Plain, v, scratch);
+        self.scale_by_slope(scratch, out);
+    }
+
+    /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v. It is also the coupling of the
+    /// rate form with its asymmetry corrected.
+    pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.multiply(Layout::Transposed, v, scratch);
+        self.scale_by_slope(scratch, out);
+    }
+
+    /// out = Wᵀ D v, the coupling of the potential form with its asymmetry corrected, for a real or complex v; `scratch` is as
+    /// long as v.
+    pub fn couple_corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.scale_by_slope(v, scratch);
+        self.multiply(Layout::Transposed, scratch, out);
+    }
+
+    /// J of one sample, column by column, where the synapses are not listed.
+    fn jacobian_of_products(&self, sample: usize) -> DMatrix<f64> {
+        let shape = self.shape.with_batch(1);
+        let only = |state: &[T]| {
+            if state.is_empty() { Vec::new() } else { self.shape.select(&[sample], state) }
+        };
+        let (rates, slope) = (only(&self.rates), only(&self.slope));
+        let mut jacobian = -DMatrix::identity(slope.len(), slope.len());
+        let (mut unit, mut column) = (vec![T::zero(); slope.len()], vec![T::zero(); slope.len()]);
+        for (j, slope) in slope.iter().enumerate() {
+            unit[j] = *slope;
+            column.fill(T::zero());
+            self.effective.multiply(&shape, Layout::Plain, &rates, &unit, &mut column);
+            unit[j] = T::zero();
+            column.iter().enumerate().for_each(|(i, x)| jacobian[(i, j)] += x.double());
+        }
+        jacobian
+    }
+
+    /// out = W v or Wᵀ v.
+    fn multiply(&self, layout: Layout, v: &[T], out: &mut [T]) {
+        out.fill(T::zero());
+        self.effective.multiply(
+            &self.shape.with_rails(v.len() / self.slope.len()),
+            layout,
+            &self.rates,
+            v,
+            out,
+        );
+    }
+}
+
+impl<T: Scalar> Linear<T> for Linearised<'_, T> {
+    fn shape(&self) -> &StateShape {
+        &self.shape
+    }
+
+    fn tau(&self) -> &[T] {
+        &self.tau
+    }
+
+    fn target(&self, layout: Layout, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match layout {
+            Layout::Plain => self.couple(v, out, scratch),
+            Layout::Transposed => self.couple_transposed(v, out, scratch),
+        }
+    }
+
+    fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        match (self.effective.form(), corrected) {
+            (Form::Potential, false) => self.couple(v, out, scratch),
+            (Form::Potential, true) => self.couple_corrected(v, out, scratch),
+            (Form::Rate, false) => self.couple_rates(v, out, scratch),
+            (Form::Rate, true) => self.couple_transposed(v, out, scratch),
+        }
+    }
+
+    fn corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        self.couple_corrected(v, out, scratch);
+    }
+
+    fn observe(&self, v: &[T], out: &mut [T]) {
+        self.scale_by_slope(v, out);
+    }
+
+    fn teaching(&self, output_error: &[T]) -> Vec<T> {
+        let mut drive = self.cost_slope(output_error);
+        drive.iter_mut().for_each(|c| *c = -*c);
+        if let Some(gain) = self.effective.teaching_gain() {
+            let output = self.shape.layer(self.effective.network().output.layer());
+            drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+        }
+        drive
+    }
+
+    fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+        if self.effective.network().shared().is_some() {
+            return self.jacobian_of_products(sample);
+        }
+        let n = self.shape.neurons();
+        let layers = &self.effective.network().layers;
+        let mut jacobian = -DMatrix::identity(n, n);
+        for (from, edge, synapses) in self.effective.recurrent() {
+            let slope = &self.slope[self.shape.column(from, 0, sample)];
+            let (to, from) = (layers[edge.to].offset, layers[from].offset);
+            synapses.entries(&mut |receiver, sender, w| {
+                let (i, j) = edge.direction.orient(receiver, sender);
+                jacobian[(to + i, from + j)] += w.double() * slope[j].double();
+            });
+        }
+        jacobian
+    }
+
+    fn cost_slope(&self, output_error: &[T]) -> Vec<T> {
+        let mut slope = vec![T::zero(); self.shape.len()];
+        let output = self.effective.network().output;
+        let range = self.shape.layer(output.layer());
+        match output {
+            Output::SquaredError { .. } => slope[range].copy_from_slice(output_error),
+            Output::Readout { .. } => {
+                self.effective.multiply_readout(Layout::Transposed, output_error, &mut slope[range]);
+            }
+        }
+        slope
+    }
+}

@@ -1,0 +1,10 @@
+//! Layers of analog neurons and what connects them: the substrate of both papers.
+
+pub mod activation;
+pub mod effective;
+pub mod field;
+pub mod interactions;
+pub mod linear;
+pub mod model;
+pub mod network;
+pub mod readout;
