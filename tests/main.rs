@@ -34,3 +34,4 @@ mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;
+mod waveforms;

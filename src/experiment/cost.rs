@@ -269,6 +269,11 @@ impl Substrate {
         evaluations * (EVALUATION + slower * columns * (self.products / PRODUCTS + self.neurons * ACTIVATION))
     }
 
+    /// Seconds that evaluations take for one sample's inputs, where those change: at most a product with every parameter.
+    fn moving(&self, evaluations: f64) -> f64 {
+        evaluations * self.bytes / 4.0 * self.parameters / PRODUCTS
+    }
+
     /// Bytes of the complex states of a chunk.
     fn states(&self, samples: f64) -> f64 {
         2.0 * (self.neurons + self.outputs) * samples * self.bytes
@@ -482,7 +487,9 @@ fn continuous(spec: &Continuous, network: &Network, (train, test): (f64, f64)) -
     let stages = stages(spec.integrator);
     // Each step moves the filters and the weight of every synapse.
     let poles = f64::from(spec.low_pass.poles);
-    let step = substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9;
+    let moved = if spec.waveform.is_some() { substrate.moving(stages) } else { 0.0 };
+    let step =
+        substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9 + moved;
     let measured = inference(&spec.inference, &substrate, train + test);
     let (p, b) = (substrate.parameter_bytes, substrate.bytes);
     let traced = (spec.trace as f64).min(learnt) * presentation * 300.0;
@@ -622,10 +629,14 @@ fn trace(spec: &Trace, substrate: &Substrate) -> Cost {
     let evaluations = total * stages(spec.integrator);
     // The estimate is taken anew at the end of every period that ends at a tick.
     let running = total * period * (substrate.neurons + substrate.outputs) * 6e-9;
-    let tick = substrate.neurons * 16.0 + 60.0;
+    let (moved, inputs) = match spec.waveform {
+        Some(_) => (substrate.moving(evaluations), substrate.inputs),
+        None => (0.0, 0.0),
+    };
+    let tick = substrate.neurons * 16.0 + inputs * 8.0 + 60.0;
     let work = Cost {
         evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + running,
+        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + moved + running,
         threads: 1.0,
         // Recorded, taken apart, and as an archive.
         memory: total * (5.0 * tick + 16.0 * substrate.outputs + 100.0) + substrate.states(1.0) * STATES,

@@ -20,6 +20,7 @@ pub mod resume;
 pub mod spec;
 mod stability;
 mod sweep;
+mod table;
 mod trace;
 mod train;
 

@@ -42,6 +42,8 @@ pub enum Purpose {
     Homeostasis = 15,
     /// Which synapses a sparse connection has: part of the model.
     Pattern = 16,
+    /// Inputs that change at random, drawn at every tick.
+    InputSignal = 17,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

@@ -2,6 +2,7 @@
 
 pub mod integrators;
 pub mod lockin;
+pub mod signal;
 pub mod teaching;
 
 use crate::error::{Error, Result};
