@@ -197,7 +197,7 @@ fn noise_leaves_a_leaky_neuron_with_the_variance_of_theory() {
     println!("variance {found:.5} of {} values, theory {expected:.5} +- {error:.5}", seen.len());
     assert!((found - expected).abs() < 4.0 * error, "{found}, not {expected} +- {error}");
     // Nothing at the start, where the neurons are at rest.
-    assert!(mean_square(&states[1]) < 0.01 * expected);
+    assert!(mean_square(&states[1]) < 0.02 * expected);
 }
 
 #[test]
@@ -414,13 +414,14 @@ fn tables_come_from_files_of_two_kinds_or_stand_in_the_experiment() {
     let inline = trace(path, "inline", &[&values]);
     for file in ["rows.csv", "rows.safetensors"] {
         let table = more(format!(r#""file":"{file}""#));
-        let read = trace(path, file, &[&table]);
+        let out = format!("from-{file}");
+        let read = trace(path, &out, &[&table]);
         assert!(read == inline, "{file}");
-        let kept = &json(path.join(file).join("experiment.json"))["waveform"]["table"];
+        let kept = &json(path.join(&out).join("experiment.json"))["waveform"]["table"];
         assert_eq!((&kept["values"], kept.get("file")), (&json!(rows), None));
-        fs::rename(path.join(file), path.join(format!("gone-{file}"))).unwrap();
-        let again = format!("{file}/experiment.json");
-        let name = format!("{file}-again");
+        fs::remove_file(path.join(file)).unwrap();
+        let again = format!("{out}/experiment.json");
+        let name = format!("{out}-again");
         succeed(path, &["run", &again, "--out", &name]);
         assert!(read_npz(path.join(&name).join("trace.npz")).unwrap() == inline, "{file}");
     }
@@ -443,12 +444,12 @@ fn signals_that_cannot_be_followed_are_refused_where_they_stand() {
         (
             "",
             r#"{"sinusoid":{"amplitude":[1,2],"period":5}}"#.into(),
-            "`waveform.sinusoid.amplitude`: found 2 numbers for 6 inputs",
+            "`waveform.sinusoid.amplitude`: found a list of 2 for 6 inputs",
         ),
         (
             "",
             r#"{"sinusoid":{"amplitude":1,"period":5,"phase":[1]}}"#.into(),
-            "`waveform.sinusoid.phase`: found 1 numbers",
+            "`waveform.sinusoid.phase`: found a list of 1 for 6 inputs",
         ),
         (
             "",
@@ -464,8 +465,8 @@ fn signals_that_cannot_be_followed_are_refused_where_they_stand() {
         ("", table(r#""step":1"#), "`waveform.table`: found no numbers; exactly one of `file` and `values`"),
         ("", table(&format!(r#""values":[{row}],"file":"x.csv","step":1"#)), "`waveform.table`: found both"),
         ("", table(r#""values":[],"step":1"#), "`waveform.table`: found no rows"),
-        ("", table(r#""values":[[1,2]],"step":1"#), "`waveform.table`: found 2 numbers in row 0"),
-        ("", table(r#""file":"narrow.csv","step":1"#), "`waveform.table`: found 2 numbers in row 0"),
+        ("", table(r#""values":[[1,2]],"step":1"#), "`waveform.table`: found a row of 2 at place 0"),
+        ("", table(r#""file":"narrow.csv","step":1"#), "`waveform.table`: found a row of 2 at place 0"),
         ("", table(&format!(r#""values":[{row}],"step":-1"#)), "`waveform.table.step`: found -1"),
         (
             rk4,
@@ -522,10 +523,10 @@ fn signals_that_cannot_be_followed_are_refused_where_they_stand() {
 
 /// A signal is added to a drive that is linear in the inputs.
 #[test]
-fn a_signal_is_refused_below_a_pooling_that_is_not_linear() {
+fn a_signal_is_refused_below_a_pooling_that_is_not_linear_and_beyond_its_length() {
     let model = json!({ "name": "pooled", "input": { "shape": [4, 4, 1] }, "activation": "tanh", "cost": "squared_error",
         "layers": [{ "name": "c", "shape": [2, 2, 2] }],
-        "connections": [{ "from": "input", "to": "c", "conv": { "kernel": 3, "padding": 1,
+        "connections": [{ "from": "input", "to": "c", "conv": { "kernel": 3, "padding": "same",
             "pool": { "softmax": { "size": 2, "temperature": 1.0 } } } }] });
     let network = Network::new(&serde_json::from_value(model).unwrap()).unwrap();
     let sinusoid = json!({ "sinusoid": { "amplitude": 1.0, "period": 5.0 } });
@@ -533,6 +534,12 @@ fn a_signal_is_refused_below_a_pooling_that_is_not_linear() {
     let integrator = IntegratorSpec::Rk4 { step: 0.5 };
     let refused = signal.validate(&network, integrator, integrator.clock("", 10.0).unwrap()).unwrap_err();
     assert!(refused.found.contains("pooling of `input-c.weight`"), "{refused}");
+    // Nor is one that its run could not keep.
+    let table = json!({ "table": { "values": vec![[0.0; 2]; 125_001], "step": 1.0 } });
+    let signal: InputSignal = serde_json::from_value(table).unwrap();
+    let clock = integrator.clock("", 10.0).unwrap();
+    let refused = signal.validate(&alone().network, integrator, clock).unwrap_err();
+    assert_eq!((&*refused.path, &*refused.found), ("table", "found 250002 numbers"));
 }
 
 /// A short run of the shipped experiment whose inputs change.

@@ -111,7 +111,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
         let count = values.len() / time.len();
         (0..count.min(SHOWN)).fold(panel("inputs x"), |inputs, k| {
             let course: Vec<f64> = values.iter().skip(k).step_by(count).copied().collect();
-            inputs.line(format!("input {k}"), zip(time, &course))
+            inputs.line(format!("input {}", k + 1), zip(time, &course))
         })
     });
     let (potentials, rates) = ([real, imaginary], rates.map(|_| real_rates));

@@ -34,8 +34,8 @@ pub fn parse_csv(file: &str, bytes: &[u8]) -> Result<Vec<Vec<f64>>> {
         };
         let row = record.iter().enumerate().map(number).collect::<Result<Vec<f64>>>()?;
         if let Some(first) = rows.first().filter(|first| first.len() != row.len()) {
-            let found = format!("found {} numbers", row.len());
-            let legal = format!("as many as in the first row, {}", first.len());
+            let found = format!("found a row of {}", row.len());
+            let legal = format!("as many numbers as in the first row, {}", first.len());
             return Err(Error::input(file, format!("line {line}"), found, legal));
         }
         rows.push(row);
@@ -64,7 +64,7 @@ mod tests {
             (b"0,1\n2,\n", "at `line 2, column 2`: found \"\""),
             (b"0,1\n2,nan\n", "at `line 2, column 2`: found \"nan\""),
             (b"0\n1e999\n", "at `line 2, column 1`: found \"1e999\""),
-            (b"0,1\n2\n", "at `line 2`: found 1 numbers; as many as in the first row, 2"),
+            (b"0,1\n2\n", "at `line 2`: found a row of 1; as many numbers as in the first row, 2"),
             (b"0,1\n2,\xff\n", "at `line 2`: found no text in UTF-8"),
         ] {
             let error = parse_csv("a.csv", text).unwrap_err();

@@ -99,7 +99,7 @@ impl PerInput {
         match self {
             Self::All(number) => finite(path.to_owned(), *number),
             Self::Each(numbers) if numbers.len() != inputs => {
-                let found = format!("found {} numbers for {inputs} inputs", numbers.len());
+                let found = format!("found a list of {} for {inputs} inputs", numbers.len());
                 Err(Invalid::new(path, found, "give one number, or one for each input"))
             }
             Self::Each(numbers) => {
@@ -201,8 +201,8 @@ fn check_rows(rows: &[Vec<f64>], inputs: usize) -> Result<(), Invalid> {
     }
     for (i, row) in rows.iter().enumerate() {
         if row.len() != inputs {
-            let found = format!("found {} numbers in row {i}, counted from 0", row.len());
-            return Err(Invalid::new("table", found, format!("one for each of the {inputs} inputs")));
+            let found = format!("found a row of {} at place {i}, counted from 0", row.len());
+            return Err(Invalid::new("table", found, format!("a number for each of the {inputs} inputs")));
         }
         if let Some(j) = row.iter().position(|x| !x.is_finite()) {
             let path = format!("table.values[{i}][{j}]");
