@@ -260,9 +260,9 @@ fn a_trace_takes_imperfections_and_chosen_neurons() {
     trace("many", &["--set", many]);
     let figure = std::fs::read_to_string(folder.path().join("many/trace.svg")).unwrap();
     for name in ["h1, neuron 1", "h1, neuron 3", "h2, neuron 3"] {
-        // In the panels of potentials, of rates and of orbits.
-        assert!(figure.matches(name).count() >= 4, "{name}");
+        assert!(figure.contains(name), "{name} is not in the legend");
     }
+    assert!(!figure.contains("others"));
     let mismatch = ["--set", "imperfections.fabrication.gain.std=0.1"];
     assert!(trace("device", &mismatch).0["potential_re"] != all["potential_re"]);
 
