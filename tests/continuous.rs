@@ -12,7 +12,7 @@ use holograd::gradient::compare::compare;
 use holograd::imperfections::Imperfections;
 use holograd::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
 use holograd::simulation::integrators::IntegratorSpec;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::model::ModelSpec;
 use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;

@@ -24,7 +24,7 @@ use crate::numerics::state::StateShape;
 use crate::records::{ContinuousEpoch, read_metrics};
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Network, Source};
 use crate::substrate::parameters::Parameters;
 

@@ -11,8 +11,9 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::{FixedStep, Leak, Method};
-use crate::simulation::lockin::{Observer, View};
+use crate::simulation::lockin::Observer;
 use crate::simulation::teaching::Teaching;
+use crate::simulation::view::View;
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Substrate};
 

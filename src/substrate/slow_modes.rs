@@ -82,7 +82,8 @@ mod tests {
 
     use super::*;
     use crate::numerics::state::StateShape;
-    use crate::substrate::neurons::effective::{Effective, Form};
+    use crate::substrate::neurons::effective::Effective;
+    use crate::substrate::neurons::form::Form;
     use crate::substrate::neurons::linear::Linearised;
     use crate::substrate::neurons::model::ModelSpec;
     use crate::substrate::neurons::network::Network;
