@@ -32,22 +32,24 @@ pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<
 /// Whether every mode decays, for each sample, and the products that it took. `start`, laid out as a real state, should hold more of the
 /// slow modes, and of those that grow, than of others.
 ///
-/// There are `most` products, unless the slowest rates are known sooner: from one look to the next none of them has come nearer to
+/// There are `most` products, unless the slowest rates are known sooner: within the last few products none of them has come nearer to
 /// zero by more than half of what is left.
 #[must_use]
 pub fn decays<T: Scalar>(linear: &dyn Linear<T>, start: &[T], most: usize) -> (Vec<bool>, usize) {
-    const LOOK: usize = 4;
+    const LOOKS: [[usize; 2]; 2] = [[7, 10], [12, 15]];
     const CLOSER: f64 = 0.5;
-    let (mut products, mut before) = (0, vec![f64::INFINITY; linear.shape().batch]);
+    let (mut products, mut before) = (0, Vec::new());
     let enough = |done: usize, projections: &[Projection]| {
         products = done;
-        if done % LOOK != 0 || done == most {
-            return false;
+        let rates = || projections.iter().map(|projection| slowest(&projection.eigenvalues()));
+        for [first, second] in LOOKS {
+            if done == first {
+                before = rates().collect();
+            } else if done == second {
+                return rates().zip(&before).all(|(now, before)| *before - now <= CLOSER * now);
+            }
         }
-        let now: Vec<f64> = projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect();
-        let known = now.iter().zip(&before).all(|(now, before)| *before - *now <= CLOSER * *now);
-        before = now;
-        known
+        false
     };
     let rates = rates_from(linear, start, most, enough);
     (rates.iter().map(|rate| *rate > 0.0).collect(), products)
