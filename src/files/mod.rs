@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result, interrupt, machine};
 
 mod json;
-mod npz;
+pub(crate) mod npz;
 mod tensors;
 
 pub use json::parse_json;
