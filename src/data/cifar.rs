@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::batch::{self, Keys};
-use super::sets::{Content, Form, ImageSet, Records, append_planes};
+use super::sets::{Content, Form, ImageSet, Published, Records, append_planes};
 use super::unpacked::{Unpacked, refused};
 use crate::Result;
 
@@ -36,6 +36,19 @@ pub(super) static CIFAR10: ImageSet = ImageSet {
     fetch: "mkdir -p data && cd data && curl -fLO https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz && \
             tar xf cifar-10-binary.tar.gz",
     heads: Some([[6, 9, 9, 4, 1, 1, 2, 7, 8, 3], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]]),
+    published: Some(Published {
+        images: [10_000, 10_000],
+        md5: [
+            &[
+                "c99cafc152244af753f735de768cd75f",
+                "d4bba439e000b95fd0a9bffe97cbabec",
+                "54ebc095f3ab1f0389bbae665268c751",
+                "634d18415352ddfa80567beed471001a",
+                "482c414d41f54cd18b22e5b47cb7c3cb",
+            ],
+            &["40351d587109b95175f43aff81a1287e"],
+        ],
+    }),
 };
 
 pub(super) static CIFAR100: ImageSet = ImageSet {
@@ -61,6 +74,10 @@ pub(super) static CIFAR100: ImageSet = ImageSet {
     fetch: "mkdir -p data && cd data && curl -fLO https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz && \
             tar xf cifar-100-binary.tar.gz",
     heads: Some([[19, 29, 0, 11, 1, 86, 90, 28, 23, 31], [49, 33, 72, 51, 71, 92, 15, 14, 23, 0]]),
+    published: Some(Published {
+        images: [50_000, 10_000],
+        md5: [&["16019d7e3df5f24257cddd939b257f8d"], &["f0ef6b0ae62326f3e7ffdfab6717acfc"]],
+    }),
 };
 
 const BINARY_10: Form = Form {
@@ -445,6 +462,23 @@ mod tests {
             "train.bin: fine label 7 stands with coarse label 0 in record 0 and with 1 in record 1; \
              each fine label has one coarse label: fetch it again"
         );
+    }
+
+    /// A file that says it is the publishers' is theirs to the bit.
+    #[test]
+    fn the_publishers_own_files_are_known_by_their_sums() {
+        let labels = || ("labels", Item::Numbers(vec![1; 10_000]));
+        let black = || ("data", Item::Array("|u1", vec![10_000, 3072], false, vec![0; 30_720_000]));
+        let told = || ("batch_label", Item::Text("training batch 1 of 5"));
+        let test = ("test_batch", python(2, 3..5, "testing batch 1 of 1"));
+        let items = [told(), labels(), black()];
+        let message = refused(&CIFAR10, &[("data_batch_1", pickle(2, &items)), test.clone()]);
+        let sum = "that of the publishers' file is c99cafc152244af753f735de768cd75f: fetch it again";
+        assert!(message.starts_with("data_batch_1: its MD5 sum is "), "{message}");
+        assert!(message.ends_with(sum), "{message}");
+        // What others have written anew, or what says nothing of the kind, is not compared.
+        load(&CIFAR10, &[("data_batch_1", pickle(4, &items)), test.clone()]).1.unwrap();
+        load(&CIFAR10, &[("data_batch_1", pickle(2, &items[1..])), test]).1.unwrap();
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) static IMAGENET32: ImageSet = ImageSet {
     looked_for: LOOKED_FOR,
     fetch: FETCH,
     heads: None,
+    published: None,
 };
 
 pub(super) static IMAGENET64: ImageSet = ImageSet {
@@ -34,6 +35,7 @@ pub(super) static IMAGENET64: ImageSet = ImageSet {
     looked_for: LOOKED_FOR,
     fetch: FETCH,
     heads: None,
+    published: None,
 };
 
 /// A file beside the others, or in the folder that its archive unpacks to.
@@ -96,6 +98,8 @@ const KEYS: Keys = Keys { labels: "labels", first_label: 1 };
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, Write};
+
     use super::*;
     use crate::Result;
     use crate::data::fixtures::{Item, assert_images, load_from, npz, pickle, planes, said};
@@ -224,6 +228,45 @@ mod tests {
         refuse("", &|items| pickle(4, items));
         refuse(".npz", &|items| npz(false, items));
         refuse(".npz", &|items| npz(true, items));
+    }
+
+    /// As many images as the publishers' training set has, all black, in files that are holes.
+    #[test]
+    #[ignore = "takes a minute, and 4 GiB of memory"]
+    fn an_epoch_of_the_whole_set_takes_no_more_than_6_gib() {
+        let folder = tempfile::tempdir().unwrap();
+        let counts = [&[128_116; 9][..], &[128_123]].concat();
+        let whole = counts.iter().sum::<usize>();
+        let names = (1..=10).map(|k| format!("train_data_batch_{k}"));
+        for (k, (name, count)) in names.zip(counts).chain([("val_data".to_owned(), 50_000)]).enumerate() {
+            let labels = (0..count).map(|image| ((image * 7 + k) % 1000) as i64 + 1).collect();
+            const MARK: &[u8] = b"here are the images";
+            let data = Item::Array("|u1", vec![count as u64, 3072], false, MARK.to_vec());
+            let bytes = pickle(3, &[("data", data), ("labels", Item::Numbers(labels))]);
+            let at = bytes.windows(MARK.len()).position(|window| window == MARK).unwrap();
+            let length = 3072 * count as u32;
+            let mut file = std::fs::File::create(folder.path().join(name)).unwrap();
+            file.write_all(&bytes[..at - 4]).unwrap();
+            file.write_all(&length.to_le_bytes()).unwrap();
+            file.seek_relative(i64::from(length)).unwrap();
+            file.write_all(&bytes[at + MARK.len()..]).unwrap();
+        }
+        let augment = Some(crate::data::Augment { flip: true, crop: 2 });
+        let files = ImageFiles { folder: Some(folder.path().to_owned()), augment, ..ImageFiles::default() };
+        let split = DataSpec::Imagenet32(files).load(0, &Lookup::default()).unwrap();
+        assert_eq!((split.train.samples(), split.test.samples()), (1_281_167, 50_000));
+        let mut seen = 0;
+        for batch in crate::data::batches(whole, 256, 1, 0) {
+            let shown = split.train.select_augmented(&batch, 1, 0);
+            assert_eq!(shown.inputs().shape(), (3072, batch.len()));
+            seen += batch.len();
+        }
+        assert_eq!(seen, whole);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: f64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("{:.2} GiB at the peak", peak / f64::from(1 << 20));
+        assert!(peak < 6.0 * f64::from(1 << 20));
     }
 
     /// A checksum of an archive stands after the last byte.

@@ -22,6 +22,7 @@ pub(super) static MNIST: ImageSet = ImageSet {
             t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do \
             curl -fLO https://ossci-datasets.s3.amazonaws.com/mnist/$f.gz; done",
     heads: Some([[5, 0, 4, 1, 9, 2, 1, 3, 1, 4], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]]),
+    published: None,
 };
 
 pub(super) static FASHION_MNIST: ImageSet = ImageSet {
@@ -45,6 +46,7 @@ pub(super) static FASHION_MNIST: ImageSet = ImageSet {
             train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte; do \
             curl -fLO http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/$f.gz; done",
     heads: Some([[9, 0, 0, 3, 0, 2, 7, 2, 5, 5], [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]]),
+    published: None,
 };
 
 const LOOKED_FOR: &str = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \

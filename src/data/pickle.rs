@@ -56,7 +56,8 @@ enum Callable {
 
 /// A dictionary that was read.
 pub(super) struct Pickle {
-    pub(super) file: BufReader<File>,
+    pub(super) protocol: u8,
+    file: BufReader<File>,
     values: Vec<Value>,
     pairs: Vec<(u32, u32)>,
 }
@@ -66,6 +67,7 @@ impl Pickle {
     pub(super) fn read(file: File, length: u64) -> Parsed<Self> {
         let file = BufReader::with_capacity(1 << 16, file);
         let mut machine = Machine {
+            protocol: 0,
             file,
             at: 0,
             length,
@@ -79,7 +81,10 @@ impl Pickle {
             return Err(format!("it goes on after its end, at byte {} of {length}", machine.at));
         }
         match std::mem::replace(&mut machine.values[top as usize], Value::Other) {
-            Value::Pairs(pairs) => Ok(Self { file: machine.file, values: machine.values, pairs }),
+            Value::Pairs(pairs) => {
+                let Machine { protocol, file, values, .. } = machine;
+                Ok(Self { protocol, file, values, pairs })
+            }
             _ => Err("it holds no dictionary".to_owned()),
         }
     }
@@ -141,6 +146,7 @@ fn number(values: &[Value], place: u32) -> Option<i64> {
 
 /// What Python's unpickler has: a stack with marks, and a memory of values that are met again.
 struct Machine {
+    protocol: u8,
     file: BufReader<File>,
     at: u64,
     length: u64,
@@ -157,6 +163,7 @@ impl Machine {
         if proto != 0x80 || !(2..=5).contains(&version) {
             return Err("it is no pickle of protocol 2 to 5".to_owned());
         }
+        self.protocol = version;
         for _ in 0..MOST {
             let [code] = self.bytes()?;
             if code == b'.' {

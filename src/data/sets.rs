@@ -49,6 +49,16 @@ pub(super) struct ImageSet {
     pub(super) fetch: &'static str,
     /// The labels that its training and its test part start with, where they are known.
     pub(super) heads: Option<[[u32; 10]; 2]>,
+    /// Sums of the publishers' pickles, where they are known.
+    pub(super) published: Option<Published>,
+}
+
+/// What is known of the publishers' pickles of the training and of the test images.
+pub(super) struct Published {
+    /// Images of each file.
+    pub(super) images: [usize; 2],
+    /// MD5 sums of the files, in their order.
+    pub(super) md5: [&'static [&'static str]; 2],
 }
 
 /// A form in which a set is distributed.
