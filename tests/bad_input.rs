@@ -131,6 +131,16 @@ fn malformed_experiments_are_refused() {
                 r#"run digits --set data={"mnist":{"folder":"absent"}}"#,
                 &[digits, "at `data`: found samples of 784 inputs", "64 inputs"],
             ),
+            (r#"run digits --set data={"images":{"folder":"absent"}}"#, &["absent: there is no such folder"]),
+            ("run digits --set data=images", &[digits, "at `data`", "images need their folder"]),
+            (
+                r#"run digits --set model.input={"shape":[4,16,1]}"#,
+                &[
+                    digits,
+                    "at `data`: found images of the shape [8, 8, 1]",
+                    "[4, 16, 1] (height, width, channels)",
+                ],
+            ),
             (
                 "run digits --set estimator.cauchy.points=6",
                 &[digits, "at `estimator`: found more than one name"],

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use zip::ZipArchive;
 
 use super::pickle::{Pickle, Span};
-use super::sets::{Content, ImageSet, Part, Records, append_planes};
+use super::sets::{Content, ImageSet, Opened, Part, Records, append_planes};
 use super::unpacked::{open as open_file, refused};
 use crate::files::npz;
 use crate::{Error, Result};
@@ -39,12 +39,7 @@ pub(super) struct Keys {
 }
 
 /// Opens each of the files of a part.
-pub(super) fn open(
-    set: &'static ImageSet,
-    part: Part,
-    files: &[PathBuf],
-    keys: Keys,
-) -> Result<Vec<Box<dyn Records>>> {
+pub(super) fn open(set: &'static ImageSet, part: Part, files: &[PathBuf], keys: Keys) -> Result<Opened> {
     let places = files.iter().enumerate();
     let open = |(place, path): (usize, &PathBuf)| {
         Ok(Box::new(Batch::open(set, (part, place), path, keys)?) as Box<dyn Records>)

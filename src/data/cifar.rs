@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::batch::{self, Keys};
-use super::sets::{Content, Form, ImageSet, Published, Records, append_planes};
+use super::sets::{Content, Form, ImageSet, Opened, Published, Records, append_planes};
 use super::unpacked::{Unpacked, refused};
 use crate::Result;
 
@@ -130,7 +130,7 @@ impl Labels {
     }
 }
 
-fn open_binary(files: &[PathBuf], labels: &'static Labels) -> Result<Vec<Box<dyn Records>>> {
+fn open_binary(files: &[PathBuf], labels: &'static Labels) -> Result<Opened> {
     let open = |path: &PathBuf| Ok(Box::new(Binary::open(path, labels)?) as Box<dyn Records>);
     files.iter().map(open).collect()
 }

@@ -83,9 +83,8 @@ pub fn assert_images(
     for sample in 0..set.samples() {
         for row in 0..height {
             for column in 0..width {
-                for channel in 0..channels {
+                for (channel, (mean, std)) in scale.into_iter().enumerate().take(channels) {
                     let byte = pixel(first + sample, [row, column, channel]);
-                    let (mean, std) = scale[channel];
                     let expected = ((f64::from(byte) / 255.0 - mean) / std) as f32;
                     let place = (row * width + column) * channels + channel;
                     assert_eq!(inputs[(place, sample)], expected, "{sample} {row} {column} {channel}");

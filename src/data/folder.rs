@@ -132,7 +132,7 @@ fn names(folder: &Path, folders: bool) -> Result<Vec<String>> {
                 "here lies a folder for each class, and nothing else",
             ));
         }
-        if !folders && !(is_png && path.is_file()) {
+        if !(folders || is_png && path.is_file()) {
             return Err(refused(
                 &path,
                 "it is no PNG file",
@@ -315,8 +315,8 @@ mod tests {
                 put(folder.path(), name, &png(color, depth, [1, 2], data));
             }
             let split = settings(folder.path()).load(&Lookup::default()).unwrap();
-            let bytes = split.test.inputs().iter().map(|x| (x * 255.0).round() as u8).collect::<Vec<_>>();
-            bytes
+            let inputs = split.test.inputs();
+            inputs.iter().map(|x| (x * 255.0).round() as u8).collect::<Vec<_>>()
         };
         assert_eq!(load(ColorType::Grayscale, png::BitDepth::One, &[0b0100_0000]), [0, 255]);
         assert_eq!(load(ColorType::Grayscale, png::BitDepth::Sixteen, &[7, 1, 9, 2]), [7, 9]);

@@ -107,7 +107,9 @@ mod tests {
 
     const SHAPE: [usize; 3] = [32, 32, 3];
 
-    fn items(images: std::ops::Range<usize>) -> [(&'static str, Item); 3] {
+    type Named<'a> = (&'a str, Item);
+
+    fn items(images: std::ops::Range<usize>) -> [Named<'static>; 3] {
         let labels = images.clone().map(|image| (image * 111 % 1000) as i64 + 1).collect();
         let data = Item::Array("|u1", vec![images.len() as u64, 3072], false, planes(images, SHAPE));
         [("data", data), ("labels", Item::Numbers(labels)), ("mean", mean(3072))]
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn pickles_and_archives_of_ten_files_hold_the_same_images() {
-        let file = |make: &dyn Fn(&[(&str, Item)]) -> Vec<u8>, ending: &str| -> Vec<(String, Vec<u8>)> {
+        let file = |make: &dyn Fn(&[Named]) -> Vec<u8>, ending: &str| -> Vec<(String, Vec<u8>)> {
             let train = (0..10).map(|k| {
                 (
                     format!("Imagenet32_train/train_data_batch_{}{ending}", k + 1),
@@ -164,14 +166,14 @@ mod tests {
 
     #[test]
     fn bad_files_of_either_form_are_refused_with_their_reason() {
-        let refuse = |ending: &str, make: &dyn Fn(&[(&str, Item)]) -> Vec<u8>| {
+        let refuse = |ending: &str, make: &dyn Fn(&[Named]) -> Vec<u8>| {
             let name = format!("train_data_batch_1{ending}");
             let with = |content: Vec<u8>| {
                 let (folder, split) =
                     load(&[(name.clone(), content), (format!("val_data{ending}"), make(&items(5..7)))]);
                 said(&split.unwrap_err(), folder.path())
             };
-            let of = |change: &dyn Fn(&mut [(&str, Item); 3])| {
+            let of = |change: &dyn Fn(&mut [Named; 3])| {
                 let mut items = items(0..2);
                 change(&mut items);
                 with(make(&items))

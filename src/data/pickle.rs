@@ -444,7 +444,8 @@ impl Machine {
         let (Value::Items(shape), Value::Element(element), Value::Bytes(span, _)) =
             (value(shape), value(element), value(data))
         else {
-            return Err("it holds an array that is not written as its bytes".to_owned());
+            let found = "it holds an array that is not written as its bytes, as by Python 3 in protocol 2";
+            return Err(found.to_owned());
         };
         let size = |&place: &u32| number(&self.values, place).and_then(|size| u64::try_from(size).ok());
         // NumPy allows no more.
@@ -493,9 +494,7 @@ mod tests {
     #[test]
     fn what_numpy_writes_is_read() {
         for (protocol, hex) in GOLDEN {
-            let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
-            let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[a, b]| (16 * a + b) as u8).collect();
-            let mut pickle = read(&bytes).unwrap();
+            let mut pickle = read(&bytes(hex)).unwrap();
             assert_eq!(pickle.names(), ["x", "y", "z"], "protocol {protocol}");
             let (array, span) = pickle.array("x").unwrap().clone();
             let expected = Array { element: ">i2".into(), shape: vec![3], fortran: false, length: 6 };
@@ -506,6 +505,18 @@ mod tests {
             assert_eq!(pickle.numbers("y").unwrap(), [1, -2, 70000, 1 << 40]);
             assert_eq!(pickle.short("z").unwrap(), "ab");
         }
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits.as_chunks::<2>().0.iter().map(|[a, b]| (16 * a + b) as u8).collect()
+    }
+
+    /// `pickle.dumps({"x": numpy.arange(3, dtype="u1")}, 2)` of Python 3.11: the bytes of the array are written as text.
+    #[test]
+    fn protocol_2_of_python_3_is_refused_for_what_it_is() {
+        let fault = read(&bytes(TEXT_OF_BYTES)).err().unwrap();
+        assert_eq!(fault, "it holds an array that is not written as its bytes, as by Python 3 in protocol 2");
     }
 
     /// What is nested or shared without end takes no more than its bytes.
@@ -569,6 +580,12 @@ mod tests {
         let expected = [255, 65535, -1, 0, -1, -32768, 0x0003_0201, 1, 0];
         assert_eq!(read(list).unwrap().numbers("x").unwrap(), expected);
     }
+
+    const TEXT_OF_BYTES: &str = "80027d71005801000000787101636e756d70792e5f636f72652e6d756c746961727261790a5f7265636f6e7374727563 \
+         740a7102636e756d70790a6e6461727261790a71034b00857104635f636f646563730a656e636f64650a710558010000 \
+         0062710658060000006c6174696e31710786710852710987710a52710b284b014b0385710c636e756d70790a64747970 \
+         650a710d58020000007531710e898887710f527110284b0358010000007c71114e4e4e4affffffff4affffffff4b0074 \
+         71126289680558030000000001027113680786711452711574711662732e";
 
     const GOLDEN: [(u8, &str); 3] = [
         (

@@ -68,9 +68,12 @@ pub(super) struct Form {
     pub(super) test: &'static [&'static [&'static str]],
     /// Whether the training files hold one part each, so that the first may stand for all.
     pub(super) series: bool,
-    /// Opens the files of a part, in the order of its images.
-    pub(super) open: fn(&'static ImageSet, Part, &[PathBuf]) -> Result<Vec<Box<dyn Records>>>,
+    /// Opens the files of a part.
+    pub(super) open: fn(&'static ImageSet, Part, &[PathBuf]) -> Result<Opened>,
 }
+
+/// The files of a part, in the order of its images.
+pub(super) type Opened = Vec<Box<dyn Records>>;
 
 /// Labelled images in one file, or in a file for images and one for labels.
 pub(super) trait Records {

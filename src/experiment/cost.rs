@@ -492,7 +492,8 @@ fn continuous(spec: &Continuous, network: &Network, (train, test): (f64, f64)) -
         thread_seconds: steps * step + spec.epochs as f64 * measured.thread_seconds,
         threads: 1.0,
         memory: (COPIES + 2.0 * poles) * p
-            + (train + test) * (substrate.inputs * spec.data.bytes_of_an_input() + 8.0)
+            // As often as for training, or once more for what is held out.
+            + (train + test) * (substrate.inputs * spec.data.bytes_of_an_input().max(2.0) + 8.0)
             + substrate.states(CHUNK as f64) * (STATES + ACCELERATED)
             + traced * b / 4.0,
         disk: (2.0 + 2.0 * poles) * p + spec.epochs as f64 * 1000.0 + traced,
