@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use holograd::Result;
 use holograd::data::{DataSpec, ImageFiles, ImageFolder, Lookup};
 use holograd::experiment::load;
@@ -32,7 +32,7 @@ pub struct Reader {
 }
 
 /// All of them.
-pub const READERS: [Reader; 13] = [
+pub const READERS: [Reader; 14] = [
     Reader { name: "experiment", sound: experiments, damage: damage::document, read: read_experiment },
     Reader { name: "model", sound: models, damage: damage::document, read: read_model },
     Reader { name: "set", sound: overrides, damage: damage::bytes, read: read_override },
@@ -53,6 +53,7 @@ pub const READERS: [Reader; 13] = [
     Reader { name: "cifar", sound: records, damage: packed, read: read_records },
     Reader { name: "pickle", sound: pickles, damage: damage::bytes, read: read_pickle },
     Reader { name: "imagenet", sound: batches, damage: damage::bytes, read: read_batches },
+    Reader { name: "matlab", sound: digits, damage: damage::bytes, read: read_digits },
     Reader { name: "png", sound: pictures, damage: damage::bytes, read: read_picture },
     Reader { name: "metrics", sound: metrics, damage: damage::bytes, read: read_lines },
     Reader { name: "device", sound: devices, damage: damage::document, read: read_device },
@@ -335,6 +336,46 @@ fn batches() -> Vec<Vec<u8>> {
 fn read_batches(input: &[u8], folder: &Path) -> Result<()> {
     let test = archive(7..8, CompressionMethod::Stored);
     read_set(DataSpec::Imagenet32, folder, ("train_data_batch_1.npz", input), ("val_data.npz", &test))
+}
+
+/// A MATLAB file of images and labels, packed or not.
+fn matlab(images: std::ops::Range<usize>, packed: bool) -> Vec<u8> {
+    let count = images.len() as u32;
+    let labels: Vec<u8> = images.clone().map(|image| image as u8 % 10 + 1).collect();
+    let mut file = vec![b' '; 124];
+    file.extend([0, 1, b'I', b'M']);
+    let element = |kind: u32, content: &[u8]| {
+        let mut bytes = [kind.to_le_bytes(), (content.len() as u32).to_le_bytes()].concat();
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    for (name, sizes, numbers) in
+        [(b'X', vec![32, 32, 3, count], planes(images)), (b'y', vec![count, 1], labels)]
+    {
+        let sizes: Vec<u8> = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+        let name = [1, 0, 1, 0, name, 0, 0, 0];
+        let flags = [9, 0, 0, 0, 0, 0, 0, 0];
+        let inside = [element(6, &flags), element(5, &sizes), name.to_vec(), element(2, &numbers)].concat();
+        let whole = element(14, &inside);
+        if packed {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+            let packed = encoder.write_all(&whole).and_then(|()| encoder.finish()).expect("zlib in memory");
+            file.extend([15_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
+            file.extend(packed);
+        } else {
+            file.extend(whole);
+        }
+    }
+    file
+}
+
+fn digits() -> Vec<Vec<u8>> {
+    [true, false].map(|packed| matlab(0..2, packed)).to_vec()
+}
+
+fn read_digits(input: &[u8], folder: &Path) -> Result<()> {
+    read_set(DataSpec::Svhn, folder, ("train_32x32.mat", input), ("test_32x32.mat", &matlab(7..8, true)))
 }
 
 fn pictures() -> Vec<Vec<u8>> {

@@ -164,7 +164,7 @@ impl Records for Batch {
 }
 
 /// Checks the MD5 sum of a file.
-fn check_sum(path: &Path, expected: &str) -> Result<()> {
+pub(super) fn check_sum(path: &Path, expected: &str) -> Result<()> {
     let failed = |error| Error::io(path, "read", error);
     let mut file = File::open(path).map_err(failed)?;
     let (mut sum, mut buffer) = (Md5::new(), vec![0; 1 << 16]);

@@ -18,10 +18,12 @@ mod folder;
 mod idx;
 mod imagenet;
 mod images;
+mod mat;
 mod mnist;
 mod pickle;
 mod sets;
 mod spec;
+mod svhn;
 mod toy;
 mod unpacked;
 

@@ -49,11 +49,11 @@ pub(super) struct ImageSet {
     pub(super) fetch: &'static str,
     /// The labels that its training and its test part start with, where they are known.
     pub(super) heads: Option<[[u32; 10]; 2]>,
-    /// Sums of the publishers' pickles, where they are known.
+    /// Sums of the publishers' pickles or MATLAB files, where they are known.
     pub(super) published: Option<Published>,
 }
 
-/// What is known of the publishers' pickles of the training and of the test images.
+/// What is known of the publishers' files of the training and of the test images.
 pub(super) struct Published {
     /// Images of each file.
     pub(super) images: [usize; 2],

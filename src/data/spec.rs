@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::sets::ImageSet;
 use super::{
     Digits, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits, held_back, imagenet,
-    mnist,
+    mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
@@ -33,6 +33,8 @@ pub enum DataSpec {
     Cifar10(ImageFiles),
     /// 60,000 photographs of 32 × 32 pixels in a hundred classes, from files.
     Cifar100(ImageFiles),
+    /// 99,289 photographs of digits of house numbers of 32 × 32 pixels, from files.
+    Svhn(ImageFiles),
     /// 1,331,167 photographs of 32 × 32 pixels in a thousand classes, from files.
     Imagenet32(ImageFiles),
     /// The same of 64 × 64 pixels.
@@ -42,8 +44,17 @@ pub enum DataSpec {
 }
 
 /// The choices whose every field has a default.
-const NAMES: [&str; 8] =
-    ["digits", "toy_gaussian", "mnist", "fashion_mnist", "cifar10", "cifar100", "imagenet32", "imagenet64"];
+const NAMES: [&str; 9] = [
+    "digits",
+    "toy_gaussian",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "imagenet32",
+    "imagenet64",
+];
 
 /// Where samples come from.
 enum Source<'a> {
@@ -68,6 +79,7 @@ impl DataSpec {
             Self::FashionMnist(files) => Source::Set(&mnist::FASHION_MNIST, files),
             Self::Cifar10(files) => Source::Set(&cifar::CIFAR10, files),
             Self::Cifar100(files) => Source::Set(&cifar::CIFAR100, files),
+            Self::Svhn(files) => Source::Set(&svhn::SVHN, files),
             Self::Imagenet32(files) => Source::Set(&imagenet::IMAGENET32, files),
             Self::Imagenet64(files) => Source::Set(&imagenet::IMAGENET64, files),
             Self::Images(folder) => Source::Folder(folder),
@@ -108,6 +120,7 @@ impl DataSpec {
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
             | Self::Cifar100(files)
+            | Self::Svhn(files)
             | Self::Imagenet32(files)
             | Self::Imagenet64(files) => files.folder.as_mut(),
             Self::Images(images) => Some(&mut images.folder),
@@ -123,6 +136,7 @@ impl DataSpec {
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
             | Self::Cifar100(files)
+            | Self::Svhn(files)
             | Self::Imagenet32(files)
             | Self::Imagenet64(files) => files.folder = None,
         }
@@ -250,6 +264,7 @@ mod tests {
             json!({"fashion_mnist": {"folder": null, "train": null, "test": null}}),
             json!({"cifar10": {"folder": null, "train": null, "test": null}}),
             json!({"cifar100": {"folder": null, "train": null, "test": null}}),
+            json!({"svhn": {"folder": null, "train": null, "test": null}}),
             json!({"imagenet32": {"folder": null, "train": null, "test": null}}),
             json!({"imagenet64": {"folder": null, "train": null, "test": null}}),
         ];
@@ -272,7 +287,7 @@ mod tests {
         assert_eq!(
             parse(r#""cifar""#).unwrap_err(),
             ".: unknown variant `cifar`, expected one of `digits`, `toy_gaussian`, `mnist`, `fashion_mnist`, \
-             `cifar10`, `cifar100`, `imagenet32`, `imagenet64` at line 1 column 7"
+             `cifar10`, `cifar100`, `svhn`, `imagenet32`, `imagenet64` at line 1 column 7"
         );
         assert!(
             parse(r#"{"digits": {"test_fraction": "x"}}"#).unwrap_err().starts_with("digits.test_fraction: ")
