@@ -110,7 +110,8 @@ fn malformed_experiments_are_refused() {
                 "run digits --set data.digits.test_fraction=1",
                 &[digits, "at `data.digits.test_fraction`: found 1"],
             ),
-            ("run digits --set data=cifar", &[digits, "at `data`", "`cifar`", "`fashion_mnist`"]),
+            ("run digits --set data=cifar", &[digits, "at `data`", "`cifar`", "did you mean `cifar10`?"]),
+            ("run digits --set data=flowers", &[digits, "at `data`", "`flowers`", "`fashion_mnist`"]),
             (
                 "run digits --set data=toy_gaussian",
                 &[digits, "at `data`: found samples of 6 inputs", "64 inputs"],
