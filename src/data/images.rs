@@ -24,21 +24,25 @@ impl Normalise {
     /// `channels` is none where only the files tell.
     pub(super) fn check(&self, channels: Option<usize>) -> Result<(), Invalid> {
         let channels = channels.unwrap_or(self.mean.len());
-        for (path, numbers, least) in [("mean", &self.mean, f64::NEG_INFINITY), ("std", &self.std, 0.0)] {
+        for (path, numbers) in [("mean", &self.mean), ("std", &self.std)] {
             if numbers.len() != channels {
                 let legal = format!("one for each of {channels} channels");
                 return Err(Invalid::new(path, format!("found {} numbers", numbers.len()), legal));
             }
-            // As a single-precision number it must be one still.
-            let legal = |x: &&f64| {
-                !(**x > least && (**x as f32).is_finite() && (1.0 / (**x as f32 - least as f32)).is_finite())
-            };
-            if let Some(number) = numbers.iter().find(legal) {
-                let legal = if least == 0.0 { "a number above 0" } else { "a number" };
-                return Err(Invalid::new(path, format!("found {number}"), legal));
+        }
+        if let Some(std) = self.std.iter().find(|std| **std <= 0.0) {
+            return Err(Invalid::new("std", format!("found {std}"), "a number above 0"));
+        }
+        let is_finite = |(mean, std): &(&f64, &f64)| {
+            [0.0, 1.0].into_iter().all(|pixel| (((pixel - *mean) / *std) as f32).is_finite())
+        };
+        match self.mean.iter().zip(&self.std).find(|channel| !is_finite(channel)) {
+            None => Ok(()),
+            Some((mean, std)) => {
+                let legal = "inputs must be finite in single precision";
+                Err(Invalid::new("std", format!("found {std:e} beside a mean of {mean:e}"), legal))
             }
         }
-        Ok(())
     }
 
     /// What each of 256 bytes becomes.
@@ -240,11 +244,11 @@ mod tests {
             "at `mean`: found 1 numbers; one for each of 3 channels"
         );
         assert_eq!(said(Normalise::of(&[0.0; 3], &[1.0, 0.0, 1.0])), "at `std`: found 0; a number above 0");
-        assert_eq!(
-            said(Normalise::of(&[0.0, 1e300, 0.0], &[1.0; 3])),
-            format!("at `mean`: found {}; a number", 1e300)
-        );
-        assert!(said(Normalise::of(&[0.0; 3], &[1.0, 1.0, 1e-300])).starts_with("at `std`: found 0.000"));
+        let legal = "inputs must be finite in single precision";
+        let told = format!("at `std`: found 1e0 beside a mean of 1e300; {legal}");
+        assert_eq!(said(Normalise::of(&[0.0, 1e300, 0.0], &[1.0; 3])), told);
+        let told = format!("at `std`: found 1e-300 beside a mean of 0e0; {legal}");
+        assert_eq!(said(Normalise::of(&[0.0; 3], &[1.0, 1.0, 1e-300])), told);
         Normalise::of(&[-1.0; 3], &[1e-3; 3]).check(Some(3)).unwrap();
         let invalid = Augment { flip: false, crop: 5 }.check([4, 5, 1]).unwrap_err();
         assert_eq!(invalid.to_string(), "at `crop`: found 5; at most the image's own 4 pixels");
