@@ -50,7 +50,7 @@ fn dataset(problem: &Problem, labels: &[u32]) -> Dataset {
     let inputs = DMatrix::from_fn(problem.network.inputs, labels.len(), |i, j| {
         problem.samples.inputs[j * problem.network.inputs + i] as f32
     });
-    Dataset { inputs, labels: labels.to_vec(), classes: problem.network.output.size(), name: "test".into() }
+    Dataset::new(inputs, labels.to_vec(), problem.network.output.size(), "test")
 }
 
 /// The problem with its inputs rounded to single precision, as a data set holds them.
@@ -163,12 +163,7 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
     let place = |name: &str| network.shapes().iter().position(|s| s.name == name).unwrap();
     names.iter().zip(start).for_each(|(name, w)| parameters.at_mut(place(name)).fill(w));
     let inputs = [0.75_f32, -0.5, 0.25];
-    let data = Dataset {
-        inputs: DMatrix::from_row_slice(1, 3, &inputs),
-        labels: vec![0; 3],
-        classes: 1,
-        name: "test".into(),
-    };
+    let data = Dataset::new(DMatrix::from_row_slice(1, 3, &inputs), vec![0; 3], 1, "test");
     let order: Vec<f64> =
         batches(3, 1, 7, 0).concat().iter().map(|&i| f64::from(inputs[i as usize])).collect();
     let truth = integrate(start, &order, 20.0);

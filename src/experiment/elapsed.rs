@@ -185,7 +185,7 @@ fn one_period(spec: &EstimatorSpec, tied: bool, doublings: u32) -> (EstimatorSpe
 fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
     let network = &loaded.network;
     let data = problem::data(loaded, &spec.data, spec.seed, options)?.train;
-    let samples = Samples::<f64>::labelled(&data.inputs, &data.labels, network.output.size());
+    let samples = Samples::<f64>::labelled(&data.inputs(), &data.labels, network.output.size());
     let parameters = match &spec.parameters {
         Some(path) => problem::parameters(loaded, path)?,
         None => Parameters::initial(network.shapes(), spec.seed),

@@ -11,7 +11,7 @@ use crate::host::{interrupt, machine};
 use crate::{Error, Result};
 
 mod json;
-mod npz;
+pub(crate) mod npz;
 mod tensors;
 
 pub use json::parse_json;

@@ -257,7 +257,7 @@ impl<T: Scalar> Plasticity<T> {
         let steps = order.len() as u64 * self.course.presentation * self.course.epochs;
         self.program();
         for (shown, place) in order.iter().enumerate() {
-            let sample = self.sample(&train.select(place));
+            let sample = self.sample(&train.select_augmented(place, self.course.seed, self.epoch));
             self.synapses.inputs.clone_from(&sample.inputs);
             for _ in 0..self.course.presentation {
                 let rates =
@@ -347,7 +347,7 @@ impl<T: Scalar> Plasticity<T> {
     }
 
     fn sample(&self, data: &Dataset) -> Samples<T> {
-        Samples::labelled(&data.inputs, &data.labels, self.network.output.size())
+        Samples::labelled(&data.inputs(), &data.labels, self.network.output.size())
     }
 
     fn program(&mut self) {

@@ -42,6 +42,8 @@ pub enum Purpose {
     Homeostasis = 15,
     /// Which synapses a sparse connection has: part of the model.
     Pattern = 16,
+    /// How training images are changed, drawn in every epoch.
+    Augmentation = 17,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).
