@@ -236,18 +236,19 @@ pub fn ritz_values<T: Scalar>(
     apply: impl FnMut(&[T], &mut [T]),
     steps: usize,
 ) -> Vec<Vec<Complex<f64>>> {
-    ritz_values_from(shape, apply, &vec![T::zero(); shape.len()], steps, |_, _| false)
+    let projections = arnoldi(shape, apply, &vec![T::zero(); shape.len()], steps, |_, _| false);
+    projections.iter().map(Projection::eigenvalues).collect()
 }
 
-/// As [`ritz_values`], started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps from any mode. It
-/// ends early where `enough` says so, which is asked after each product with the matrix of each sample's projections so far.
-pub fn ritz_values_from<T: Scalar>(
+/// Each sample's operator on its Krylov space, started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps
+/// from any mode. It ends after so many `steps`, or where `enough` says so, which is asked after each product.
+pub fn arnoldi<T: Scalar>(
     shape: &StateShape,
     mut apply: impl FnMut(&[T], &mut [T]),
     direction: &[T],
     steps: usize,
     mut enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<Vec<Complex<f64>>> {
+) -> Vec<Projection> {
     // A fixed start without symmetry: the golden ratio's multiples are equidistributed.
     let golden = 0.5 * (5.0_f64.sqrt() - 1.0);
     let mut start = vec![T::zero(); shape.len()];
@@ -291,7 +292,7 @@ pub fn ritz_values_from<T: Scalar>(
             break;
         }
     }
-    projections.iter().map(|projection| projection.eigenvalues()).collect()
+    projections
 }
 
 /// A matrix on a Krylov space of one sample.

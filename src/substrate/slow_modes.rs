@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::numerics::krylov::{Projection, ritz_values_from};
+use crate::numerics::krylov::{Projection, arnoldi};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -26,7 +26,8 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
 /// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
 #[must_use]
 pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    rates_from(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false)
+    let projections = project(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false);
+    projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect()
 }
 
 /// Whether every mode decays, for each sample, and the products that it took. `start`, laid out as a real state, should hold more of the
@@ -38,39 +39,41 @@ pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<
 pub fn decays<T: Scalar>(linear: &dyn Linear<T>, start: &[T], most: usize) -> (Vec<bool>, usize) {
     const LOOKS: [[usize; 2]; 2] = [[7, 10], [12, 15]];
     const CLOSER: f64 = 0.5;
-    let (mut products, mut before) = (0, Vec::new());
+    let batch = linear.shape().batch;
+    let (mut products, mut before, mut known) = (0, vec![f64::INFINITY; batch], vec![false; batch]);
     let enough = |done: usize, projections: &[Projection]| {
         products = done;
-        let rates = || projections.iter().map(|projection| slowest(&projection.eigenvalues()));
-        for [first, second] in LOOKS {
-            if done == first {
-                before = rates().collect();
-            } else if done == second {
-                return rates().zip(&before).all(|(now, before)| *before - now <= CLOSER * now);
-            }
+        let (first, second) = (LOOKS.iter().any(|l| l[0] == done), LOOKS.iter().any(|l| l[1] == done));
+        if !first && !second {
+            return false;
         }
-        false
+        let samples = known.iter_mut().zip(&mut before).zip(projections);
+        for ((known, before), projection) in samples.filter(|((known, _), _)| !**known) {
+            let now = slowest(&projection.eigenvalues());
+            *known = second && *before - now <= CLOSER * now;
+            *before = now;
+        }
+        known.iter().all(|known| *known)
     };
-    let rates = rates_from(linear, start, most, enough);
-    (rates.iter().map(|rate| *rate > 0.0).collect(), products)
+    let projections = project(linear, start, most, enough);
+    let decays = |(known, projection): (bool, &Projection)| known || slowest(&projection.eigenvalues()) > 0.0;
+    (known.into_iter().zip(&projections).map(decays).collect(), products)
 }
 
-fn rates_from<T: Scalar>(
+fn project<T: Scalar>(
     linear: &dyn Linear<T>,
     start: &[T],
     products: usize,
     enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<f64> {
-    let shape = linear.shape();
-    let mut scratch = vec![T::zero(); shape.len()];
+) -> Vec<Projection> {
+    let mut scratch = vec![T::zero(); linear.shape().len()];
     let apply = |v: &[T], out: &mut [T]| {
         linear.target(Layout::Plain, v, out, &mut scratch);
         for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
             *o = (*o - *v) / *tau;
         }
     };
-    let values = ritz_values_from(shape, apply, start, products, enough);
-    values.iter().map(|values| slowest(values)).collect()
+    arnoldi(linear.shape(), apply, start, products, enough)
 }
 
 /// −max Re of some eigenvalues; not a number of none.
