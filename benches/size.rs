@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
 use holograd::plot::{Figure, Mark, Panel, Print, Series};
-use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::Effective;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::parameters::Parameters;
 use serde_json::json;
 

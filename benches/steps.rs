@@ -8,11 +8,13 @@ use holograd::imperfections::Imperfections;
 use holograd::numerics::scalar::Scalar;
 use holograd::simulation::Simulation;
 use holograd::simulation::integrators::{FixedStep, Method, VectorField};
-use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, View, Window};
+use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use holograd::simulation::teaching::{Teaching, Time, Waveform};
+use holograd::simulation::view::View;
 use holograd::substrate::Field;
-use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::Effective;
 use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::parameters::Parameters;
 use serde_json::json;
 

@@ -1,7 +1,8 @@
 //! A layer with an activation that holograd does not ship. `cargo run --example own_activation` prints how far waiting is from the adjoint.
 use holograd::gradient::{EstimatorSpec, Setting, compare::compare, estimate_batch};
 use holograd::substrate::neurons::activation::Holomorphic;
-use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::Effective;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::network::Network;
 use holograd::substrate::{parameters::Parameters, samples::Samples};
 use std::sync::Arc;

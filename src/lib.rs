@@ -9,7 +9,8 @@
 //!
 //! ```
 //! use holograd::gradient::{Adjoint, EstimatorSpec, Setting, compare::compare, estimate_batch};
-//! use holograd::substrate::neurons::effective::{Effective, Form};
+//! use holograd::substrate::neurons::effective::Effective;
+//! use holograd::substrate::neurons::form::Form;
 //! use holograd::substrate::neurons::{model::ModelSpec, network::Network};
 //! use holograd::substrate::{parameters::Parameters, samples::Samples};
 //!

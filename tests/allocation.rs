@@ -18,8 +18,8 @@ use holograd::simulation::integrators::{FixedStep, Method, VectorField};
 use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use holograd::simulation::teaching::{Teaching, Time, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::neurons::effective::Form;
 use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::network::Output;
 use serde_json::json;
 

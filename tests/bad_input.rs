@@ -110,7 +110,8 @@ fn malformed_experiments_are_refused() {
                 "run digits --set data.digits.test_fraction=1",
                 &[digits, "at `data.digits.test_fraction`: found 1"],
             ),
-            ("run digits --set data=cifar", &[digits, "at `data`", "`cifar`", "`fashion_mnist`"]),
+            ("run digits --set data=cifar", &[digits, "at `data`", "`cifar`", "did you mean `cifar10`?"]),
+            ("run digits --set data=flowers", &[digits, "at `data`", "`flowers`", "`fashion_mnist`"]),
             (
                 "run digits --set data=toy_gaussian",
                 &[digits, "at `data`: found samples of 6 inputs", "64 inputs"],
@@ -130,6 +131,16 @@ fn malformed_experiments_are_refused() {
             (
                 r#"run digits --set data={"mnist":{"folder":"absent"}}"#,
                 &[digits, "at `data`: found samples of 784 inputs", "64 inputs"],
+            ),
+            (r#"run digits --set data={"images":{"folder":"absent"}}"#, &["absent: there is no such folder"]),
+            ("run digits --set data=images", &[digits, "at `data`", "images need their folder"]),
+            (
+                r#"run digits --set model.input={"shape":[4,16,1]}"#,
+                &[
+                    digits,
+                    "at `data`: found images of the shape [8, 8, 1]",
+                    "[4, 16, 1] (height, width, channels)",
+                ],
             ),
             (
                 "run digits --set estimator.cauchy.points=6",

@@ -13,7 +13,7 @@ use holograd::imperfections::Imperfections;
 use holograd::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
 use holograd::simulation::integrators::IntegratorSpec;
 use holograd::simulation::signal::Signal;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::model::ModelSpec;
 use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
@@ -51,7 +51,7 @@ fn dataset(problem: &Problem, labels: &[u32]) -> Dataset {
     let inputs = DMatrix::from_fn(problem.network.inputs, labels.len(), |i, j| {
         problem.samples.inputs[j * problem.network.inputs + i] as f32
     });
-    Dataset { inputs, labels: labels.to_vec(), classes: problem.network.output.size(), name: "test".into() }
+    Dataset::new(inputs, labels.to_vec(), problem.network.output.size(), "test")
 }
 
 /// The problem with its inputs rounded to single precision, as a data set holds them.
@@ -165,12 +165,7 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
     let place = |name: &str| network.shapes().iter().position(|s| s.name == name).unwrap();
     names.iter().zip(start).for_each(|(name, w)| parameters.at_mut(place(name)).fill(w));
     let inputs = [0.75_f32, -0.5, 0.25];
-    let data = Dataset {
-        inputs: DMatrix::from_row_slice(1, 3, &inputs),
-        labels: vec![0; 3],
-        classes: 1,
-        name: "test".into(),
-    };
+    let data = Dataset::new(DMatrix::from_row_slice(1, 3, &inputs), vec![0; 3], 1, "test");
     let order: Vec<f64> =
         batches(3, 1, 7, 0).concat().iter().map(|&i| f64::from(inputs[i as usize])).collect();
     // The inputs stand still, or swing with another period than the drive's.

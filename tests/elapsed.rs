@@ -128,7 +128,7 @@ fn errors_follow_the_linear_response_from_the_onset_on() {
     let spec: DataSpec = serde_json::from_value(data).unwrap();
     let train: Dataset = spec.load(3, &holograd::data::Lookup::default()).unwrap().train;
     let samples: Vec<Sample> = (0..train.samples())
-        .map(|i| plain.equilibrium(&train.inputs.column(i).map(f64::from), train.labels[i] as usize))
+        .map(|i| plain.equilibrium(&train.inputs().column(i).map(f64::from), train.labels[i] as usize))
         .collect();
     let mean = |error_vector: &dyn Fn(&Sample) -> DVector<f64>| {
         samples.iter().map(|s| s.gradient(&error_vector(s))).sum::<DVector<f64>>()

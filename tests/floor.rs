@@ -6,7 +6,7 @@ use crate::common::{Problem, random};
 use crate::program::{metrics, run, succeed, text};
 use holograd::learning::RateFloor;
 use holograd::learning::floor::scale_recurrent;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use serde_json::json;
 
 /// Two tied layers at rest in a tanh network's origin, where ρ′ = 1 and J = −I + W: the slowest rate is (1 − σ)/τ, with σ

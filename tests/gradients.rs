@@ -10,7 +10,8 @@ use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, Surroundings, e
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::numerics::state::StateShape;
-use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::Effective;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::network::Output;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;

@@ -5,8 +5,8 @@ use holograd::simulation::Simulation;
 use holograd::simulation::integrators::{Integrator, IntegratorSpec, Leak, VectorField};
 use holograd::simulation::teaching::{Teaching, Time, Waveform};
 use holograd::substrate::Field;
-use holograd::substrate::neurons::effective::Form;
 use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::form::Form;
 use serde_json::json;
 
 /// A leaky system with a known solution.

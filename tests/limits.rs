@@ -12,7 +12,8 @@ use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, Stop, estimate_batch};
 use holograd::learning::free_score;
 use holograd::numerics::scalar::Scalar;
-use holograd::substrate::neurons::effective::{Effective, Form};
+use holograd::substrate::neurons::effective::Effective;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::parameters::Parameters;
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
@@ -217,7 +218,7 @@ fn cost<T: Scalar>(scale: f64, labels: &[u32]) -> holograd::Result<f64> {
     let readout = problem.network.shapes().iter().position(|s| s.name == "readout.weight").unwrap();
     parameters.at_mut(readout).iter_mut().for_each(|w| *w *= T::of(scale));
     let inputs = DMatrix::from_fn(6, labels.len(), |i, _| problem.samples.inputs[i] as f32);
-    let data = Dataset { inputs, labels: labels.to_vec(), classes: 4, name: "sure".into() };
+    let data = Dataset::new(inputs, labels.to_vec(), 4, "sure");
     let effective = Effective::new(&problem.network, Form::Rate, &parameters);
     let settle = Settle { tolerance: Some(1e-6), ..Settle::default() };
     free_score(&effective, &data, &settle, None).map(|score| score.loss)

@@ -8,7 +8,7 @@ use holograd::Error;
 use holograd::files::{Tensors, write_tensors};
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::parameters::Parameters;
 use serde_json::{Value, json};
 

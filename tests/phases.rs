@@ -6,7 +6,7 @@ use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::instant::Instant;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::simulation::teaching::Teaching;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use nalgebra::DMatrix;
 use num_complex::Complex;
 use serde_json::json;

@@ -11,7 +11,7 @@ use crate::common::{Problem, path, toy};
 use holograd::gradient::Estimate;
 use holograd::gradient::compare::compare;
 use holograd::published::Published;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::parameters::Parameters;
 use serde_json::json as value;
 

@@ -2,7 +2,7 @@
 //! returns to where it began as long as no branch point lies inside.
 
 use crate::common::{Problem, random, toy};
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex;
 use serde_json::json;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::folders::timeless as timeless_folder;
 use crate::program::{self, holograd, metrics, run, succeed, text};
+use holograd::numerics::rng::{NoiseKey, Purpose};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -102,6 +103,48 @@ fn a_killed_run_with_held_noise_continues_to_the_same_bits() {
 fn a_killed_run_with_white_noise_continues_to_the_same_bits() {
     let noise = r#"imperfections.state_noise={"white":{"std":0.05}}"#;
     survive(&["--set", noise], &[&[0.57, 0.25]]);
+}
+
+/// Grey images of 8 × 8 pixels in ten classes, each of another pattern with noise on it.
+fn images(folder: &Path) {
+    let key = NoiseKey::new(1, Purpose::Data, 0);
+    for (part, count) in [("train", 360), ("test", 40)] {
+        for number in 0..count {
+            let class = number % 10;
+            let mut noise = [0.0_f64; 64];
+            key.uniforms(number, u64::from(part == "test"), &mut noise);
+            let pixels: Vec<u8> = (0..64)
+                .map(|at| 100.0 * noise[at as usize] + if (at * (class + 3)) % 7 < 3 { 150.0 } else { 0.0 })
+                .map(|value| value as u8)
+                .collect();
+            let path = folder.join(format!("{part}/{class}/{number}.png"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 8, 8);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        }
+    }
+}
+
+/// Changes to images are drawn by epoch and sample: neither a kill, nor the number of threads, draws others.
+#[test]
+fn a_killed_run_on_augmented_images_continues_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    images(folder.path());
+    let data = |augment: Value| {
+        format!("data={}", json!({ "images": { "folder": folder.path(), "augment": augment } }))
+    };
+    let augmented = data(json!({ "flip": true, "crop": 2 }));
+    survive(&["--set", &augmented], &[&[0.35, 0.5], &[0.62]]);
+    let path = folder.path();
+    for (out, data, threads) in
+        [("one", &augmented, "1"), ("two", &augmented, "2"), ("plain", &data(Value::Null), "1")]
+    {
+        let short = ["--set", "epochs=2", "--set", data, "--threads", threads];
+        succeed(path, &arguments(out, &short));
+    }
+    assert_same_run(&path.join("one"), &path.join("two"));
+    assert!(parameters(&path.join("one")) != parameters(&path.join("plain")));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use holograd::imperfections::noise::{Noise, Rails};
 use holograd::imperfections::{Imperfections, NoiseMemory};
 use holograd::numerics::rng::{NoiseKey, Purpose};
 use holograd::numerics::state::StateShape;
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use serde_json::{Value, json};
 
 const SIGMA: f64 = 0.7;

@@ -3,7 +3,7 @@
 use holograd::files::Tensors;
 use holograd::gradient::Estimate;
 use holograd::imperfections::{Device, Imperfections};
-use holograd::substrate::neurons::effective::Form;
+use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::model::ModelSpec;
 use holograd::substrate::parameters::Parameters;
 use serde_json::{Value, json};

@@ -6,11 +6,12 @@ use crate::common::{Problem, toy};
 use holograd::gradient::compare::{compare, complex_relative_error};
 use holograd::simulation::Simulation;
 use holograd::simulation::integrators::{IntegratorSpec, VectorField};
-use holograd::simulation::lockin::{LockIn, Observer, Record, View, Window};
+use holograd::simulation::lockin::{LockIn, Observer, Record, Window};
 use holograd::simulation::teaching::{Teaching, Waveform};
+use holograd::simulation::view::View;
 use holograd::substrate::Field;
-use holograd::substrate::neurons::effective::Form;
 use holograd::substrate::neurons::field::Dynamics;
+use holograd::substrate::neurons::form::Form;
 use num_complex::Complex;
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, Split};
+use super::{Dataset, Shape, Split};
 use crate::error::Invalid;
 use crate::{Error, Result};
 
@@ -13,8 +13,8 @@ const CSV: &[u8] = include_bytes!("assets/digits.csv.gz");
 const PIXELS: usize = 64;
 /// Samples in all.
 pub(super) const SAMPLES: usize = 1797;
-/// Inputs of a sample, and classes.
-pub(super) const SHAPE: (usize, usize) = (PIXELS, 10);
+/// What a sample is.
+pub(super) const SHAPE: Shape = Shape { inputs: PIXELS, image: Some([8, 8, 1]), classes: 10 };
 
 /// Settings of the embedded digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,7 +51,7 @@ impl Digits {
             rows.clone().flat_map(|row| &row[..PIXELS]).map(|&pixel| f32::from(pixel) / 16.0).collect();
         let labels: Vec<u32> = rows.map(|row| u32::from(row[PIXELS])).collect();
         let inputs = DMatrix::from_vec(PIXELS, labels.len(), pixels);
-        let all = Dataset { inputs, labels, classes: SHAPE.1, name: "digits".to_owned() };
+        let all = Dataset::new(inputs, labels, SHAPE.classes, "digits");
         Ok(Split::shuffled(&all, self.test_fraction, seed))
     }
 }
@@ -81,8 +81,8 @@ mod tests {
         let mut sum = 0.0;
         for part in [&split.train, &split.test] {
             part.labels.iter().for_each(|&label| counts[label as usize] += 1);
-            sum += part.inputs.iter().map(|&x| f64::from(x)).sum::<f64>();
-            assert!(part.inputs.iter().all(|&x| (0.0..=1.0).contains(&x) && (x * 16.0).fract() == 0.0));
+            sum += part.inputs().iter().map(|&x| f64::from(x)).sum::<f64>();
+            assert!(part.inputs().iter().all(|&x| (0.0..=1.0).contains(&x) && (x * 16.0).fract() == 0.0));
         }
         // The class counts that the source publishes for its test part, and the sum of all pixels.
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);

@@ -3,21 +3,15 @@
 //! A magic number (2051 for images, 2049 for labels) and the sizes, each a big-endian 32-bit integer, then one byte a
 //! pixel, row by row, or a label.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
-
+use super::unpacked::{DEFLATE, Unpacked};
 use crate::host::machine;
 use crate::{Error, Result};
 
 const IMAGES: u32 = 2051;
 const LABELS: u32 = 2049;
-/// Bytes that one byte of a gzip file can stand for at most.
-const DEFLATE: u128 = 1032;
-/// Bytes of memory that a byte of pixels takes as a sample, itself included.
-const SAMPLE: u128 = 5;
 
 /// How many images of `rows × columns` a file announces, from its header alone.
 pub(super) fn count_images(path: &Path, size: [usize; 2]) -> Result<usize> {
@@ -55,13 +49,9 @@ pub(super) fn read_labels(path: &Path, classes: usize) -> Result<Vec<u8>> {
     }
 }
 
-/// A file on its way in, unpacked when it is gzip, whatever its name. No more of it is read than its header announces.
+/// A file on its way in. No more of it is read than its header announces.
 struct Content<'a> {
-    path: &'a Path,
-    /// Bytes of the file.
-    length: u64,
-    packed: bool,
-    stream: Box<dyn Read>,
+    file: Unpacked<'a>,
     /// Bytes that the header announces, itself included; and what it calls them.
     announced: u128,
     told: String,
@@ -70,53 +60,19 @@ struct Content<'a> {
 
 impl<'a> Content<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let refused = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(refused)?;
-        let mut reader = BufReader::with_capacity(1 << 16, file);
-        let empty = Box::new(std::io::empty());
-        let content = Self {
-            path,
-            length: metadata.len(),
-            packed: false,
-            stream: empty,
-            announced: 0,
-            told: String::new(),
-            header: 0,
-        };
-        if !metadata.is_file() {
-            return Err(content.refuse("it is no ordinary file", "an IDX file, plain or gzip, is needed"));
-        }
-        let begin = reader.fill_buf().map_err(refused)?;
-        if begin.is_empty() {
-            return Err(content.refuse("the file is empty", "fetch it again"));
-        }
-        let packed = begin.starts_with(&[0x1f, 0x8b]);
-        if !packed && path.extension().is_some_and(|extension| extension == "gz") {
-            let legal = "fetch it again, or drop the `.gz`";
-            return Err(content.refuse("it is no gzip file in spite of its name", legal));
-        }
-        let stream: Box<dyn Read> =
-            if packed { Box::new(Members(Some(GzDecoder::new(reader)))) } else { Box::new(reader) };
-        Ok(Self { packed, stream, ..content })
+        let file = Unpacked::open(path, "an IDX file, plain or gzip,")?;
+        Ok(Self { file, announced: 0, told: String::new(), header: 0 })
     }
 
     fn refuse(&self, found: impl Into<String>, legal: impl Into<String>) -> Error {
-        Error::input(self.path.display().to_string(), "", found, legal)
+        self.file.refuse(found, legal)
     }
 
     /// Reads at most so many bytes, fewer where the content ends.
     fn take(&mut self, most: u64, into: &mut Vec<u8>) -> Result<()> {
-        match self.stream.by_ref().take(most).read_to_end(into) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(self.refuse("the gzip file is truncated", "fetch it again"))
-            }
-            Err(error) if error.kind() == ErrorKind::OutOfMemory => Err(self.too_large()),
-            Err(error) if self.packed => {
-                Err(self.refuse(format!("the gzip file is damaged ({error})"), "fetch it again"))
-            }
-            Err(error) => Err(Error::io(self.path, "read", error)),
+        match self.file.take(most, into) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::OutOfMemory => Err(self.too_large()),
+            other => other,
         }
     }
 
@@ -149,15 +105,15 @@ impl<'a> Content<'a> {
         self.header = length as u128;
         self.announced = self.header + sizes.iter().map(|&size| size as u128).product::<u128>();
         self.told = format!("its header announces {} {kind}, {} bytes", sizes[0], self.announced);
-        if self.packed && self.announced > DEFLATE * u128::from(self.length) {
-            let found = format!("it is truncated: {} bytes of gzip hold less", self.length);
+        if self.file.packed && self.announced > DEFLATE * u128::from(self.file.length) {
+            let found = format!("it is truncated: {} bytes of gzip hold less", self.file.length);
             return Err(self.refuse(found, self.told.clone()));
         }
-        if !self.packed && self.announced != u128::from(self.length) {
-            let what = if self.announced > u128::from(self.length) { "is truncated" } else { "goes on" };
-            return Err(self.refuse(format!("it {what}: {} bytes", self.length), self.told.clone()));
+        if !self.file.packed && self.announced != u128::from(self.file.length) {
+            let what = if self.announced > u128::from(self.file.length) { "is truncated" } else { "goes on" };
+            return Err(self.refuse(format!("it {what}: {} bytes", self.file.length), self.told.clone()));
         }
-        if SAMPLE * self.announced > u128::from(machine::memory()) {
+        if self.announced > u128::from(machine::memory()) {
             return Err(self.too_large());
         }
         Ok(sizes)
@@ -184,44 +140,8 @@ impl<'a> Content<'a> {
     }
 
     fn too_large(&self) -> Error {
-        let needed = machine::bytes((SAMPLE * self.announced) as f64);
+        let needed = machine::bytes(self.announced as f64);
         let found = format!("{}; as samples they take {needed} of memory", self.told);
         self.refuse(found, format!("this process may take {}", machine::bytes(machine::memory() as f64)))
-    }
-}
-
-/// The members of a gzip file, one after the other. Zeros after the last one are padding, as they are for `gzip` itself.
-struct Members<R>(Option<GzDecoder<R>>);
-
-impl<R: BufRead> Read for Members<R> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        while let Some(mut member) = self.0.take() {
-            let count = member.read(into)?;
-            if count > 0 || into.is_empty() {
-                self.0 = Some(member);
-                return Ok(count);
-            }
-            let mut rest = member.into_inner();
-            let mut padded = false;
-            loop {
-                let bytes = rest.fill_buf()?;
-                let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-                let (length, next) = (bytes.len(), bytes.get(zeros).copied());
-                padded |= zeros > 0;
-                rest.consume(zeros);
-                match next {
-                    None if length == 0 => return Ok(0),
-                    None => {}
-                    Some(0x1f) if !padded => break,
-                    Some(_) => {
-                        return Err(std::io::Error::other(
-                            "what follows the packed data is neither gzip nor zeros",
-                        ));
-                    }
-                }
-            }
-            self.0 = Some(GzDecoder::new(rest));
-        }
-        Ok(0)
     }
 }

@@ -1,5 +1,6 @@
-//! What networks learn from: the embedded digits, a toy task, MNIST and Fashion-MNIST; and the order of the samples.
+//! What networks learn from: the embedded digits, a toy task, sets of images and one's own; and the order of the samples.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use nalgebra::DMatrix;
@@ -7,22 +8,48 @@ use rand::seq::SliceRandom;
 
 use crate::numerics::rng::{Purpose, stream};
 
+mod batch;
+mod cifar;
 mod digits;
+mod files;
+#[cfg(test)]
+mod fixtures;
+mod folder;
 mod idx;
+mod imagenet;
+mod images;
+mod mat;
 mod mnist;
+mod pickle;
+mod sets;
 mod spec;
+mod svhn;
 mod toy;
+mod unpacked;
 
 pub use digits::Digits;
-pub use mnist::{ImageFiles, Lookup};
+pub use files::{ImageFiles, Lookup};
+pub use folder::ImageFolder;
+use images::Images;
+pub use images::{Augment, Normalise};
 pub use spec::DataSpec;
 pub use toy::ToyGaussian;
+
+/// What samples are, before any is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Numbers of a sample.
+    pub inputs: usize,
+    /// Height, width and channels, where a sample is an image.
+    pub image: Option<[usize; 3]>,
+    /// How many classes there are.
+    pub classes: usize,
+}
 
 /// Labelled samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// `features × samples`: a column is a sample.
-    pub inputs: DMatrix<f32>,
+    inputs: Inputs,
     /// The class of every sample, below [`Dataset::classes`].
     pub labels: Vec<u32>,
     /// How many classes there are.
@@ -31,7 +58,35 @@ pub struct Dataset {
     pub name: String,
 }
 
+/// How samples lie in memory.
+#[derive(Debug, Clone, PartialEq)]
+enum Inputs {
+    /// `features × samples`: a column is a sample.
+    Numbers(DMatrix<f32>),
+    Images(Images),
+}
+
 impl Dataset {
+    /// Samples of numbers, `features × samples`.
+    #[must_use]
+    pub fn new(inputs: DMatrix<f32>, labels: Vec<u32>, classes: usize, name: &str) -> Self {
+        Self { inputs: Inputs::Numbers(inputs), labels, classes, name: name.to_owned() }
+    }
+
+    fn of_images(images: Images, labels: Vec<u32>, classes: usize, name: &str) -> Self {
+        Self { inputs: Inputs::Images(images), labels, classes, name: name.to_owned() }
+    }
+
+    /// `features × samples`: a column is a sample, of images [height, width, channels], channels fastest. Images become
+    /// numbers here: of a large set, [select](Self::select) some first.
+    #[must_use]
+    pub fn inputs(&self) -> Cow<'_, DMatrix<f32>> {
+        match &self.inputs {
+            Inputs::Numbers(inputs) => Cow::Borrowed(inputs),
+            Inputs::Images(images) => Cow::Owned(images.inputs()),
+        }
+    }
+
     /// Number of samples.
     #[must_use]
     pub fn samples(&self) -> usize {
@@ -41,7 +96,10 @@ impl Dataset {
     /// Number of inputs of a sample.
     #[must_use]
     pub fn features(&self) -> usize {
-        self.inputs.nrows()
+        match &self.inputs {
+            Inputs::Numbers(inputs) => inputs.nrows(),
+            Inputs::Images(images) => images.size(),
+        }
     }
 
     /// The samples of these indices, in this order.
@@ -50,10 +108,35 @@ impl Dataset {
     /// If an index is not below [`Dataset::samples`].
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {
-        let columns: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
+        let inputs = match &self.inputs {
+            Inputs::Numbers(inputs) => {
+                let columns: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
+                Inputs::Numbers(inputs.select_columns(&columns))
+            }
+            Inputs::Images(images) => Inputs::Images(images.select(indices)),
+        };
+        self.with(inputs, indices)
+    }
+
+    /// The samples of these indices as they are learnt from in an epoch: images changed as their
+    /// [augmentation](Augment) says, by chances that depend on the seed, the epoch and the index alone.
+    ///
+    /// # Panics
+    /// If an index is not below [`Dataset::samples`].
+    #[must_use]
+    pub fn select_augmented(&self, indices: &[u32], seed: u64, epoch: u64) -> Self {
+        match &self.inputs {
+            Inputs::Numbers(_) => self.select(indices),
+            Inputs::Images(images) => {
+                self.with(Inputs::Images(images.augmented(indices, seed, epoch)), indices)
+            }
+        }
+    }
+
+    fn with(&self, inputs: Inputs, indices: &[u32]) -> Self {
         Self {
-            inputs: self.inputs.select_columns(&columns),
-            labels: columns.iter().map(|&column| self.labels[column]).collect(),
+            inputs,
+            labels: indices.iter().map(|&index| self.labels[index as usize]).collect(),
             classes: self.classes,
             name: self.name.clone(),
         }
@@ -158,14 +241,10 @@ mod tests {
 
     #[test]
     fn select_keeps_input_and_label_together() {
-        let all = Dataset {
-            inputs: DMatrix::from_fn(2, 5, |row, column| (10 * row + column) as f32),
-            labels: vec![0, 1, 2, 3, 4],
-            classes: 5,
-            name: "x".to_owned(),
-        };
+        let inputs = DMatrix::from_fn(2, 5, |row, column| (10 * row + column) as f32);
+        let all = Dataset::new(inputs, vec![0, 1, 2, 3, 4], 5, "x");
         let two = all.select(&[3, 0]);
-        assert_eq!(two.inputs, DMatrix::from_column_slice(2, 2, &[3.0, 13.0, 0.0, 10.0]));
+        assert_eq!(*two.inputs(), DMatrix::from_column_slice(2, 2, &[3.0, 13.0, 0.0, 10.0]));
         assert_eq!(two.labels, [3, 0]);
     }
 }

@@ -1,12 +1,17 @@
 //! The `data` field of an experiment.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Digits, ImageFiles, Lookup, Split, ToyGaussian, digits, held_back, mnist};
+use super::sets::ImageSet;
+use super::{
+    Digits, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits, held_back, imagenet,
+    mnist, svhn,
+};
 use crate::Result;
 use crate::error::Invalid;
 
@@ -24,9 +29,40 @@ pub enum DataSpec {
     Mnist(ImageFiles),
     /// 70,000 pictures of clothes of 28 × 28 pixels, from files.
     FashionMnist(ImageFiles),
+    /// 60,000 photographs of 32 × 32 pixels in ten classes, from files.
+    Cifar10(ImageFiles),
+    /// 60,000 photographs of 32 × 32 pixels in a hundred classes, from files.
+    Cifar100(ImageFiles),
+    /// 99,289 photographs of digits of house numbers of 32 × 32 pixels, from files.
+    Svhn(ImageFiles),
+    /// 1,331,167 photographs of 32 × 32 pixels in a thousand classes, from files.
+    Imagenet32(ImageFiles),
+    /// The same of 64 × 64 pixels.
+    Imagenet64(ImageFiles),
+    /// One's own images: PNG files in a folder for each class.
+    Images(ImageFolder),
 }
 
-const NAMES: [&str; 4] = ["digits", "toy_gaussian", "mnist", "fashion_mnist"];
+/// The choices whose every field has a default.
+const NAMES: [&str; 9] = [
+    "digits",
+    "toy_gaussian",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "imagenet32",
+    "imagenet64",
+];
+
+/// Where samples come from.
+enum Source<'a> {
+    Digits(&'a Digits),
+    Toy(&'a ToyGaussian),
+    Set(&'static ImageSet, &'a ImageFiles),
+    Folder(&'a ImageFolder),
+}
 
 impl Default for DataSpec {
     fn default() -> Self {
@@ -35,35 +71,76 @@ impl Default for DataSpec {
 }
 
 impl DataSpec {
+    fn source(&self) -> Source<'_> {
+        match self {
+            Self::Digits(digits) => Source::Digits(digits),
+            Self::ToyGaussian(toy) => Source::Toy(toy),
+            Self::Mnist(files) => Source::Set(&mnist::MNIST, files),
+            Self::FashionMnist(files) => Source::Set(&mnist::FASHION_MNIST, files),
+            Self::Cifar10(files) => Source::Set(&cifar::CIFAR10, files),
+            Self::Cifar100(files) => Source::Set(&cifar::CIFAR100, files),
+            Self::Svhn(files) => Source::Set(&svhn::SVHN, files),
+            Self::Imagenet32(files) => Source::Set(&imagenet::IMAGENET32, files),
+            Self::Imagenet64(files) => Source::Set(&imagenet::IMAGENET64, files),
+            Self::Images(folder) => Source::Folder(folder),
+        }
+    }
+
     /// Whether the settings are legal; paths start below `data`.
     ///
     /// # Errors
     /// [`Invalid`] with the path of the setting.
     pub fn check(&self) -> std::result::Result<(), Invalid> {
-        match self {
-            Self::Digits(digits) => digits.check().map_err(|invalid| invalid.under("digits")),
-            Self::ToyGaussian(toy) => toy.check().map_err(|invalid| invalid.under("toy_gaussian")),
-            Self::Mnist(files) => files.check().map_err(|invalid| invalid.under("mnist")),
-            Self::FashionMnist(files) => files.check().map_err(|invalid| invalid.under("fashion_mnist")),
+        match self.source() {
+            Source::Digits(digits) => digits.check().map_err(|invalid| invalid.under("digits")),
+            Source::Toy(toy) => toy.check().map_err(|invalid| invalid.under("toy_gaussian")),
+            Source::Set(set, files) => files.check(set.shape).map_err(|invalid| invalid.under(set.name)),
+            Source::Folder(folder) => folder.check().map_err(|invalid| invalid.under("images")),
         }
     }
 
-    /// Inputs of a sample, and classes.
-    #[must_use]
-    pub fn shape(&self) -> (usize, usize) {
-        match self {
-            Self::Digits(_) => digits::SHAPE,
-            Self::ToyGaussian(toy) => (toy.inputs, toy.classes),
-            Self::Mnist(_) | Self::FashionMnist(_) => mnist::SHAPE,
+    /// What samples are, without loading them.
+    ///
+    /// # Errors
+    /// If one's own images are not found, or the first is not sound.
+    pub fn shape(&self, lookup: &Lookup) -> Result<Shape> {
+        match self.source() {
+            Source::Digits(_) => Ok(digits::SHAPE),
+            Source::Toy(toy) => Ok(Shape { inputs: toy.inputs, image: None, classes: toy.classes }),
+            Source::Set(set, _) => Ok(set.shape()),
+            Source::Folder(folder) => folder.shape(lookup),
         }
     }
 
     /// The folder that holds the files, where the setting names one.
     pub fn folder_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
-            Self::Mnist(files) | Self::FashionMnist(files) => files.folder.as_mut(),
             Self::Digits(_) | Self::ToyGaussian(_) => None,
+            Self::Mnist(files)
+            | Self::FashionMnist(files)
+            | Self::Cifar10(files)
+            | Self::Cifar100(files)
+            | Self::Svhn(files)
+            | Self::Imagenet32(files)
+            | Self::Imagenet64(files) => files.folder.as_mut(),
+            Self::Images(images) => Some(&mut images.folder),
         }
+    }
+
+    /// The same data, wherever they lie. One's own images are what lies in their folder.
+    #[must_use]
+    pub fn anywhere(mut self) -> Self {
+        match &mut self {
+            Self::Digits(_) | Self::ToyGaussian(_) | Self::Images(_) => {}
+            Self::Mnist(files)
+            | Self::FashionMnist(files)
+            | Self::Cifar10(files)
+            | Self::Cifar100(files)
+            | Self::Svhn(files)
+            | Self::Imagenet32(files)
+            | Self::Imagenet64(files) => files.folder = None,
+        }
+        self
     }
 
     /// How many samples there are to learn from and for the test, without loading them.
@@ -71,38 +148,48 @@ impl DataSpec {
     /// # Errors
     /// If files are not found, or their headers are not sound.
     pub fn counts(&self, lookup: &Lookup) -> Result<(usize, usize)> {
-        match self {
-            Self::Digits(digits) => Ok(divided(digits::SAMPLES, digits.test_fraction)),
-            Self::ToyGaussian(toy) => Ok(divided(toy.samples, toy.test_fraction)),
-            Self::Mnist(files) => mnist::counts(&mnist::MNIST, files, lookup),
-            Self::FashionMnist(files) => mnist::counts(&mnist::FASHION_MNIST, files, lookup),
+        match self.source() {
+            Source::Digits(digits) => Ok(divided(digits::SAMPLES, digits.test_fraction)),
+            Source::Toy(toy) => Ok(divided(toy.samples, toy.test_fraction)),
+            Source::Set(set, files) => set.counts(files, lookup),
+            Source::Folder(folder) => folder.counts(lookup),
         }
     }
 
-    /// Checks files as [`DataSpec::load`] does, without making samples of them.
+    /// Bytes of memory that an input of a sample takes at the peak: of an image one, of a number eight, for both the
+    /// whole and the part that is drawn from it.
+    #[must_use]
+    pub fn bytes_of_an_input(&self) -> f64 {
+        match self.source() {
+            Source::Digits(_) | Source::Toy(_) => 8.0,
+            Source::Set(..) | Source::Folder(_) => 1.0,
+        }
+    }
+
+    /// Checks files as [`DataSpec::load`] does.
     ///
     /// # Errors
     /// As [`DataSpec::load`].
     pub fn check_files(&self, lookup: &Lookup) -> Result<()> {
-        match self {
-            Self::Digits(_) | Self::ToyGaussian(_) => Ok(()),
-            Self::Mnist(files) => mnist::check(&mnist::MNIST, files, lookup),
-            Self::FashionMnist(files) => mnist::check(&mnist::FASHION_MNIST, files, lookup),
+        match self.source() {
+            Source::Digits(_) | Source::Toy(_) => Ok(()),
+            Source::Set(set, files) => set.load(files, lookup).map(drop),
+            Source::Folder(folder) => folder.load(lookup).map(drop),
         }
     }
 
-    /// The samples. Pixels lie between 0 and 1. The seed draws what is held back of the digits, and the toy task; MNIST
-    /// and Fashion-MNIST come with their own division.
+    /// The samples. Pixels lie between 0 and 1, unless they are normalised. The seed draws what is held back of the digits,
+    /// and the toy task; sets of images come with their own division.
     ///
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) if a setting is not legal, or files are not found or not sound.
     pub fn load(&self, seed: u64, lookup: &Lookup) -> Result<Split> {
         self.check().map_err(|invalid| invalid.under("data").in_file("experiment"))?;
-        match self {
-            Self::Digits(digits) => digits.load(seed),
-            Self::ToyGaussian(toy) => Ok(toy.draw(seed)),
-            Self::Mnist(files) => mnist::load(&mnist::MNIST, files, lookup),
-            Self::FashionMnist(files) => mnist::load(&mnist::FASHION_MNIST, files, lookup),
+        match self.source() {
+            Source::Digits(digits) => digits.load(seed),
+            Source::Toy(toy) => Ok(toy.draw(seed)),
+            Source::Set(set, files) => set.load(files, lookup),
+            Source::Folder(folder) => folder.load(lookup),
         }
     }
 }
@@ -138,13 +225,13 @@ impl<'de> Deserialize<'de> for DataSpec {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<DataSpec, E> {
-                match name {
-                    "digits" => Ok(DataSpec::Digits(Digits::default())),
-                    "toy_gaussian" => Ok(DataSpec::ToyGaussian(ToyGaussian::default())),
-                    "mnist" => Ok(DataSpec::Mnist(ImageFiles::default())),
-                    "fashion_mnist" => Ok(DataSpec::FashionMnist(ImageFiles::default())),
-                    other => Err(E::unknown_variant(other, &NAMES)),
+                if name == "images" {
+                    return Err(E::custom("images need their folder: {\"images\": {\"folder\": \"...\"}}"));
                 }
+                let known = NAMES.iter().find(|known| **known == name);
+                let known = known.ok_or_else(|| E::unknown_variant(name, &NAMES))?;
+                let defaults = std::iter::once((*known, BTreeMap::<&str, ()>::new()));
+                DataSpec::deserialize(MapAccessDeserializer::new(MapDeserializer::new(defaults)))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<DataSpec, A::Error> {
@@ -175,6 +262,11 @@ mod tests {
             json!({"toy_gaussian": {"inputs": 6, "classes": 4, "samples": 500, "spread": 0.1, "test_fraction": 0.2}}),
             json!({"mnist": {"folder": null, "train": null, "test": null}}),
             json!({"fashion_mnist": {"folder": null, "train": null, "test": null}}),
+            json!({"cifar10": {"folder": null, "train": null, "test": null}}),
+            json!({"cifar100": {"folder": null, "train": null, "test": null}}),
+            json!({"svhn": {"folder": null, "train": null, "test": null}}),
+            json!({"imagenet32": {"folder": null, "train": null, "test": null}}),
+            json!({"imagenet64": {"folder": null, "train": null, "test": null}}),
         ];
         for (name, written) in NAMES.iter().zip(written) {
             let spec = parse(&format!("\"{name}\"")).unwrap();
@@ -189,18 +281,25 @@ mod tests {
     fn errors_name_the_path_and_what_is_legal() {
         assert_eq!(
             parse(r#"{"mnist": {"trian": 5}}"#).unwrap_err(),
-            "mnist.trian: unknown field `trian`, expected one of `folder`, `train`, `test` at line 1 column 18"
+            "mnist.trian: unknown field `trian`, expected one of `folder`, `train`, `test`, \
+             `normalise`, `augment` at line 1 column 18"
         );
         assert_eq!(
             parse(r#""cifar""#).unwrap_err(),
-            ".: unknown variant `cifar`, expected one of `digits`, `toy_gaussian`, `mnist`, `fashion_mnist` \
-             at line 1 column 7"
+            ".: unknown variant `cifar`, expected one of `digits`, `toy_gaussian`, `mnist`, `fashion_mnist`, \
+             `cifar10`, `cifar100`, `svhn`, `imagenet32`, `imagenet64` at line 1 column 7"
         );
         assert!(
             parse(r#"{"digits": {"test_fraction": "x"}}"#).unwrap_err().starts_with("digits.test_fraction: ")
         );
         assert!(parse("5").unwrap_err().contains("expected one of `digits`, `toy_gaussian`"));
         assert!(parse(r#"{"digits": {}, "mnist": {}}"#).is_err());
+        assert!(
+            parse(r#""images""#)
+                .unwrap_err()
+                .contains(r#"images need their folder: {"images": {"folder": "..."}}"#)
+        );
+        assert!(parse(r#"{"images": {}}"#).unwrap_err().contains("missing field `folder`"));
 
         let illegal = |text: &str| {
             let invalid = parse(text).unwrap().check().unwrap_err();
@@ -213,6 +312,13 @@ mod tests {
         assert_eq!(illegal(r#"{"toy_gaussian": {"samples": 3}}"#), "toy_gaussian.samples: found 3");
         assert_eq!(illegal(r#"{"mnist": {"train": 0}}"#), "mnist.train: found 0");
         assert_eq!(illegal(r#"{"fashion_mnist": {"test": 0}}"#), "fashion_mnist.test: found 0");
+        let grey = r#"{"cifar10": {"normalise": {"mean": [0.5], "std": [0.2]}}}"#;
+        assert_eq!(illegal(grey), "cifar10.normalise.mean: found 1 numbers");
+        assert_eq!(
+            illegal(r#"{"imagenet32": {"augment": {"crop": 33}}}"#),
+            "imagenet32.augment.crop: found 33"
+        );
+        assert_eq!(illegal(r#"{"images": {"folder": "x", "train": 0}}"#), "images.train: found 0");
     }
 
     #[test]
@@ -222,6 +328,6 @@ mod tests {
         assert_eq!(choices[0]["enum"], json!(NAMES));
         let tagged: Vec<&str> =
             choices[1..].iter().map(|choice| choice["required"][0].as_str().unwrap()).collect();
-        assert_eq!(tagged, NAMES);
+        assert_eq!(tagged, [&NAMES[..], &["images"]].concat());
     }
 }

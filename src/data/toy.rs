@@ -78,12 +78,9 @@ impl ToyGaussian {
                 inputs.push((centre + self.spread * deviation) as f32);
             }
         }
-        Dataset {
-            inputs: DMatrix::from_vec(self.inputs, self.samples, inputs),
-            labels: (0..self.samples).map(|sample| (sample % self.classes) as u32).collect(),
-            classes: self.classes,
-            name: "toy_gaussian".to_owned(),
-        }
+        let labels = (0..self.samples).map(|sample| (sample % self.classes) as u32).collect();
+        let inputs = DMatrix::from_vec(self.inputs, self.samples, inputs);
+        Dataset::new(inputs, labels, self.classes, "toy_gaussian")
     }
 }
 
@@ -95,13 +92,14 @@ mod tests {
     fn samples_scatter_around_their_centre_as_stated() {
         let toy = ToyGaussian { samples: 8000, spread: 0.3, ..ToyGaussian::default() };
         let all = toy.all(7);
+        let inputs = all.inputs();
         let mut random = stream(7, Purpose::Data, 0);
         let centres = DMatrix::from_fn(6, 4, |_, _| random.random::<f64>());
         let deviations: Vec<f64> = (0..8000)
             .flat_map(|sample| {
                 let class = all.labels[sample] as usize;
                 (0..6)
-                    .map(|input| f64::from(all.inputs[(input, sample)]) - centres[(input, class)])
+                    .map(|input| f64::from(inputs[(input, sample)]) - centres[(input, class)])
                     .collect::<Vec<_>>()
             })
             .collect();
@@ -117,8 +115,8 @@ mod tests {
     fn more_samples_leave_the_earlier_ones() {
         let few = ToyGaussian { samples: 8, ..ToyGaussian::default() }.all(1);
         let many = ToyGaussian { samples: 80, ..ToyGaussian::default() }.all(1);
-        assert_eq!(many.inputs.columns(0, 8), few.inputs);
-        assert_ne!(many.inputs, ToyGaussian { samples: 80, ..ToyGaussian::default() }.all(2).inputs);
+        assert_eq!(many.inputs().columns(0, 8), *few.inputs());
+        assert_ne!(many.inputs(), ToyGaussian { samples: 80, ..ToyGaussian::default() }.all(2).inputs());
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::gradient::compare::compare;
 use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
 use crate::imperfections::Imperfections;
 use crate::records::{AmplitudePoint, read_metrics};
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 
 /// Gradient error against |β|.

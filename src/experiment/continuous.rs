@@ -25,7 +25,7 @@ use crate::records::{ContinuousEpoch, read_metrics};
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Network, Source};
 use crate::substrate::parameters::Parameters;
 

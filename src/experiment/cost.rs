@@ -468,12 +468,12 @@ pub(super) fn train(spec: &Train, network: &Network, (train, test): (f64, f64)) 
     }
     let last = inference(&spec.inference, &substrate, train + test);
     let (p, b) = (substrate.parameter_bytes, substrate.bytes);
-    let data = (train + test) * (substrate.inputs + 1.0) * 4.0;
+    let data = (train + test) * (substrate.inputs * spec.data.bytes_of_an_input() + 8.0);
     Cost {
         updates: epochs * updates,
         evaluations: epochs * epoch.evaluations,
         thread_seconds: epochs * epoch.thread_seconds + last.thread_seconds,
-        memory: COPIES * p + update.memory.max(compared.memory) + 2.0 * data + batch * substrate.inputs * b,
+        memory: COPIES * p + update.memory.max(compared.memory) + data + batch * substrate.inputs * b,
         disk: 4.0 * p + epochs * 1000.0 + substrate.states(batch),
         ..epoch
     }
@@ -499,7 +499,8 @@ fn continuous(spec: &Continuous, network: &Network, (train, test): (f64, f64)) -
         thread_seconds: steps * step + spec.epochs as f64 * measured.thread_seconds,
         threads: 1.0,
         memory: (COPIES + 2.0 * poles) * p
-            + 2.0 * (train + test) * (substrate.inputs + 1.0) * 4.0
+            // As often as for training, or once more for what is held out.
+            + (train + test) * (substrate.inputs * spec.data.bytes_of_an_input().max(2.0) + 8.0)
             + substrate.states(CHUNK as f64) * (STATES + ACCELERATED)
             + traced * b / 4.0,
         disk: (2.0 + 2.0 * poles) * p + spec.epochs as f64 * 1000.0 + traced,

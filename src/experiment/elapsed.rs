@@ -21,7 +21,8 @@ use crate::imperfections::Imperfections;
 use crate::numerics::state::StateShape;
 use crate::records::{ElapsedPoint, Modes};
 use crate::substrate::Linear;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -184,7 +185,7 @@ fn one_period(spec: &EstimatorSpec, tied: bool, doublings: u32) -> (EstimatorSpe
 fn run(spec: &Elapsed, loaded: &Loaded, folder: &RunFolder, options: &Options) -> Result<Vec<String>> {
     let network = &loaded.network;
     let data = problem::data(loaded, &spec.data, spec.seed, options)?.train;
-    let samples = Samples::<f64>::labelled(&data.inputs, &data.labels, network.output.size());
+    let samples = Samples::<f64>::labelled(&data.inputs(), &data.labels, network.output.size());
     let parameters = match &spec.parameters {
         Some(path) => problem::parameters(loaded, path)?,
         None => Parameters::initial(network.shapes(), spec.seed),

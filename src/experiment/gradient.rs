@@ -15,7 +15,7 @@ use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
 use crate::numerics::scalar::Scalar;
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 
 /// Compares estimators on given parameters and samples.

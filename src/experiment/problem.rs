@@ -38,22 +38,26 @@ pub fn lookup(loaded: &Loaded, options: &Options) -> Lookup {
     Lookup { folder_of_experiment: loaded.origin.folder(), data_dir: options.data.clone() }
 }
 
-/// Checks data against the model, without loading them.
+/// Checks data against the model, without loading them; the shape of one's own images is that of the first.
 ///
 /// # Errors
 /// If the samples do not fit.
 pub fn check_data(loaded: &Loaded, data: &DataSpec) -> Result<()> {
     let network = &loaded.network;
-    let (features, classes) = data.shape();
-    if features != network.inputs || classes != network.output.size() {
-        return Err(Error::input(
-            loaded.origin.display(),
-            "data",
-            format!("found samples of {features} inputs and {classes} classes"),
-            format!("the model has {} inputs and {} outputs", network.inputs, network.output.size()),
-        ));
+    let shape = data.shape(&lookup(loaded, &Options::default()))?;
+    let refuse = |found, legal| Err(Error::input(loaded.origin.display(), "data", found, legal));
+    if shape.inputs != network.inputs || shape.classes != network.output.size() {
+        let found = format!("found samples of {} inputs and {} classes", shape.inputs, shape.classes);
+        let (inputs, outputs) = (network.inputs, network.output.size());
+        return refuse(found, format!("the model has {inputs} inputs and {outputs} outputs"));
     }
-    Ok(())
+    match (shape.image, network.input_shape) {
+        (Some(image), Some(input)) if image != input => refuse(
+            format!("found images of the shape {image:?}"),
+            format!("the model's input has the shape {input:?} (height, width, channels)"),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the learning rates are those of parameters that the network has.

@@ -16,8 +16,9 @@ use crate::records::RelaxationPhase;
 use crate::simulation::integrators::VectorField;
 use crate::simulation::teaching::{Teaching, Time, root_of_unity};
 use crate::substrate::Field;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 
 /// Watches one sample relax under frozen teaching, step by step.

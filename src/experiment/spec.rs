@@ -21,7 +21,7 @@ use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::model::ModelSpec;
 use crate::substrate::neurons::network::Network;
 

@@ -18,8 +18,9 @@ use crate::json::partial;
 use crate::simulation::integrators::VectorField;
 use crate::simulation::teaching::Time;
 use crate::substrate::Field;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::samples::Samples;
 

@@ -24,7 +24,7 @@ use crate::learning::{
 };
 use crate::numerics::scalar::Scalar;
 use crate::records::{Epoch, Recurring, least, read_metrics};
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 

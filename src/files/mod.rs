@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 mod csv;
 mod json;
-mod npz;
+pub(crate) mod npz;
 mod tensors;
 
 pub use self::csv::parse_csv;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use npyz::{NpyFile, Order, WriteOptions, WriterBuilder};
+use npyz::{NpyFile, NpyHeader, Order, WriteOptions, WriterBuilder};
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
@@ -163,8 +163,8 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Shaped>> {
     Ok(arrays)
 }
 
-/// Reads an array of at most so many bytes on disk, and in memory.
-fn parse_npy(mut stream: impl Read, on_disk: u64, in_memory: u64) -> std::result::Result<Shaped, String> {
+/// Reads the header of an array; what was read beyond it is left in the cursor.
+pub(crate) fn header(stream: &mut impl Read) -> std::result::Result<(NpyHeader, Cursor<Vec<u8>>), String> {
     let bad = |error: std::io::Error| format!("the header is bad: {error}");
     // The header is read apart: its length is a number in the file, of two bytes or, in the later versions, of four.
     let mut header = Vec::new();
@@ -178,8 +178,20 @@ fn parse_npy(mut stream: impl Read, on_disk: u64, in_memory: u64) -> std::result
         return Err(format!("found a header of {length} bytes"));
     }
     stream.by_ref().take(length).read_to_end(&mut header).map_err(bad)?;
-    let npy = NpyFile::new(Cursor::new(header).chain(stream)).map_err(bad)?;
-    if npy.order() != Order::C && npy.shape().len() > 1 {
+    let mut rest = Cursor::new(header);
+    Ok((NpyHeader::from_reader(&mut rest).map_err(bad)?, rest))
+}
+
+/// Whether the first index of an array is the fastest.
+pub(crate) fn is_fortran(npy: &NpyHeader) -> bool {
+    npy.order() != Order::C && npy.shape().len() > 1
+}
+
+/// Reads an array of at most so many bytes on disk, and in memory.
+fn parse_npy(mut stream: impl Read, on_disk: u64, in_memory: u64) -> std::result::Result<Shaped, String> {
+    let (npy, rest) = header(&mut stream)?;
+    let npy = NpyFile::with_header(npy, rest.chain(stream));
+    if is_fortran(&npy) {
         return Err("found Fortran order".to_owned());
     }
     let shape = npy.shape().to_vec();

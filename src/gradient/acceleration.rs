@@ -271,13 +271,7 @@ fn largest<T: Scalar>(shape: &StateShape, sample: usize, v: &[T]) -> f64 {
 }
 
 /// Writes samples that lie side by side to their places.
-pub(super) fn put<T: Copy>(
-    part: &StateShape,
-    from: &[T],
-    shape: &StateShape,
-    places: &[usize],
-    to: &mut [T],
-) {
+fn put<T: Copy>(part: &StateShape, from: &[T], shape: &StateShape, places: &[usize], to: &mut [T]) {
     for (place, sample) in places.iter().enumerate() {
         for (from_column, to_column) in part.sample(place).zip(shape.sample(*sample)) {
             to[to_column].copy_from_slice(&from[from_column]);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::acceleration::{Inspection, accelerate, put};
+use super::acceleration::{Inspection, accelerate};
 use super::{Setting, Stop};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::imperfections::instant::Disturbances;
@@ -11,8 +11,9 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::{FixedStep, Leak, Method};
-use crate::simulation::lockin::{Observer, View};
+use crate::simulation::lockin::Observer;
 use crate::simulation::teaching::Teaching;
+use crate::simulation::view::View;
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Substrate};
 
@@ -118,33 +119,6 @@ pub struct Equilibrium<T: Scalar> {
     pub tick: u64,
     /// [`Stop::Settled`] or [`Stop::TimeLimit`].
     pub stop: Stop,
-}
-
-impl<T: Scalar> Equilibrium<T> {
-    /// Relaxes some of the samples of a free equilibrium in place of what was found of them.
-    pub(super) fn relax_again(
-        &mut self,
-        which: &[usize],
-        setting: &Setting<'_, T>,
-        samples: &Samples<T>,
-        settle: &Settle,
-    ) -> Result<()> {
-        let shape = setting.substrate.shape(samples.count, 1);
-        let part = shape.with_batch(which.len());
-        let patient = Settle { accelerate: false, ..*settle };
-        let again = free(setting, &samples.select(which), &patient)?;
-        put(&part, &again.state, &shape, which, &mut self.state);
-        put(&part, &again.rates, &shape, which, &mut self.rates);
-        let outputs = StateShape::block(setting.substrate.outputs(), samples.count, 1);
-        put(&outputs.with_batch(which.len()), &again.output_error, &outputs, which, &mut self.output_error);
-        self.instants = vec![Instant { rates: self.rates.clone(), output_error: self.output_error.clone() }];
-        self.evaluations += again.evaluations;
-        self.residual = self.residual.max(again.residual);
-        if again.stop == Stop::TimeLimit {
-            self.stop = Stop::TimeLimit;
-        }
-        Ok(())
-    }
 }
 
 /// What acts on the substrate while an equilibrium is waited for.

@@ -19,8 +19,9 @@ use crate::numerics::anderson::{Accelerated, Options, fixed_point};
 use crate::numerics::krylov::{Solved, gmres, gmres_shifted};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
-use crate::simulation::lockin::{Coefficient, LockIn, Observer, Record, View, Window, add_product};
+use crate::simulation::lockin::{Coefficient, LockIn, Observer, Record, Window, add_product};
 use crate::simulation::teaching::{Teaching, Time, root_of_unity};
+use crate::simulation::view::View;
 use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Linear};
@@ -42,9 +43,6 @@ pub enum Course {
     /// b cos ωt, read out as by `chebyshev`.
     Cosine,
 }
-
-/// A free equilibrium, and the response there where it has been solved for.
-type Rest<T> = (Equilibrium<T>, Option<(Vec<T>, Solved)>);
 
 /// The steady state of `oscillation` or `chebyshev` at one period, without noise and without waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -141,29 +139,6 @@ impl HarmonicBalance {
     ) -> Response<'a, T> {
         let linear = Response::new(setting, samples, free, self.drive_rate());
         Response { corrected: self.correct_asymmetry, ..linear }
-    }
-
-    /// The free equilibrium, and the response where that was solved for to see once more whether it is stable.
-    ///
-    /// In a tied network the directions of the response tell of every mode that matters to it, but not of a mode that the teaching
-    /// signal hardly meets: they come on top of the inspection of what acceleration found.
-    fn rest<T: Scalar>(&self, setting: &Setting<'_, T>, samples: &Samples<T>) -> Result<Rest<T>> {
-        if self.drive == Course::Cosine || !setting.substrate.is_tied() || !self.settle.accelerate {
-            return Ok((equilibrium::free(setting, samples, &self.settle)?, None));
-        }
-        let mut free = equilibrium::free(setting, samples, &self.settle)?;
-        let respond = |free: &Equilibrium<T>| {
-            self.linear(setting, samples, free).response(&free.output_error, self.tolerance::<T>())
-        };
-        let (response, solved) = respond(&free);
-        let grows: Vec<usize> =
-            (0..solved.least.len()).filter(|sample| solved.least[*sample] <= 0.0).collect();
-        if grows.is_empty() {
-            return Ok((free, Some((response, solved))));
-        }
-        free.relax_again(&grows, setting, samples, &self.settle)?;
-        free.evaluations += solved.products;
-        Ok((free, None))
     }
 
     fn balance<T: Scalar>(
@@ -329,7 +304,7 @@ impl<'a, T: Scalar> Response<'a, T> {
     }
 
     /// Solves (iω − J/τ) x = right/τ, right real and x complex, as far as real directions go.
-    fn solve_with_real_directions(&self, right: &[T], tolerance: f64) -> (Vec<T>, u64, Vec<f64>) {
+    fn solve_with_real_directions(&self, right: &[T], tolerance: f64) -> (Vec<T>, u64) {
         let per_tau = |v: &mut [T]| v.iter_mut().zip(self.at_rest.tau()).for_each(|(v, tau)| *v /= *tau);
         let mut scratch = right.to_vec();
         let mut right_per_tau = right.to_vec();
@@ -351,11 +326,11 @@ impl<'a, T: Scalar> Response<'a, T> {
             self.at_rest.observe(&potentials, &mut drive);
             return (complexified(&self.shape, &drive), solved);
         }
-        let (start, products, least) = self.solve_with_real_directions(&drive, tolerance);
+        let (start, products) = self.solve_with_real_directions(&drive, tolerance);
         let mut rates = complexified(&self.shape, &drive);
         let (potentials, solved) = self.solve(Variable::Response, 1, &rates, start, tolerance);
         self.at_rest.observe(&potentials, &mut rates);
-        (rates, Solved { products: products + solved.products, least, ..solved })
+        (rates, Solved { products: products + solved.products, ..solved })
     }
 }
 
@@ -509,15 +484,14 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
     ) -> Result<Estimate<T>> {
         let setting = &Setting { noise: None, ..*setting };
         let real = setting.substrate.shape(samples.count, 1);
-        let (free, response) = self.rest(setting, samples)?;
+        let free = equilibrium::free(setting, samples, &self.settle)?;
         let linear = self.linear(setting, samples, &free);
         let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
         diagnostics.drive_rate = self.drive_rate();
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         let reading = match self.drive {
             Course::Circular => {
-                let (response, solved) =
-                    response.unwrap_or_else(|| linear.response(&free.output_error, self.tolerance::<T>()));
+                let (response, solved) = linear.response(&free.output_error, self.tolerance::<T>());
                 diagnostics.solved(solved, self.tolerance::<T>());
                 if setting.diagnose && self.harmonics >= 3 {
                     let steady = self.balance(setting, samples, &free, &linear)?;

@@ -10,7 +10,7 @@ use crate::imperfections::{Imperfections, device};
 use crate::json::choice::{allow_names, choice};
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 
 /// How the gradient is obtained.

@@ -9,8 +9,7 @@ use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::substrate::neurons::effective::{Effective, Form};
-use crate::substrate::neurons::network::Source;
+use crate::substrate::neurons::form::Form;
 
 /// The imperfections that act while a trajectory runs: noise and read-out.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -249,22 +248,18 @@ impl<T: Scalar> SynapseNoise<T> {
         }
     }
 
-    /// Adds the noise of every connection into each layer, at the given rates.
-    pub fn add(&mut self, effective: &Effective<T>, shape: &StateShape, rates: &[T], out: &mut [T]) {
+    /// Adds the noise of every connection into each layer: `powers` adds what a sample's synapses into a layer sum, given its inputs.
+    pub fn add(
+        &mut self,
+        shape: &StateShape,
+        out: &mut [T],
+        powers: impl Fn(usize, usize, &[T], &mut [[T; 3]]),
+    ) {
         let (unit, inputs) = (self.unit.values(), self.inputs.len() / shape.batch);
         for (to, sample) in (0..shape.layers()).flat_map(|to| (0..shape.batch).map(move |s| (to, s))) {
             self.powers.clear();
             self.powers.resize(shape.size(to), [T::zero(); 3]);
-            for (edge, synapses) in effective.edges().filter(|(edge, _)| edge.to == to) {
-                let (re, im): (&[T], &[T]) = match edge.from {
-                    Source::Input => (&self.inputs[sample * inputs..][..inputs], &[]),
-                    Source::Layer(from) if shape.rails == 1 => (&rates[shape.column(from, 0, sample)], &[]),
-                    Source::Layer(from) => {
-                        (&rates[shape.column(from, 0, sample)], &rates[shape.column(from, 1, sample)])
-                    }
-                };
-                synapses.add_power(edge.direction, re, im, &mut self.powers);
-            }
+            powers(to, sample, &self.inputs[sample * inputs..][..inputs], &mut self.powers);
             let real = shape.column(to, 0, sample);
             let first = &unit[real.clone()];
             for ((o, z), [re, ..]) in out[real].iter_mut().zip(first).zip(&self.powers) {

@@ -8,7 +8,7 @@ use crate::numerics::rng::NoiseKey;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::{IntegratorSpec, Leak, Method};
-use crate::substrate::neurons::effective::Form;
+use crate::substrate::neurons::form::Form;
 
 /// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
 ///

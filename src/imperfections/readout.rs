@@ -7,7 +7,7 @@ use crate::error::{Invalid, non_negative};
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::lockin::View;
+use crate::simulation::view::View;
 
 /// The read-out of rates and output error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

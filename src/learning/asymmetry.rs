@@ -182,7 +182,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::substrate::neurons::effective::Form;
+    use crate::substrate::neurons::form::Form;
     use crate::substrate::neurons::network::Network;
     use crate::substrate::parameters::Parameters;
 

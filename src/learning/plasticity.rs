@@ -34,12 +34,14 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::{IntegratorSpec, VectorField};
-use crate::simulation::lockin::{Observer, View};
+use crate::simulation::lockin::Observer;
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
+use crate::simulation::view::View;
 use crate::substrate::Field;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::neurons::readout::add_instantaneous;
 use crate::substrate::parameters::Parameters;
@@ -272,7 +274,7 @@ impl<T: Scalar> Plasticity<T> {
         let steps = order.len() as u64 * self.course.presentation * self.course.epochs;
         self.program();
         for (shown, place) in order.iter().enumerate() {
-            let sample = self.sample(&train.select(place));
+            let sample = self.sample(&train.select_augmented(place, self.course.seed, self.epoch));
             self.synapses.inputs.clone_from(&sample.inputs);
             for _ in 0..self.course.presentation {
                 let rates =
@@ -369,7 +371,7 @@ impl<T: Scalar> Plasticity<T> {
     }
 
     fn sample(&self, data: &Dataset) -> Samples<T> {
-        Samples::labelled(&data.inputs, &data.labels, self.network.output.size())
+        Samples::labelled(&data.inputs(), &data.labels, self.network.output.size())
     }
 
     fn program(&mut self) {

@@ -22,7 +22,8 @@ use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::records::Epoch;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -159,7 +160,8 @@ impl<T: Scalar> Trainer<T> {
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
         self.halvings = 0;
         for (index, batch) in order.iter().enumerate() {
-            let samples = self.samples(&train.select(batch));
+            let shown = train.select_augmented(batch, self.plan.seed, self.epoch);
+            let samples = self.samples(&shown);
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
             self.symmetrise(&mut estimate.gradient);
             if !estimate.gradient.is_finite() {
@@ -167,16 +169,16 @@ impl<T: Scalar> Trainer<T> {
                 return Err(self.locate(not_finite("the gradient estimate", place), index));
             }
             // What the substrate has shown is judged by the weights it was shown with.
-            let shown = estimate.free[self.network.output.layer()].as_slice();
+            let rates = estimate.free[self.network.output.layer()].as_slice();
             let (batch_loss, batch_correct) =
-                tally(&self.effective, &samples, shown, estimate.output_error.as_slice())
+                tally(&self.effective, &samples, rates, estimate.output_error.as_slice())
                     .map_err(|e| self.locate(e, index))?;
             rate = self.plan.schedule.factor(self.optimiser.updates, updates);
             let write = self.optimiser.updates + 1;
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
             self.device.update(&mut self.parameters, change, write);
             self.program();
-            self.keep_fast(&train.select(batch)).map_err(|e| self.locate(e, index))?;
+            self.keep_fast(&shown).map_err(|e| self.locate(e, index))?;
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
             loss += batch_loss;
             correct += batch_correct;
@@ -380,7 +382,7 @@ fn estimate_or_halve<T: Scalar>(
 }
 
 fn labelled<T: Scalar>(network: &Network, data: &Dataset) -> Samples<T> {
-    Samples::labelled(&data.inputs, &data.labels, network.output.size())
+    Samples::labelled(&data.inputs(), &data.labels, network.output.size())
 }
 
 /// Mean cost and accuracy of a network at the free equilibrium.

@@ -15,8 +15,6 @@ pub struct Solved {
     pub products: u64,
     /// Largest relative residual over the samples.
     pub residual: f64,
-    /// Least real part of a Ritz value of each sample's first directions, of a real operator; see [`Cycle::least`].
-    pub least: Vec<f64>,
 }
 
 /// Directions of one cycle.
@@ -37,7 +35,6 @@ pub fn gmres<T: Scalar>(
     let scale: Vec<f64> = norms(shape, b).into_iter().map(|n| if n > 0.0 { n } else { 1.0 }).collect();
     let enough: Vec<f64> = scale.iter().map(|s| tolerance * s).collect();
     let mut products = 0;
-    let mut least = Vec::new();
     let mut residual = vec![T::zero(); b.len()];
     loop {
         if products == 0 && x.iter().all(Zero::is_zero) {
@@ -52,14 +49,11 @@ pub fn gmres<T: Scalar>(
         let sizes = norms(shape, &residual);
         let worst = sizes.iter().zip(&scale).map(|(r, s)| r / s).fold(0.0, f64::max);
         if small(&sizes, &enough) || products >= most || !worst.is_finite() {
-            return Solved { products, residual: worst, least };
+            return Solved { products, residual: worst };
         }
         let steps = RESTART.min((most - products) as usize).max(1);
         let (cycles, basis) = directions(shape, &mut apply, residual.clone(), &sizes, 0.0, &enough, steps);
         products += basis.len() as u64 - 1;
-        if least.is_empty() && shape.rails == 1 {
-            least = cycles.iter().map(Cycle::least).collect();
-        }
         for (sample, cycle) in cycles.iter().enumerate() {
             widest(
                 #[inline(always)]
@@ -73,8 +67,7 @@ pub fn gmres<T: Scalar>(
     }
 }
 
-/// One cycle of GMRES for (A + i·shift) x = b from x = 0, with A and b real and x complex. Returns x, the number of products, and for
-/// each sample the least real part of a Ritz value of A.
+/// One cycle of GMRES for (A + i·shift) x = b from x = 0, with A and b real and x complex. Returns x and the number of products.
 ///
 /// A + i·shift and A have the same Krylov space (Frommer & Glässner 1998), so directions and products stay real, at half the cost of
 /// complex ones. A shift changes the residual's direction, so there is no second cycle: [`gmres`] goes on from x.
@@ -84,7 +77,7 @@ pub fn gmres_shifted<T: Scalar>(
     shift: f64,
     b: &[T],
     tolerance: f64,
-) -> (Vec<T>, u64, Vec<f64>) {
+) -> (Vec<T>, u64) {
     let complex = shape.with_rails(2);
     let sizes = norms(shape, b);
     let enough: Vec<f64> = sizes.iter().map(|s| tolerance * s).collect();
@@ -110,7 +103,7 @@ pub fn gmres_shifted<T: Scalar>(
             },
         );
     }
-    (x, basis.len() as u64 - 1, cycles.iter().map(Cycle::least).collect())
+    (x, basis.len() as u64 - 1)
 }
 
 /// Orthonormal directions of the Krylov spaces of `start`, whose samples have the given `sizes`, and each sample's least-squares
@@ -189,8 +182,6 @@ fn orthonormalise<T: Scalar>(
 
 /// The least-squares problem of one sample's cycle, kept triangular by Givens rotations.
 struct Cycle {
-    /// Products of the directions with the real operator, among the directions.
-    hessenberg: Vec<Vec<f64>>,
     columns: Vec<Vec<Complex<f64>>>,
     rotations: Vec<(Complex<f64>, Complex<f64>)>,
     right: Vec<Complex<f64>>,
@@ -200,13 +191,11 @@ impl Cycle {
     fn new(norm: f64, steps: usize) -> Self {
         let mut right = Vec::with_capacity(steps + 1);
         right.push(Complex::new(norm, 0.0));
-        let hessenberg = Vec::with_capacity(steps);
-        Self { hessenberg, columns: Vec::with_capacity(steps), rotations: Vec::with_capacity(steps), right }
+        Self { columns: Vec::with_capacity(steps), rotations: Vec::with_capacity(steps), right }
     }
 
     fn push(&mut self, mut column: Vec<Complex<f64>>) {
         let k = self.columns.len();
-        self.hessenberg.push(column.iter().map(|entry| entry.re).collect());
         for (i, (c, s)) in self.rotations.iter().enumerate() {
             let (a, b) = (column[i], column[i + 1]);
             column[i] = c.conj() * a + s.conj() * b;
@@ -228,15 +217,6 @@ impl Cycle {
         self.right.last().map_or(0.0, |r| r.norm())
     }
 
-    /// Least real part of a Ritz value of a real operator. Where a symmetric one has an eigenvalue below zero, the residual along
-    /// its mode only shrinks once a Ritz value is below zero as well: a solution without one has no part of such a mode.
-    fn least(&self) -> f64 {
-        let n = self.hessenberg.len();
-        let square = DMatrix::from_fn(n, n, |i, j| self.hessenberg[j].get(i).copied().unwrap_or(0.0));
-        let values = eigenvalues(&square).unwrap_or_default();
-        values.iter().map(|z| z.re).reduce(f64::min).unwrap_or(f64::INFINITY)
-    }
-
     fn solution(&self) -> Vec<Complex<f64>> {
         let n = self.columns.len();
         let mut y = vec![Complex::new(0.0, 0.0); n];
@@ -256,18 +236,19 @@ pub fn ritz_values<T: Scalar>(
     apply: impl FnMut(&[T], &mut [T]),
     steps: usize,
 ) -> Vec<Vec<Complex<f64>>> {
-    ritz_values_from(shape, apply, &vec![T::zero(); shape.len()], steps, |_, _| false)
+    let projections = arnoldi(shape, apply, &vec![T::zero(); shape.len()], steps, |_, _| false);
+    projections.iter().map(Projection::eigenvalues).collect()
 }
 
-/// As [`ritz_values`], started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps from any mode. It
-/// ends early where `enough` says so, which is asked after each product with the matrix of each sample's projections so far.
-pub fn ritz_values_from<T: Scalar>(
+/// Each sample's operator on its Krylov space, started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps
+/// from any mode. It ends after so many `steps`, or where `enough` says so, which is asked after each product.
+pub fn arnoldi<T: Scalar>(
     shape: &StateShape,
     mut apply: impl FnMut(&[T], &mut [T]),
     direction: &[T],
     steps: usize,
     mut enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<Vec<Complex<f64>>> {
+) -> Vec<Projection> {
     // A fixed start without symmetry: the golden ratio's multiples are equidistributed.
     let golden = 0.5 * (5.0_f64.sqrt() - 1.0);
     let mut start = vec![T::zero(); shape.len()];
@@ -311,7 +292,7 @@ pub fn ritz_values_from<T: Scalar>(
             break;
         }
     }
-    projections.iter().map(|projection| projection.eigenvalues()).collect()
+    projections
 }
 
 /// A matrix on a Krylov space of one sample.
@@ -540,7 +521,7 @@ mod tests {
             b.iter_mut().for_each(|x| *x = random.random::<f64>() - 0.5);
             scatter(&shape, &DVector::zeros(shape.neurons()), 1, &mut b);
             let apply = |v: &[f64], out: &mut [f64]| multiply(&shape, &matrices, v, out);
-            let (x, products, _) = gmres_shifted(&shape, apply, shift, &b, 1e-13);
+            let (x, products) = gmres_shifted(&shape, apply, shift, &b, 1e-13);
             assert!(products <= shape.neurons() as u64, "{products}");
             for (sample, matrix) in matrices.iter().enumerate() {
                 let turn = DMatrix::identity(shape.neurons(), shape.neurons()) * Complex::new(0.0, shift);

@@ -42,8 +42,10 @@ pub enum Purpose {
     Homeostasis = 15,
     /// Which synapses a sparse connection has: part of the model.
     Pattern = 16,
+    /// How training images are changed, drawn in every epoch.
+    Augmentation = 17,
     /// Inputs that change at random, drawn at every tick.
-    InputSignal = 17,
+    InputSignal = 18,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

@@ -95,9 +95,15 @@ impl StateShape {
     /// Some of the samples of a state, laid out as [`Self::with_batch`] of their number.
     #[must_use]
     pub fn select<T: Copy>(&self, which: &[usize], state: &[T]) -> Vec<T> {
-        let columns = |layer, rail| which.iter().map(move |sample| self.column(layer, rail, *sample));
-        let rails = |layer| (0..self.rails).flat_map(move |rail| columns(layer, rail));
-        (0..self.layers()).flat_map(rails).flat_map(|column| &state[column]).copied().collect()
+        let mut part = Vec::with_capacity(self.neurons() * self.rails * which.len());
+        for (layer, rail) in
+            (0..self.layers()).flat_map(|layer| (0..self.rails).map(move |rail| (layer, rail)))
+        {
+            for sample in which {
+                part.extend_from_slice(&state[self.column(layer, rail, *sample)]);
+            }
+        }
+        part
     }
 
     /// The same network and rails with another number of samples.

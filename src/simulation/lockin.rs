@@ -4,23 +4,12 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::view::View;
 use crate::error::{Invalid, positive};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::substrate::Substrate;
 use crate::substrate::parameters::Parameters;
-
-/// What an observer sees of the substrate at one tick.
-pub struct View<'a, T: Scalar> {
-    /// Layout of `state` and `rates`.
-    pub shape: &'a StateShape,
-    /// The integrated variable.
-    pub state: &'a [T],
-    /// The rates ρ(u).
-    pub rates: &'a [T],
-    /// p − y, or a − y: [outputs × rails·batch].
-    pub output_error: &'a [T],
-}
 
 /// Looks at the substrate while it runs.
 pub trait Observer<T: Scalar> {

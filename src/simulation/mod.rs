@@ -4,14 +4,16 @@ pub mod integrators;
 pub mod lockin;
 pub mod signal;
 pub mod teaching;
+pub mod view;
 
 use crate::error::{Error, Result};
 use crate::imperfections::noise::WhiteNoise;
 use crate::imperfections::readout::Converter;
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::Integrator;
-use crate::simulation::lockin::{Observer, View};
+use crate::simulation::lockin::Observer;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
+use crate::simulation::view::View;
 use crate::substrate::{Field, Population};
 
 /// Magnitude beyond which a state counts as diverged, in units of what weights and inputs carry it to without a loop that amplifies:

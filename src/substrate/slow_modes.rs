@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::numerics::krylov::{Projection, ritz_values_from};
+use crate::numerics::krylov::{Projection, arnoldi};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -26,49 +26,54 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
 /// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
 #[must_use]
 pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    rates_from(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false)
+    let projections = project(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false);
+    projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect()
 }
 
 /// Whether every mode decays, for each sample, and the products that it took. `start`, laid out as a real state, should hold more of the
 /// slow modes, and of those that grow, than of others.
 ///
-/// There are `most` products, unless the slowest rates are known sooner: from one look to the next none of them has come nearer to
+/// There are `most` products, unless the slowest rates are known sooner: within the last few products none of them has come nearer to
 /// zero by more than half of what is left.
 #[must_use]
 pub fn decays<T: Scalar>(linear: &dyn Linear<T>, start: &[T], most: usize) -> (Vec<bool>, usize) {
-    const LOOK: usize = 4;
+    const LOOKS: [[usize; 2]; 2] = [[7, 10], [12, 15]];
     const CLOSER: f64 = 0.5;
-    let (mut products, mut before) = (0, vec![f64::INFINITY; linear.shape().batch]);
+    let batch = linear.shape().batch;
+    let (mut products, mut before, mut known) = (0, vec![f64::INFINITY; batch], vec![false; batch]);
     let enough = |done: usize, projections: &[Projection]| {
         products = done;
-        if done % LOOK != 0 || done == most {
+        let (first, second) = (LOOKS.iter().any(|l| l[0] == done), LOOKS.iter().any(|l| l[1] == done));
+        if !first && !second {
             return false;
         }
-        let now: Vec<f64> = projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect();
-        let known = now.iter().zip(&before).all(|(now, before)| *before - *now <= CLOSER * *now);
-        before = now;
-        known
+        let samples = known.iter_mut().zip(&mut before).zip(projections);
+        for ((known, before), projection) in samples.filter(|((known, _), _)| !**known) {
+            let now = slowest(&projection.eigenvalues());
+            *known = second && *before - now <= CLOSER * now;
+            *before = now;
+        }
+        known.iter().all(|known| *known)
     };
-    let rates = rates_from(linear, start, most, enough);
-    (rates.iter().map(|rate| *rate > 0.0).collect(), products)
+    let projections = project(linear, start, most, enough);
+    let decays = |(known, projection): (bool, &Projection)| known || slowest(&projection.eigenvalues()) > 0.0;
+    (known.into_iter().zip(&projections).map(decays).collect(), products)
 }
 
-fn rates_from<T: Scalar>(
+fn project<T: Scalar>(
     linear: &dyn Linear<T>,
     start: &[T],
     products: usize,
     enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<f64> {
-    let shape = linear.shape();
-    let mut scratch = vec![T::zero(); shape.len()];
+) -> Vec<Projection> {
+    let mut scratch = vec![T::zero(); linear.shape().len()];
     let apply = |v: &[T], out: &mut [T]| {
         linear.target(Layout::Plain, v, out, &mut scratch);
         for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
             *o = (*o - *v) / *tau;
         }
     };
-    let values = ritz_values_from(shape, apply, start, products, enough);
-    values.iter().map(|values| slowest(values)).collect()
+    arnoldi(linear.shape(), apply, start, products, enough)
 }
 
 /// −max Re of some eigenvalues; not a number of none.
@@ -82,7 +87,8 @@ mod tests {
 
     use super::*;
     use crate::numerics::state::StateShape;
-    use crate::substrate::neurons::effective::{Effective, Form};
+    use crate::substrate::neurons::effective::Effective;
+    use crate::substrate::neurons::form::Form;
     use crate::substrate::neurons::linear::Linearised;
     use crate::substrate::neurons::model::ModelSpec;
     use crate::substrate::neurons::network::Network;

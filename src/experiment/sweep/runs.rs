@@ -17,7 +17,6 @@ use super::Sweep;
 use super::grid::Job;
 use super::table;
 use crate::bootstrap;
-use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::host::progress::Progress;
@@ -97,9 +96,7 @@ impl Sweep {
                     train.epochs = 0;
                 }
                 // The data are the same wherever they lie.
-                if let DataSpec::Mnist(files) | DataSpec::FashionMnist(files) = &mut train.data {
-                    files.folder = None;
-                }
+                train.data = train.data.clone().anywhere();
             }
             let identity = (&job.values, &course, &self.measure);
             let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;

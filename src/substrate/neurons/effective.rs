@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use num_complex::Complex;
 
+use super::form::Form;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::substrate::local::Local;
@@ -14,19 +15,6 @@ use crate::substrate::neurons::readout;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters};
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Population, Substrate};
-
-/// Which variable the neurons integrate (same fixed points, different transients and noise).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// τ du/dt = −u + Σ W ρ(u) + b − β ∂C/∂a.
-    #[default]
-    Potential,
-    /// τ da/dt = −a + ρ(Σ W a + b − β ∂C/∂a): the papers' code iterates it as a map. It refuses white noise on the state.
-    Rate,
-}
 
 /// A network programmed with parameters, every directed edge with weights of its own.
 ///
@@ -142,6 +130,27 @@ impl<T: Scalar> Effective<T> {
     /// Every edge with its programmed weights.
     pub fn edges(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
         self.network.edges.iter().zip(&self.synapses)
+    }
+
+    /// Adds Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j over the synapses of each neuron of a layer, for one sample, whose inputs
+    /// are given apart.
+    pub(super) fn add_power(
+        &self,
+        (to, sample): (usize, usize),
+        (inputs, rates): (&[T], &[T]),
+        shape: &StateShape,
+        powers: &mut [[T; 3]],
+    ) {
+        for (edge, synapses) in self.edges().filter(|(edge, _)| edge.to == to) {
+            let (re, im): (&[T], &[T]) = match edge.from {
+                Source::Input => (inputs, &[]),
+                Source::Layer(from) if shape.rails == 1 => (&rates[shape.column(from, 0, sample)], &[]),
+                Source::Layer(from) => {
+                    (&rates[shape.column(from, 0, sample)], &rates[shape.column(from, 1, sample)])
+                }
+            };
+            synapses.add_power(edge.direction, re, im, powers);
+        }
     }
 
     /// Every edge between layers: sending layer, edge, programmed weights.

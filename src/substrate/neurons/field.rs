@@ -11,7 +11,8 @@ use crate::simulation::integrators::{Leak, VectorField};
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::activation;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::linear::Linearised;
 use crate::substrate::neurons::network::Output;
 use crate::substrate::samples::Samples;
@@ -226,7 +227,10 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             effective.couple(shape, rates, out)
         };
         if let Some(synapse) = &mut self.noise.synapse {
-            synapse.add(self.effective, &self.shape, rates, out);
+            let (effective, shape) = (self.effective, &self.shape);
+            synapse.add(shape, out, |to, sample, inputs, powers| {
+                effective.add_power((to, sample), (inputs, rates), shape, powers);
+            });
         }
     }
 

@@ -5,8 +5,9 @@ use nalgebra::DMatrix;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::substrate::Linear;
-use crate::substrate::neurons::effective::{Effective, Form};
+use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::activate;
+use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Output;
 
 /// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod effective;
 pub mod field;
+pub mod form;
 pub mod interactions;
 pub mod linear;
 pub mod model;

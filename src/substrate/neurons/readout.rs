@@ -4,7 +4,7 @@ use num_complex::Complex;
 
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::lockin::View;
+use crate::simulation::view::View;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::interactions::{Direction, modulate};
