@@ -56,12 +56,27 @@ fn assert_same(memory: &Memory, folder: &Path, kind: &str) {
                 assert!(tensors.to_bytes() == fs::read(&file).unwrap(), "{name} of {kind}");
             }
             Content::Arrays(arrays) => {
-                let other = folder.join("again.npz");
-                arrays.write(&other).unwrap();
-                assert!(fs::read(&other).unwrap() == fs::read(&file).unwrap(), "{name} of {kind}");
+                let other = tempfile::tempdir().unwrap();
+                arrays.write(other.path().join(&name)).unwrap();
+                assert!(
+                    fs::read(other.path().join(&name)).unwrap() == fs::read(&file).unwrap(),
+                    "{name} of {kind}"
+                );
             }
         }
     }
+}
+
+/// A run that was killed just before its end begins again: all that it has written is known for what a run writes.
+fn assert_begins_again(loaded: &Loaded, memory: &Memory, folder: &Path) {
+    fs::remove_file(folder.join("manifest.json")).unwrap();
+    let entries =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let copies: Vec<String> =
+        entries.filter(|name| name.ends_with(".safetensors") && !memory.names().contains(name)).collect();
+    fs::write(folder.join(".holograd-lock"), json!({ "pid": 1, "copies": copies }).to_string()).unwrap();
+    let again = RunFolder::create(folder, vec!["test".into()], loaded);
+    assert!(again.is_ok(), "{}", again.err().unwrap());
 }
 
 #[test]
@@ -89,6 +104,9 @@ fn memory_holds_what_a_folder_holds() {
             let epochs: Vec<Epoch> = memory.records().unwrap();
             assert_eq!(epochs.len(), 1);
             assert!(memory.records::<SweepRun>().is_err());
+        }
+        if !["train", "continuous", "sweep"].contains(&kind) {
+            assert_begins_again(&loaded, &memory, &out);
         }
         kinds.push(kind);
     }

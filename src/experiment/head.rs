@@ -1,7 +1,10 @@
 //! What experiments of several kinds say alike: fields of one name, type, text and default, written once.
 
+use std::collections::BTreeMap;
+
 use super::spec::{ModelRef, Precision};
 use crate::data::DataSpec;
+use crate::learning::Schedule;
 
 /// What is asked of the description of any kind, whichever of the shared fields it has.
 pub trait Head {
@@ -33,8 +36,23 @@ pub trait Head {
         Precision::F64
     }
 
-    /// What is learnt from, where it is data and no file of samples; of a sweep, what its points start from.
+    /// What is learnt from, where it is data and no file of samples.
+    fn data(&self) -> Option<&DataSpec> {
+        None
+    }
+
+    /// The same, to change; of a sweep, what its points start from.
     fn data_mut(&mut self) -> Option<&mut DataSpec> {
+        None
+    }
+
+    /// Factors on the learning rate by what it is of: a connection (`h1-h2`), a layer (its bias) or `readout`.
+    fn learning_rates(&self) -> Option<&BTreeMap<String, f64>> {
+        None
+    }
+
+    /// Epochs in all, and how its learning rate goes with them, where it learns in epochs and can go on after each.
+    fn epochs(&self) -> Option<(u64, Schedule)> {
         None
     }
 }
@@ -61,8 +79,8 @@ impl MaybePath for Option<String> {
 ///
 /// Between its own fields, which are written out, it names the shared ones: `description`, `notes`, `published`, `model`,
 /// `parameters`, `parameters?` (drawn from the seed where left out), `batch`, `seed`, `sample`, `precision = single` or `double`,
-/// `data` and `form`. A text above `model`, `parameters?` or `data` stands in the place of the shared one; `seed` and `sample`
-/// have none. Fields are read, written and listed in this order. What stands behind the struct is part of its [`Head`].
+/// `data`, `form`, `learning_rates`, `schedule` and `epochs`, which goes with `schedule`. A text above `model`, `parameters?` or `data`
+/// stands in the place of the shared one; `seed`, `sample` and the last three have none. Fields are read, written and listed in this order. What stands behind the struct is part of its [`Head`].
 ///
 /// Field by field: the struct cannot be put together of parts, as `deny_unknown_fields` and `flatten` exclude each other, and so do
 /// `flatten` and messages that know their path.
@@ -185,8 +203,42 @@ macro_rules! spec {
             $(#[$text])+
             pub data: $crate::data::DataSpec,
         ] $files [$($head)*
+            fn data(&self) -> Option<&$crate::data::DataSpec> {
+                Some(&self.data)
+            }
+
             fn data_mut(&mut self) -> Option<&mut $crate::data::DataSpec> {
                 Some(&mut self.data)
+            }
+        ] $($rest)* }
+    };
+    (@ $of:tt [$($done:tt)*] $files:tt [$($head:tt)*] $(#[$text:meta])+ learning_rates, $($rest:tt)*) => {
+        spec! { @ $of [$($done)*
+            $(#[$text])+
+            #[serde(default)]
+            #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
+            pub learning_rates: std::collections::BTreeMap<String, f64>,
+        ] $files [$($head)*
+            fn learning_rates(&self) -> Option<&std::collections::BTreeMap<String, f64>> {
+                Some(&self.learning_rates)
+            }
+        ] $($rest)* }
+    };
+    (@ $of:tt [$($done:tt)*] $files:tt $head:tt $(#[$text:meta])+ schedule, $($rest:tt)*) => {
+        spec! { @ $of [$($done)*
+            $(#[$text])+
+            #[serde(default)]
+            pub schedule: $crate::learning::Schedule,
+        ] $files $head $($rest)* }
+    };
+    (@ $of:tt [$($done:tt)*] $files:tt [$($head:tt)*] $(#[$text:meta])+ epochs, $($rest:tt)*) => {
+        spec! { @ $of [$($done)*
+            $(#[$text])+
+            #[schemars(range(min = 1, max = 1_000_000))]
+            pub epochs: u64,
+        ] $files [$($head)*
+            fn epochs(&self) -> Option<(u64, $crate::learning::Schedule)> {
+                Some((self.epochs, self.schedule))
             }
         ] $($rest)* }
     };

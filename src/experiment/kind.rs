@@ -3,10 +3,10 @@
 use super::cost::Cost;
 use super::head::Head;
 use super::origin::Origin;
+use super::problem;
 use super::setup::{Options, Setup};
 use super::sink::Sink;
 use crate::error::{Invalid, Result};
-use crate::learning::Schedule;
 use crate::substrate::neurons::network::Network;
 
 /// A kind of experiment: what is checked of it, what it takes and what it does.
@@ -26,21 +26,17 @@ pub trait Kind: Head {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid>;
 
     /// Whether a gradient is taken of what has this name: a connection (`h1-h2`), a layer (its bias) or `readout`.
-    fn trains(&self, _name: &str) -> bool {
-        true
+    fn trains(&self, name: &str) -> bool {
+        self.learning_rates().and_then(|rates| rates.get(name)).is_none_or(|rate| *rate != 0.0)
     }
 
     /// Finds out what would stop a run before it begins, less its files and what a sweep's points say.
     ///
     /// # Errors
     /// If the data do not fit the model, or a learning rate names no connection.
-    fn check(&self, _setup: &Setup) -> Result<()> {
-        Ok(())
-    }
-
-    /// Epochs in all, and how its learning rate goes with them, where it learns in epochs and can go on after each.
-    fn epochs(&self) -> Option<(u64, Schedule)> {
-        None
+    fn check(&self, setup: &Setup) -> Result<()> {
+        self.learning_rates().map_or(Ok(()), |rates| problem::check_learning_rates(setup, rates))?;
+        self.data().map_or(Ok(()), |data| problem::check_data(setup, data))
     }
 
     /// What it takes.

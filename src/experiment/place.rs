@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::epochs::CHECKPOINT;
 use super::kinds::{self, sweep::record::HISTORY};
-use super::lock::{self, Lock, Note};
+use super::lock::{self, Note};
 use super::manifest;
 use super::sink::{EXPERIMENT, METRICS, SUMMARY};
 use crate::error::{Error, Result};
@@ -169,7 +169,7 @@ pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
 #[cfg(feature = "program")]
 pub(crate) fn tidy(folder: &Path) -> Result<()> {
     remove_partial(folder)?;
-    if folder.join(lock::FILE).exists() { Lock::take(folder).map(Lock::release) } else { Ok(()) }
+    if folder.join(lock::FILE).exists() { lock::Lock::take(folder).map(lock::Lock::release) } else { Ok(()) }
 }
 
 /// Removes what killed processes have left half-written in a run folder and in the runs of its sweep.

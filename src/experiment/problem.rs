@@ -23,6 +23,15 @@ pub fn parameters<T: Scalar>(setup: &Setup, path: &str) -> Result<Parameters<T>>
     Parameters::from_tensors(setup.network.shapes(), &mut tensors)
 }
 
+/// Reads the parameters at `path`, or draws them from the seed where there is none.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn initial<T: Scalar>(setup: &Setup, path: Option<&String>, seed: u64) -> Result<Parameters<T>> {
+    let drawn = || Ok(Parameters::initial(setup.network.shapes(), seed));
+    path.map_or_else(drawn, |path| parameters(setup, path))
+}
+
 /// Loads data, and checks it against the model.
 ///
 /// # Errors

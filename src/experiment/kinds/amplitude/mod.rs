@@ -45,22 +45,19 @@ impl Kind for Amplitude {
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
         let substrate = cost::Substrate::new(&setup.network, Precision::F64);
-        Ok(cost_of(self, &substrate, cost::samples(setup, &self.batch)?))
+        let samples = cost::samples(setup, &self.batch)?;
+        let points = self.amplitudes.len() as f64;
+        let mut work = Cost::default();
+        for e in self.estimators.values() {
+            work += cost::estimator(e, &substrate, samples) * points;
+            work.disk += points * 400.0;
+        }
+        Ok(cost::with_study(&substrate, samples, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &Amplitude, substrate: &cost::Substrate, samples: f64) -> Cost {
-    let points = spec.amplitudes.len() as f64;
-    let mut work = Cost::default();
-    for e in spec.estimators.values() {
-        work += cost::estimator(e, substrate, samples) * points;
-        work.disk += points * 400.0;
-    }
-    cost::with_study(substrate, samples, work)
 }
 
 fn run(spec: &Amplitude, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {

@@ -4,8 +4,6 @@
 pub(crate) mod figure;
 pub mod record;
 
-use std::collections::BTreeMap;
-
 use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,13 +25,12 @@ use crate::files::{Npz, Tensors};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, check_time_constants};
 use crate::imperfections::Imperfections;
-use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
+use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::network::{Network, Source};
-use crate::substrate::parameters::Parameters;
 
 /// How its run folders are kept.
 pub(super) const KEEPING: Keeping =
@@ -75,19 +72,15 @@ spec! {
         #[schemars(range(min = 0.0))]
         pub leak: f64,
         /// How 1/τ_w goes with time.
-        #[serde(default)]
-        pub schedule: Schedule,
+        schedule,
         /// Factors on 1/τ_w by connection (`h1-h2`), layer (its bias) or `readout`.
-        #[serde(default)]
-        #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
-        pub learning_rates: BTreeMap<String, f64>,
+        learning_rates,
         /// What is imperfect: a table, or the name of a preset; without `programming` and `drift`, as the weights are never
         /// written.
         #[serde(default)]
         pub imperfections: Imperfections,
         /// How often every training sample is shown.
-        #[schemars(range(min = 1, max = 1_000_000))]
-        pub epochs: u64,
+        epochs,
         /// How free equilibria are waited for in tests.
         #[serde(default = "inference", deserialize_with = "over_inference")]
         pub inference: Settle,
@@ -176,25 +169,34 @@ impl Kind for Continuous {
         Ok(())
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.learning_rates.get(name).is_none_or(|rate| *rate != 0.0)
-    }
-
-    fn check(&self, setup: &Setup) -> Result<()> {
-        problem::check_learning_rates(setup, &self.learning_rates)?;
-        problem::check_data(setup, &self.data)
-    }
-
-    fn epochs(&self) -> Option<(u64, Schedule)> {
-        Some((self.epochs, self.schedule))
-    }
-
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
         let (train, test) = cost::counts(setup, &self.data, options)?;
         if train < 2.0 {
             return Err(alone(setup));
         }
-        Ok(cost_of(self, &setup.network, (train, test)))
+        let substrate = cost::Substrate::new(&setup.network, self.precision);
+        let learnt = train * (1.0 - self.validation_fraction);
+        let presentation = cost::ticks(self.integrator, self.presentation);
+        let steps = self.epochs as f64 * learnt * presentation;
+        let stages = cost::stages(self.integrator);
+        // Each step moves the filters and the weight of every synapse.
+        let poles = f64::from(self.low_pass.poles);
+        let step = substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9;
+        let measured = cost::inference(&self.inference, &substrate, train + test);
+        let (p, b) = (substrate.parameter_bytes, substrate.bytes);
+        let traced = (self.trace as f64).min(learnt) * presentation * 300.0;
+        Ok(Cost {
+            updates: steps,
+            evaluations: steps * stages,
+            thread_seconds: steps * step + self.epochs as f64 * measured.thread_seconds,
+            threads: 1.0,
+            memory: (cost::COPIES + 2.0 * poles) * p
+                + 2.0 * (train + test) * (substrate.inputs + 1.0) * 4.0
+                + substrate.states(CHUNK as f64) * (cost::STATES + cost::ACCELERATED)
+                + traced * b / 4.0,
+            disk: (2.0 + 2.0 * poles) * p + self.epochs as f64 * 1000.0 + traced,
+            runs: 0,
+        })
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
@@ -202,32 +204,6 @@ impl Kind for Continuous {
             Precision::F32 => run::<f32>(self, setup, sink, options),
             Precision::F64 => run::<f64>(self, setup, sink, options),
         }
-    }
-}
-
-fn cost_of(spec: &Continuous, network: &Network, (train, test): (f64, f64)) -> Cost {
-    let substrate = cost::Substrate::new(network, spec.precision);
-    let learnt = train * (1.0 - spec.validation_fraction);
-    let presentation = cost::ticks(spec.integrator, spec.presentation);
-    let steps = spec.epochs as f64 * learnt * presentation;
-    let stages = cost::stages(spec.integrator);
-    // Each step moves the filters and the weight of every synapse.
-    let poles = f64::from(spec.low_pass.poles);
-    let step = substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9;
-    let measured = cost::inference(&spec.inference, &substrate, train + test);
-    let (p, b) = (substrate.parameter_bytes, substrate.bytes);
-    let traced = (spec.trace as f64).min(learnt) * presentation * 300.0;
-    Cost {
-        updates: steps,
-        evaluations: steps * stages,
-        thread_seconds: steps * step + spec.epochs as f64 * measured.thread_seconds,
-        threads: 1.0,
-        memory: (cost::COPIES + 2.0 * poles) * p
-            + 2.0 * (train + test) * (substrate.inputs + 1.0) * 4.0
-            + substrate.states(CHUNK as f64) * (cost::STATES + cost::ACCELERATED)
-            + traced * b / 4.0,
-        disk: (2.0 + 2.0 * poles) * p + spec.epochs as f64 * 1000.0 + traced,
-        runs: 0,
     }
 }
 
@@ -270,10 +246,7 @@ impl Continuous {
     /// The run at its start.
     fn plasticity<T: Scalar>(&self, setup: &Setup) -> Result<Plasticity<T>> {
         let network = &setup.network;
-        let parameters = match &self.parameters {
-            Some(path) => problem::parameters::<T>(setup, path)?,
-            None => Parameters::initial(network.shapes(), self.seed),
-        };
+        let parameters = problem::initial::<T>(setup, self.parameters.as_ref(), self.seed)?;
         let course = self.course();
         // Euler's step of the weights' equation is a step of gradient descent.
         let euler = OptimiserSpec::Sgd {

@@ -94,49 +94,42 @@ impl Kind for Elapsed {
         validate_estimators(&self.estimators, network, self.form, &Imperfections::default())
     }
 
-    fn check(&self, setup: &Setup) -> Result<()> {
-        problem::check_data(setup, &self.data)
-    }
-
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
-        let (train, _) = cost::counts(setup, &self.data, options)?;
-        Ok(cost_of(self, &cost::Substrate::new(&setup.network, Precision::F64), train))
+        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let (samples, _) = cost::counts(setup, &self.data, options)?;
+        let chunks = (samples / CHUNK as f64).ceil();
+        let mut work = Cost::default();
+        for e in self.estimators.values() {
+            let (period, integrator, courses) = match e {
+                EstimatorSpec::Staircase(e) => {
+                    (e.points as f64 * cost::ticks(e.integrator, e.hold), e.integrator, 1.0)
+                }
+                EstimatorSpec::Oscillation(e) => {
+                    (cost::ticks(e.integrator, e.period), e.integrator, e.richardson as f64)
+                }
+                _ => continue,
+            };
+            let evaluations = self.periods as f64 * period * cost::stages(integrator) * chunks;
+            work += Cost {
+                evaluations,
+                thread_seconds: substrate.seconds(evaluations, samples.min(CHUNK as f64), 2.0)
+                    + self.periods as f64 * substrate.parameters * chunks * 10e-9,
+                threads: chunks.min(rayon::current_num_threads() as f64),
+                memory: courses * (substrate.states(samples) + substrate.parameter_bytes)
+                    + (chunks + 2.0) * substrate.parameter_bytes,
+                disk: self.periods as f64 * 500.0,
+                ..Cost::default()
+            };
+        }
+        let square = substrate.neurons * substrate.neurons;
+        work.memory += 4.0 * square * 8.0 + substrate.states(samples) * cost::ACCELERATED;
+        work.thread_seconds += samples * square * substrate.neurons * 10.0 / 1e9;
+        Ok(cost::with_study(&substrate, samples, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink, options)
     }
-}
-
-fn cost_of(spec: &Elapsed, substrate: &cost::Substrate, samples: f64) -> Cost {
-    let chunks = (samples / CHUNK as f64).ceil();
-    let mut work = Cost::default();
-    for e in spec.estimators.values() {
-        let (period, integrator, courses) = match e {
-            EstimatorSpec::Staircase(e) => {
-                (e.points as f64 * cost::ticks(e.integrator, e.hold), e.integrator, 1.0)
-            }
-            EstimatorSpec::Oscillation(e) => {
-                (cost::ticks(e.integrator, e.period), e.integrator, e.richardson as f64)
-            }
-            _ => continue,
-        };
-        let evaluations = spec.periods as f64 * period * cost::stages(integrator) * chunks;
-        work += Cost {
-            evaluations,
-            thread_seconds: substrate.seconds(evaluations, samples.min(CHUNK as f64), 2.0)
-                + spec.periods as f64 * substrate.parameters * chunks * 10e-9,
-            threads: chunks.min(rayon::current_num_threads() as f64),
-            memory: courses * (substrate.states(samples) + substrate.parameter_bytes)
-                + (chunks + 2.0) * substrate.parameter_bytes,
-            disk: spec.periods as f64 * 500.0,
-            ..Cost::default()
-        };
-    }
-    let square = substrate.neurons * substrate.neurons;
-    work.memory += 4.0 * square * 8.0 + substrate.states(samples) * cost::ACCELERATED;
-    work.thread_seconds += samples * square * substrate.neurons * 10.0 / 1e9;
-    cost::with_study(substrate, samples, work)
 }
 
 /// How many periods T, 2T, 4T … an estimator drives one after the other.
@@ -198,10 +191,7 @@ fn run(spec: &Elapsed, setup: &Setup, sink: &mut dyn Sink, options: &Options) ->
     let network = &setup.network;
     let data = problem::data(setup, &spec.data, spec.seed, options)?.train;
     let samples = Samples::<f64>::labelled(&data.inputs, &data.labels, network.output.size());
-    let parameters = match &spec.parameters {
-        Some(path) => problem::parameters(setup, path)?,
-        None => Parameters::initial(network.shapes(), spec.seed),
-    };
+    let parameters = problem::initial(setup, spec.parameters.as_ref(), spec.seed)?;
     sink.begin()?;
     let effective = Effective::new(network, spec.form, &parameters);
     let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };

@@ -98,36 +98,33 @@ impl Kind for Frequency {
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
         let substrate = cost::Substrate::new(&setup.network, Precision::F64);
-        Ok(cost_of(self, &substrate, cost::samples(setup, &self.batch)?))
+        let samples = cost::samples(setup, &self.batch)?;
+        let stages = cost::stages(self.integrator);
+        let mut evaluations = 0.0;
+        for period in &self.periods {
+            let settle = (self.settle_time / period).ceil();
+            // Each is measured anew with every longer sequence.
+            let sequences: f64 = (1..=self.richardson).map(|count| 2_f64.powi(count as i32) - 1.0).sum();
+            evaluations += (settle + 1.0) * cost::ticks(self.integrator, *period) * stages * sequences;
+        }
+        let chunks = (samples / CHUNK as f64).ceil();
+        let solves = samples * (1.0 + self.periods.len() as f64 * self.richardson as f64);
+        let square = substrate.neurons * substrate.neurons;
+        let theory = solves * square * substrate.neurons * 4.0 / 1e9;
+        let work = Cost {
+            evaluations: evaluations * chunks,
+            thread_seconds: substrate.seconds(evaluations * chunks, samples.min(CHUNK as f64), 2.0) + theory,
+            threads: chunks.min(rayon::current_num_threads() as f64),
+            memory: samples * square * 8.0 + 4.0 * square * 16.0 + substrate.states(samples) * cost::STATES,
+            disk: self.periods.len() as f64 * self.richardson as f64 * 400.0,
+            ..Cost::default()
+        };
+        Ok(cost::with_study(&substrate, samples, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &Frequency, substrate: &cost::Substrate, samples: f64) -> Cost {
-    let stages = cost::stages(spec.integrator);
-    let mut evaluations = 0.0;
-    for period in &spec.periods {
-        let settle = (spec.settle_time / period).ceil();
-        // Each is measured anew with every longer sequence.
-        let sequences: f64 = (1..=spec.richardson).map(|count| 2_f64.powi(count as i32) - 1.0).sum();
-        evaluations += (settle + 1.0) * cost::ticks(spec.integrator, *period) * stages * sequences;
-    }
-    let chunks = (samples / CHUNK as f64).ceil();
-    let solves = samples * (1.0 + spec.periods.len() as f64 * spec.richardson as f64);
-    let square = substrate.neurons * substrate.neurons;
-    let theory = solves * square * substrate.neurons * 4.0 / 1e9;
-    let work = Cost {
-        evaluations: evaluations * chunks,
-        thread_seconds: substrate.seconds(evaluations * chunks, samples.min(CHUNK as f64), 2.0) + theory,
-        threads: chunks.min(rayon::current_num_threads() as f64),
-        memory: samples * square * 8.0 + 4.0 * square * 16.0 + substrate.states(samples) * cost::STATES,
-        disk: spec.periods.len() as f64 * spec.richardson as f64 * 400.0,
-        ..Cost::default()
-    };
-    cost::with_study(substrate, samples, work)
 }
 
 /// Refuses parameters at which the weights between layers have no gradient, so that there is no relative error of one.

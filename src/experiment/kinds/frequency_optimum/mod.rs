@@ -208,33 +208,30 @@ impl Kind for FrequencyOptimum {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        Ok(cost_of(self, &cost::Substrate::new(&setup.network, Precision::F64)))
+        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let stages = cost::stages(self.integrator);
+        let record = cost::steps(self.integrator, self.record + self.settle_time);
+        let runs = (self.periods.len() * self.noise.corners.len() * self.repeats) as f64;
+        let evaluations = runs * record * stages;
+        // Noise of some ten processes for each neuron and rail.
+        let noise = runs * record * substrate.neurons * 2.0 * 50e-9;
+        let points = (self.periods.len() * self.noise.corners.len() * self.poles.len()) as f64;
+        let work = Cost {
+            evaluations,
+            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + noise,
+            threads: rayon::current_num_threads() as f64,
+            memory: substrate.states(1.0) * cost::STATES
+                + record * 8.0 * self.poles.len() as f64 * rayon::current_num_threads() as f64
+                + (self.repeats * self.poles.len()) as f64 * substrate.parameter_bytes * 2.0,
+            disk: points * 500.0,
+            ..Cost::default()
+        };
+        Ok(cost::with_study(&substrate, 1.0, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &FrequencyOptimum, substrate: &cost::Substrate) -> Cost {
-    let stages = cost::stages(spec.integrator);
-    let record = cost::steps(spec.integrator, spec.record + spec.settle_time);
-    let runs = (spec.periods.len() * spec.noise.corners.len() * spec.repeats) as f64;
-    let evaluations = runs * record * stages;
-    // Noise of some ten processes for each neuron and rail.
-    let noise = runs * record * substrate.neurons * 2.0 * 50e-9;
-    let points = (spec.periods.len() * spec.noise.corners.len() * spec.poles.len()) as f64;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + noise,
-        threads: rayon::current_num_threads() as f64,
-        memory: substrate.states(1.0) * cost::STATES
-            + record * 8.0 * spec.poles.len() as f64 * rayon::current_num_threads() as f64
-            + (spec.repeats * spec.poles.len()) as f64 * substrate.parameter_bytes * 2.0,
-        disk: points * 500.0,
-        ..Cost::default()
-    };
-    cost::with_study(substrate, 1.0, work)
 }
 
 impl StateNoise {

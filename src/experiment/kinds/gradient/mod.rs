@@ -49,7 +49,16 @@ impl Kind for Gradient {
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
         let substrate = cost::Substrate::new(&setup.network, self.precision);
-        Ok(cost_of(self, &substrate, cost::samples(setup, &self.batch)?))
+        let samples = cost::samples(setup, &self.batch)?;
+        let mut work = Cost::default();
+        for (_, e) in &self.estimators {
+            let kept = substrate.states(samples) * (1.0 + cost::chunk(e, substrate.bytes).states.min(4096.0));
+            let estimate = cost::estimator(e, &substrate, samples);
+            let memory = work.memory + substrate.parameter_bytes + kept;
+            work = Cost { memory: memory.max(estimate.memory), ..work + estimate };
+            work.disk += substrate.parameter_bytes + kept;
+        }
+        Ok(cost::with_study(&substrate, samples, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
@@ -58,18 +67,6 @@ impl Kind for Gradient {
             Precision::F64 => run::<f64>(self, setup, sink),
         }
     }
-}
-
-fn cost_of(spec: &Gradient, substrate: &cost::Substrate, samples: f64) -> Cost {
-    let mut work = Cost::default();
-    for (_, e) in &spec.estimators {
-        let kept = substrate.states(samples) * (1.0 + cost::chunk(e, substrate.bytes).states.min(4096.0));
-        let estimate = cost::estimator(e, substrate, samples);
-        let memory = work.memory + substrate.parameter_bytes + kept;
-        work = Cost { memory: memory.max(estimate.memory), ..work + estimate };
-        work.disk += substrate.parameter_bytes + kept;
-    }
-    cost::with_study(substrate, samples, work)
 }
 
 fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {

@@ -81,28 +81,25 @@ impl Kind for Relaxation {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        Ok(cost_of(self, &cost::Substrate::new(&setup.network, Precision::F64)))
+        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let phases = 1.0 + self.amplitudes.len() as f64 * self.points as f64;
+        let (steps, line) = (self.steps as f64, self.steps as f64 * 22.0 + substrate.neurons * 70.0);
+        let evaluations = phases * steps;
+        let work = Cost {
+            evaluations,
+            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + phases * line * 10e-9,
+            threads: 1.0,
+            // One phase at a time while it runs, all of them when they are drawn.
+            memory: 2.0 * phases * (8.0 * steps + 200.0 * substrate.neurons) + phases * line,
+            disk: phases * line,
+            ..Cost::default()
+        };
+        Ok(cost::with_study(&substrate, 1.0, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &Relaxation, substrate: &cost::Substrate) -> Cost {
-    let phases = 1.0 + spec.amplitudes.len() as f64 * spec.points as f64;
-    let (steps, line) = (spec.steps as f64, spec.steps as f64 * 22.0 + substrate.neurons * 70.0);
-    let evaluations = phases * steps;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + phases * line * 10e-9,
-        threads: 1.0,
-        // One phase at a time while it runs, all of them when they are drawn.
-        memory: 2.0 * phases * (8.0 * steps + 200.0 * substrate.neurons) + phases * line,
-        disk: phases * line,
-        ..Cost::default()
-    };
-    cost::with_study(substrate, 1.0, work)
 }
 
 fn run(spec: &Relaxation, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {

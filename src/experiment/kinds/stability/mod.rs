@@ -99,31 +99,28 @@ impl Kind for Stability {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        Ok(cost_of(self, &cost::Substrate::new(&setup.network, Precision::F64)))
+        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let cells = (self.cells * self.cells) as f64;
+        let steps = (self.settle.max_time / self.settle.step).ceil();
+        let settled = Settle { tolerance: Some(self.settle.tolerance.unwrap_or(1e-13)), ..self.settle };
+        // Those that do not settle run to the end: half of them, it is assumed.
+        let typical = (steps + cost::settling(&settled, 8.0)) / 2.0;
+        let evaluations = cells / 2.0 * typical;
+        let threads = rayon::current_num_threads() as f64;
+        let work = Cost {
+            evaluations,
+            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) - evaluations * cost::EVALUATION,
+            threads,
+            memory: cells * 80.0 + threads * substrate.states(125.0) * 8.0,
+            disk: cells * 8.0,
+            ..Cost::default()
+        };
+        Ok(cost::with_study(&substrate, 1.0, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &Stability, substrate: &cost::Substrate) -> Cost {
-    let cells = (spec.cells * spec.cells) as f64;
-    let steps = (spec.settle.max_time / spec.settle.step).ceil();
-    let settled = Settle { tolerance: Some(spec.settle.tolerance.unwrap_or(1e-13)), ..spec.settle };
-    // Those that do not settle run to the end: half of them, it is assumed.
-    let typical = (steps + cost::settling(&settled, 8.0)) / 2.0;
-    let evaluations = cells / 2.0 * typical;
-    let threads = rayon::current_num_threads() as f64;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) - evaluations * cost::EVALUATION,
-        threads,
-        memory: cells * 80.0 + threads * substrate.states(125.0) * 8.0,
-        disk: cells * 8.0,
-        ..Cost::default()
-    };
-    cost::with_study(substrate, 1.0, work)
 }
 
 fn run(spec: &Stability, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {

@@ -124,32 +124,29 @@ impl Kind for Trace {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        Ok(cost_of(self, &cost::Substrate::new(&setup.network, Precision::F64)))
+        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let period = cost::ticks(self.integrator, self.period);
+        let total = period * self.periods as f64;
+        let evaluations = total * cost::stages(self.integrator);
+        // The estimate is taken anew at the end of every period that ends at a tick.
+        let running = total * period * (substrate.neurons + substrate.outputs) * 6e-9;
+        let tick = substrate.neurons * 16.0 + 60.0;
+        let work = Cost {
+            evaluations,
+            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + running,
+            threads: 1.0,
+            // Recorded, taken apart, and as an archive.
+            memory: total * (5.0 * tick + 16.0 * substrate.outputs + 100.0)
+                + substrate.states(1.0) * cost::STATES,
+            disk: total * tick,
+            ..Cost::default()
+        };
+        Ok(cost::with_study(&substrate, 1.0, work))
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, _options: &Options) -> Result<Vec<String>> {
         run(self, setup, sink)
     }
-}
-
-fn cost_of(spec: &Trace, substrate: &cost::Substrate) -> Cost {
-    let period = cost::ticks(spec.integrator, spec.period);
-    let total = period * spec.periods as f64;
-    let evaluations = total * cost::stages(spec.integrator);
-    // The estimate is taken anew at the end of every period that ends at a tick.
-    let running = total * period * (substrate.neurons + substrate.outputs) * 6e-9;
-    let tick = substrate.neurons * 16.0 + 60.0;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + running,
-        threads: 1.0,
-        // Recorded, taken apart, and as an archive.
-        memory: total * (5.0 * tick + 16.0 * substrate.outputs + 100.0)
-            + substrate.states(1.0) * cost::STATES,
-        disk: total * tick,
-        ..Cost::default()
-    };
-    cost::with_study(substrate, 1.0, work)
 }
 
 /// Records every tick of one sample.

@@ -9,8 +9,6 @@ mod trainer;
 
 pub use trainer::Trainer;
 
-use std::collections::BTreeMap;
-
 use serde::Deserializer;
 use serde_json::json;
 
@@ -31,11 +29,10 @@ use crate::gradient::equilibrium::Settle;
 use crate::imperfections::Imperfections;
 use crate::json::partial;
 use crate::learning::{
-    Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, RateFloor, Schedule, Score,
+    Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, RateFloor, Score,
 };
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::network::Network;
-use crate::substrate::parameters::Parameters;
 
 /// How its run folders are kept.
 pub(super) const KEEPING: Keeping = Keeping { resumed: true, files: &["parameters.safetensors"] };
@@ -58,15 +55,11 @@ spec! {
         /// How gradients become updates.
         pub optimiser: OptimiserSpec,
         /// How the learning rate goes with time.
-        #[serde(default)]
-        pub schedule: Schedule,
+        schedule,
         /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
-        #[serde(default)]
-        #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
-        pub learning_rates: BTreeMap<String, f64>,
+        learning_rates,
         /// Passes over the training set.
-        #[schemars(range(min = 1, max = 1_000_000))]
-        pub epochs: u64,
+        epochs,
         /// Samples of an update.
         #[schemars(range(min = 1, max = 1_000_000))]
         pub batch_size: usize,
@@ -186,19 +179,6 @@ impl Kind for Train {
         Ok(())
     }
 
-    fn trains(&self, name: &str) -> bool {
-        self.learning_rates.get(name).is_none_or(|rate| *rate != 0.0)
-    }
-
-    fn check(&self, setup: &Setup) -> Result<()> {
-        problem::check_learning_rates(setup, &self.learning_rates)?;
-        problem::check_data(setup, &self.data)
-    }
-
-    fn epochs(&self) -> Option<(u64, Schedule)> {
-        Some((self.epochs, self.schedule))
-    }
-
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
         let counts = cost::counts(setup, &self.data, options)?;
         Ok(cost_of(self, &setup.network, counts))
@@ -270,10 +250,7 @@ impl Train {
     /// If the parameter file does not fit, or a learning rate names no connection.
     pub(super) fn trainer<T: Scalar>(&self, setup: &Setup) -> Result<Trainer<'_, T>> {
         let network = &setup.network;
-        let parameters = match &self.parameters {
-            Some(path) => problem::parameters::<T>(setup, path)?,
-            None => Parameters::initial(network.shapes(), self.seed),
-        };
+        let parameters = problem::initial::<T>(setup, self.parameters.as_ref(), self.seed)?;
         let mut optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
             .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?;
         if let Some(KolenPollack { decay }) = self.kolen_pollack {
