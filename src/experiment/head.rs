@@ -79,8 +79,9 @@ impl MaybePath for Option<String> {
 ///
 /// Between its own fields, which are written out, it names the shared ones: `description`, `notes`, `published`, `model`,
 /// `parameters`, `parameters?` (drawn from the seed where left out), `batch`, `seed`, `sample`, `precision = single` or `double`,
-/// `data`, `form`, `learning_rates`, `schedule` and `epochs`, which goes with `schedule`. A text above `model`, `parameters?` or `data`
-/// stands in the place of the shared one; `seed`, `sample` and the last three have none. Fields are read, written and listed in this order. What stands behind the struct is part of its [`Head`].
+/// `data`, `form`, `learning_rates`, and `schedule` with `epochs`. A text above `model`, `parameters?` or `data` stands in the place
+/// of the shared one; above `seed`, `sample`, `learning_rates`, `schedule` and `epochs` each kind writes its own. Fields are read,
+/// written and listed in this order. What stands behind the struct is part of its [`Head`].
 ///
 /// Field by field: the struct cannot be put together of parts, as `deny_unknown_fields` and `flatten` exclude each other, and so do
 /// `flatten` and messages that know their path.

@@ -124,6 +124,7 @@ spec! {
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
         pub labels: IndexMap<String, String>,
     }
+
     fn model_mut(&mut self) -> &mut ModelRef {
         match &mut self.experiment {
             Base::Whole(train) => &mut train.model,
