@@ -42,7 +42,7 @@ pub struct Trainer<'a, T: Scalar> {
     /// The optimiser with its memory.
     pub optimiser: Optimiser<T>,
     /// Carried states, one per chunk of a batch, each complex and laid out as
-    /// [`StateShape`]; empty before the first batch.
+    /// [`StateShape`](crate::numerics::state::StateShape); empty before the first batch.
     pub states: Vec<Vec<T>>,
     /// What noise that goes on through all of training remembers, one for each chunk of a batch.
     pub noise: Vec<NoiseMemory<T>>,
