@@ -9,12 +9,11 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::experiment::load::Origin;
-use crate::experiment::spec::KINDS;
+use crate::experiment::origin::Origin;
+use crate::experiment::sink::EXPERIMENT;
 use crate::experiment::{
-    self, Experiment, Loaded, Options, RunFolder, folder, library, lock, manifest, place,
+    self, Experiment, KINDS, Loaded, Options, RunFolder, drawing, kinds, library, lock, manifest, place,
 };
-use crate::figures;
 use crate::files;
 use crate::host::interrupt;
 use crate::learning::Schedule;
@@ -171,7 +170,7 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
         }
         Command::List => list(),
         Command::Plot { folder, width, format: formats } => {
-            figures::draw_as(&folder, &Print { width, formats })?;
+            drawing::draw_as(&folder, &Print { width, formats })?;
             manifest::update_figures(&folder)?;
             let going_on = lock::holder(&folder)
                 .map_or(String::new(), |note| format!(", so far: the folder is in use by {}", note.holder()));
@@ -230,8 +229,8 @@ fn run_anew(run: &Run, quiet: bool) -> Result<()> {
     let loaded = experiment::load(&run.experiment, &run.set)?;
     announce(&loaded, run, run.out.as_deref().unwrap_or(Path::new(".")))?;
     let folder = match &run.out {
-        Some(path) => RunFolder::create(path, command())?,
-        None => RunFolder::numbered(&loaded.name, command())?,
+        Some(path) => RunFolder::create(path, command(), &loaded)?,
+        None => RunFolder::numbered(command(), &loaded)?,
     };
     carry_out(&loaded, folder, run, quiet)
 }
@@ -240,7 +239,7 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
     let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
     let path = run.out.clone().map_or_else(|| place::latest(&name.unwrap_or_default()), Ok)?;
     place::refuse_without_run(&path)?;
-    let file = path.join(folder::EXPERIMENT);
+    let file = path.join(EXPERIMENT);
     let origin = Origin::Disk(file.clone());
     let before = files::read_bytes(&file)?;
     let begun = experiment::load::load_from(origin.clone(), &[])?;
@@ -252,7 +251,7 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
         return remark(quiet, &format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
     announce(&loaded, run, &path)?;
-    let folder = RunFolder::reopen(&path, command())?;
+    let folder = RunFolder::reopen(&path, command(), &loaded)?;
     if files::read_bytes(&file)? != before {
         let legal = "another process has just worked there: give the command again";
         return Err(Error::input(file.display().to_string(), "", "the experiment has changed", legal));
@@ -263,18 +262,16 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
 
 /// What is said of a finished run that is to be resumed.
 fn nothing_left(experiment: &Experiment) -> String {
-    let (epochs, schedule) = match experiment {
-        Experiment::Train(train) => (train.epochs, train.schedule),
-        Experiment::Continuous(continuous) => (continuous.epochs, continuous.schedule),
-        _ => return "nothing is left to do: all of its runs are complete; nothing was changed".into(),
+    let Some((epochs, schedule)) = experiment.kind().epochs() else {
+        return "nothing is left to do: all of its runs are complete; nothing was changed".into();
     };
     let more = if schedule == Schedule::Constant { "; for more, add --set epochs=…" } else { "" };
     format!("nothing is left to do: it has learnt for all of its {epochs} epochs; nothing was changed{more}")
 }
 
-fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run, quiet: bool) -> Result<()> {
+fn carry_out(loaded: &Loaded, mut folder: RunFolder, run: &Run, quiet: bool) -> Result<()> {
     interrupt::advise(advice(loaded, &folder, run));
-    let lines = match work(loaded, &folder, run, quiet) {
+    let lines = match work(loaded, &mut folder, run, quiet) {
         Ok(lines) => lines,
         Err(error) => {
             if error.exit_code() == 2 {
@@ -285,15 +282,15 @@ fn carry_out(loaded: &Loaded, folder: RunFolder, run: &Run, quiet: bool) -> Resu
     };
     // From here on the run is complete: it stays, whatever becomes of its figures.
     lines.iter().filter(|line| !quiet || line.starts_with("warning:")).try_for_each(|line| tell(line))?;
-    figures::draw(folder.path())?;
-    folder.finish(loaded.experiment.kind().seed())?;
+    drawing::draw(folder.path())?;
+    folder.finish()?;
     remark(quiet, &format!("figures and data: {}", folder.path().display()))
 }
 
 /// How to go on after an interruption.
 fn advice(loaded: &Loaded, folder: &RunFolder, run: &Run) -> String {
     let out = folder.path().display().to_string();
-    if place::is_resumed(loaded.experiment.kind().name()) {
+    if kinds::is_resumed(loaded.experiment.name()) {
         let [experiment, place] = [&run.experiment, &out].map(|argument| quoted(argument));
         format!("{out} keeps what is done; to go on:\n  holograd run {experiment} --resume --out {place}")
     } else {
@@ -306,15 +303,15 @@ fn advice(loaded: &Loaded, folder: &RunFolder, run: &Run) -> String {
 /// Refuses what cannot be done, and says beforehand what takes long.
 fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
     let options = Options { data: run.data.clone(), ..Options::default() };
-    let cost = experiment::cost::afford(loaded, &options, out)?;
+    let cost = loaded.afford(&options, out)?;
     cost.warning().map_or(Ok(()), |warning| tell(&warning))
 }
 
-fn work(loaded: &Loaded, folder: &RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
+fn work(loaded: &Loaded, folder: &mut RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
     remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
     let options = Options { data: run.data.clone(), resume: run.resume, progress: !quiet };
-    loaded.experiment.kind().run(loaded, folder, &options)
+    loaded.run(folder, &options)
 }
 
 fn list() -> Result<()> {

@@ -38,7 +38,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same from a file: [`experiment::load()`] and [`experiment::Kind::run()`]. Times and time constants are in units of the nominal
+//! The same from a file: [`experiment::load()`] and [`experiment::Loaded::run()`], into a run folder or into
+//! [memory](experiment::Memory). Times and time constants are in units of the nominal
 //! τ throughout; matrices are column-major, a weight is \[to × from\] and a batch \[features × samples\].
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -50,7 +51,7 @@ pub mod data;
 pub mod error;
 pub mod experiment;
 #[cfg(feature = "program")]
-pub mod figures;
+mod figures;
 pub mod files;
 pub mod gradient;
 pub mod host;

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::records::{SweepSummary, value_label};
-
 /// Words that files use, and those of the field.
 const WORDS: &[(&str, &str)] = &[
     ("adjoint", "adjoint"),
@@ -49,6 +47,19 @@ pub(crate) fn shown(name: &str) -> String {
     if is_code { name.replace('_', " ") } else { name.to_owned() }
 }
 
+/// A short name of a value: a text itself, a choice by its name, anything else as JSON.
+pub(crate) fn value_label(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(object) => match (object.get("name"), object.len()) {
+            (Some(Value::String(name)), _) => name.clone(),
+            (_, 1) => object.keys().cloned().collect(),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
 /// The value of a field.
 pub(crate) fn value(value: &Value) -> String {
     shown(&value_label(value))
@@ -75,6 +86,14 @@ pub(crate) fn parameter(name: &str) -> String {
     }
 }
 
+/// What a measure is called, with its unit.
+pub(crate) fn measured(measure: &str) -> String {
+    match shown(measure) {
+        word if WORDS.iter().any(|(code, _)| *code == measure) => word,
+        word => word + unit(measure),
+    }
+}
+
 /// What a measure is multiplied by to be shown.
 pub(crate) fn factor(measure: &str) -> f64 {
     if measure.ends_with("accuracy") { 100.0 } else { 1.0 }
@@ -87,31 +106,6 @@ fn unit(measure: &str) -> &'static str {
         _ if measure.ends_with("rate") => " (1/τ)",
         _ if measure.ends_with("angle") => " (°)",
         _ => "",
-    }
-}
-
-/// What a measure of a sweep is called, with its unit.
-pub(crate) fn quantity(summary: &SweepSummary, measure: &str) -> String {
-    let own = || match shown(measure) {
-        word if WORDS.iter().any(|(code, _)| *code == measure) => word,
-        word => word + unit(measure),
-    };
-    summary.labels.get(measure).map_or_else(own, |label| shown(label))
-}
-
-/// What an axis of a sweep is called: as the experiment says, or by the last part of its path, with the one before where another
-/// axis ends alike.
-pub(crate) fn axis(summary: &SweepSummary, path: &str) -> String {
-    if let Some(label) = summary.labels.get(path) {
-        return label.clone();
-    }
-    let parts: Vec<&str> = path.split('.').filter(|part| !part.starts_with('{')).collect();
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let alike = summary.axes.iter().filter(|axis| last(&axis.path) == last(path)).count();
-    match parts[..] {
-        [.., before, end] if alike > 1 => format!("{} of {}", shown(end), shown(before)),
-        [.., end] => shown(end),
-        [] => path.to_owned(),
     }
 }
 

@@ -344,7 +344,7 @@ fn the_schema_accepts_what_ships_and_refuses_slips() {
     let schema: Value = serde_json::from_str(&succeed(folder.path(), &["schema"])).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let text = schema.to_string();
-    for kind in experiment::spec::KINDS.iter().chain(&["oscillation", "dop853", "cross_entropy", "rotated"]) {
+    for kind in experiment::KINDS.iter().chain(&["oscillation", "dop853", "cross_entropy", "rotated"]) {
         assert!(text.contains(&format!("\"{kind}\"")), "no {kind}");
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -377,7 +377,7 @@ fn the_schema_accepts_what_ships_and_refuses_slips() {
     assert!(!validate(&digits));
     // The kind decides: one schema is left to be met, and to be told of.
     let branches = schema["then"]["allOf"].as_array().unwrap();
-    assert_eq!(branches.len(), experiment::spec::KINDS.len());
+    assert_eq!(branches.len(), experiment::KINDS.len());
     let open = |value: &Value| branches.iter().filter(|b| valid(&schema, &b["if"], value)).count();
     assert_eq!(open(&json!({ "kind": "sweep" })), 1);
     assert_eq!(open(&json!({ "kind": "lunch" })), 0);

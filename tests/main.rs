@@ -30,6 +30,7 @@ mod readout;
 mod reproduction;
 mod resume;
 mod series;
+mod sinks;
 mod slow_noise;
 mod sparse;
 mod sweep;

@@ -100,9 +100,9 @@ const MUTATED: &[&str] = &[
 
 #[test]
 fn an_experiment_of_every_kind_is_mutated() {
-    let kind = |name: &&str| holograd::experiment::load(name, &[]).unwrap().experiment.kind().name();
+    let kind = |name: &&str| holograd::experiment::load(name, &[]).unwrap().experiment.name();
     let kinds: std::collections::BTreeSet<&str> = MUTATED.iter().map(kind).collect();
-    assert_eq!(kinds, holograd::experiment::spec::KINDS.into());
+    assert_eq!(kinds, holograd::experiment::KINDS.into());
 }
 
 /// Puts the model and the experiment of a sweep in place of their paths.

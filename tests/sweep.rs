@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::program::{holograd, json, metrics, on_a_full_disk, run, succeed, text};
 use holograd::bootstrap::interval;
-use holograd::records::SweepPoint;
+use holograd::experiment::sweep::record::SweepPoint;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 

@@ -18,7 +18,6 @@ use holograd::simulation::teaching::Time;
 use holograd::substrate::custom::{C, Custom, Equations, shapes};
 use holograd::substrate::neurons::field::Dynamics;
 use holograd::substrate::neurons::form::Form;
-use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
 use holograd::substrate::{Field, Substrate};
@@ -528,17 +527,17 @@ fn a_signal_is_refused_below_a_pooling_that_is_not_linear_and_beyond_its_length(
         "layers": [{ "name": "c", "shape": [2, 2, 2] }],
         "connections": [{ "from": "input", "to": "c", "conv": { "kernel": 3, "padding": "same",
             "pool": { "softmax": { "size": 2, "temperature": 1.0 } } } }] });
-    let network = Network::new(&serde_json::from_value(model).unwrap()).unwrap();
-    let sinusoid = json!({ "sinusoid": { "amplitude": 1.0, "period": 5.0 } });
-    let signal: InputSignal = serde_json::from_value(sinusoid).unwrap();
-    let integrator = IntegratorSpec::Rk4 { step: 0.5 };
-    let refused = signal.validate(&network, integrator, integrator.clock("", 10.0).unwrap()).unwrap_err();
-    assert!(refused.found.contains("pooling of `input-c.weight`"), "{refused}");
+    let experiment = json!({ "kind": "trace", "model": model, "parameters": "none", "batch": "none", "amplitude": 0.1,
+        "period": 10.0, "periods": 2, "waveform": { "sinusoid": { "amplitude": 1.0, "period": 5.0 } } });
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    fs::write(file.path(), experiment.to_string()).unwrap();
+    let refused = experiment::load(file.path().to_str().unwrap(), &[]).unwrap_err().to_string();
+    assert!(refused.contains("at `waveform`: found it with the pooling of `input-c.weight`"), "{refused}");
     // Nor is one that its run could not keep.
     let table = json!({ "table": { "values": vec![[0.0; 2]; 125_001], "step": 1.0 } });
     let signal: InputSignal = serde_json::from_value(table).unwrap();
-    let clock = integrator.clock("", 10.0).unwrap();
-    let refused = signal.validate(&alone().network, integrator, clock).unwrap_err();
+    let integrator = IntegratorSpec::Rk4 { step: 0.5 };
+    let refused = signal.validate(2, integrator, integrator.clock("", 10.0).unwrap()).unwrap_err();
     assert_eq!((&*refused.path, &*refused.found), ("table", "found 250002 numbers"));
 }
 

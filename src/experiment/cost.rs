@@ -8,12 +8,10 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Mul};
 use std::path::Path;
 
-use super::load::Loaded;
-use super::spec::{Experiment, Precision};
-use super::{
-    Amplitude, Continuous, Elapsed, Frequency, FrequencyOptimum, Gradient, Options, Relaxation, Stability,
-    Trace, Train, problem,
-};
+use super::problem;
+use super::setup::{Options, Setup};
+use super::spec::Precision;
+use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, EstimatorSpec, Solver};
@@ -26,18 +24,18 @@ const PRODUCTS: f64 = 2e10;
 /// Seconds that a neuron's activation takes on each rail, in single precision.
 const ACTIVATION: f64 = 3e-9;
 /// Seconds that an evaluation takes beside its neurons.
-const EVALUATION: f64 = 1e-6;
+pub(super) const EVALUATION: f64 = 1e-6;
 /// Rate of the slowest mode of a network, in 1/τ, where how long it settles is not known.
 const SLOWEST: f64 = 0.1;
 /// Evaluations in which an accelerated phase settles, and products in which a linear equation is solved.
-const ACCELERATED: f64 = 60.0;
+pub(super) const ACCELERATED: f64 = 60.0;
 /// Right-hand sides that an adaptive integrator evaluates for each sample of its lock-in.
 const ADAPTIVE: f64 = 20.0;
 /// Copies of the parameters that a training run holds at its peak, beside one for each chunk of a batch: values, optimiser, device,
 /// both layouts of both directions, and a checkpoint on its way to disk.
-const COPIES: f64 = 16.0;
+pub(super) const COPIES: f64 = 16.0;
 /// Copies of the states of a chunk that an evaluation and its integrator need.
-const STATES: f64 = 16.0;
+pub(super) const STATES: f64 = 16.0;
 /// Bytes of the program itself.
 const PROGRAM: f64 = 2e7;
 /// Seconds beyond which nobody waits for the end: a century.
@@ -145,6 +143,11 @@ impl Cost {
         self.thread_seconds / self.threads.max(1.0)
     }
 
+    /// With the program itself.
+    pub(super) fn with_program(self) -> Self {
+        Self { memory: self.memory + PROGRAM, ..self }
+    }
+
     /// What is to be said before a run that takes long; none of one that does not.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
@@ -179,67 +182,34 @@ impl Cost {
     }
 }
 
-/// What an experiment takes, if it is sound and can be.
-///
-/// # Errors
-/// If it is not, see [`Experiment::check`]; if it cannot be, see [`Cost::refuse`]; or if files that it reads are not there.
-pub fn afford(loaded: &Loaded, options: &Options, out: &Path) -> Result<Cost> {
-    loaded.experiment.check(loaded)?;
-    let mut cost = estimate(loaded, options)?;
-    cost.memory += PROGRAM;
-    cost.refuse(&loaded.origin.display(), out)?;
-    Ok(cost)
-}
-
-fn estimate(loaded: &Loaded, options: &Options) -> Result<Cost> {
-    let double = Substrate::new(&loaded.network, Precision::F64);
-    let samples = |path: &str| problem::count(loaded, path).map(|count| count as f64);
-    Ok(match &loaded.experiment {
-        Experiment::Train(spec) => train(spec, &loaded.network, counts(loaded, &spec.data, options)?),
-        Experiment::Continuous(spec) => {
-            let (train, test) = counts(loaded, &spec.data, options)?;
-            if train < 2.0 {
-                return Err(super::continuous::alone(loaded));
-            }
-            continuous(spec, &loaded.network, (train, test))
-        }
-        Experiment::Elapsed(spec) => elapsed(spec, &double, counts(loaded, &spec.data, options)?.0),
-        Experiment::Gradient(spec) => {
-            gradient(spec, &Substrate::new(&loaded.network, spec.precision), samples(&spec.batch)?)
-        }
-        Experiment::Amplitude(spec) => amplitude(spec, &double, samples(&spec.batch)?),
-        Experiment::Frequency(spec) => frequency(spec, &double, samples(&spec.batch)?),
-        Experiment::Trace(spec) => trace(spec, &double),
-        Experiment::Relaxation(spec) => relaxation(spec, &double),
-        Experiment::Stability(spec) => stability(spec, &double),
-        Experiment::FrequencyOptimum(spec) => frequency_optimum(spec, &double),
-        Experiment::Sweep(spec) => spec.survey(loaded, options)?,
-    })
-}
-
 /// Samples to learn from and for the test.
-fn counts(loaded: &Loaded, data: &crate::data::DataSpec, options: &Options) -> Result<(f64, f64)> {
-    let (train, test) = data.counts(&problem::lookup(loaded, options))?;
+pub(super) fn counts(setup: &Setup, data: &DataSpec, options: &Options) -> Result<(f64, f64)> {
+    let (train, test) = data.counts(&problem::lookup(setup, options))?;
     Ok((train as f64, test as f64))
+}
+
+/// Samples of a batch file.
+pub(super) fn samples(setup: &Setup, path: &str) -> Result<f64> {
+    problem::count(setup, path).map(|count| count as f64)
 }
 
 /// A network's numbers.
 #[derive(Clone, Copy)]
-struct Substrate {
-    inputs: f64,
-    neurons: f64,
-    outputs: f64,
+pub(super) struct Substrate {
+    pub(super) inputs: f64,
+    pub(super) neurons: f64,
+    pub(super) outputs: f64,
     /// Multiply–adds of an evaluation, per sample and rail.
-    products: f64,
-    parameters: f64,
+    pub(super) products: f64,
+    pub(super) parameters: f64,
     /// Bytes of a number.
-    bytes: f64,
+    pub(super) bytes: f64,
     /// Bytes of all parameters.
-    parameter_bytes: f64,
+    pub(super) parameter_bytes: f64,
 }
 
 impl Substrate {
-    fn new(network: &Network, precision: Precision) -> Self {
+    pub(super) fn new(network: &Network, precision: Precision) -> Self {
         let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
         let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
         let readout = match network.output {
@@ -263,36 +233,36 @@ impl Substrate {
     }
 
     /// Seconds of a thread for evaluations of a chunk of so many samples.
-    fn seconds(&self, evaluations: f64, samples: f64, rails: f64) -> f64 {
+    pub(super) fn seconds(&self, evaluations: f64, samples: f64, rails: f64) -> f64 {
         let columns = samples * rails;
         let slower = self.bytes / 4.0;
         evaluations * (EVALUATION + slower * columns * (self.products / PRODUCTS + self.neurons * ACTIVATION))
     }
 
     /// Seconds that evaluations take for one sample's inputs, where those change: at most a product with every parameter.
-    fn moving(&self, evaluations: f64) -> f64 {
+    pub(super) fn moving(&self, evaluations: f64) -> f64 {
         evaluations * self.bytes / 4.0 * self.parameters / PRODUCTS
     }
 
     /// Bytes of the complex states of a chunk.
-    fn states(&self, samples: f64) -> f64 {
+    pub(super) fn states(&self, samples: f64) -> f64 {
         2.0 * (self.neurons + self.outputs) * samples * self.bytes
     }
 }
 
 /// What an estimator does with a chunk of samples.
 #[derive(Clone, Copy, Default)]
-struct Chunk {
-    evaluations: f64,
-    rails: f64,
+pub(super) struct Chunk {
+    pub(super) evaluations: f64,
+    pub(super) rails: f64,
     /// Copies of the chunk's complex states beside those of any evaluation.
-    states: f64,
+    pub(super) states: f64,
     /// Numbers of each parameter, where every synapse has its own lock-in.
-    parameters: f64,
+    pub(super) parameters: f64,
 }
 
 /// Evaluations of a step of an integrator.
-fn stages(integrator: IntegratorSpec) -> f64 {
+pub(super) fn stages(integrator: IntegratorSpec) -> f64 {
     match integrator {
         IntegratorSpec::Map | IntegratorSpec::Euler { .. } | IntegratorSpec::ExponentialEuler { .. } => 1.0,
         IntegratorSpec::Heun { .. } => 2.0,
@@ -302,17 +272,17 @@ fn stages(integrator: IntegratorSpec) -> f64 {
 }
 
 /// Steps of a stretch of time; of a validated duration.
-fn ticks(integrator: IntegratorSpec, duration: f64) -> f64 {
+pub(super) fn ticks(integrator: IntegratorSpec, duration: f64) -> f64 {
     integrator.clock("", duration).map_or(0.0, |clock| clock.ticks as f64)
 }
 
 /// Steps of a stretch of any length, with an adaptive integrator at the step that its smallest period has.
-fn steps(integrator: IntegratorSpec, duration: f64) -> f64 {
+pub(super) fn steps(integrator: IntegratorSpec, duration: f64) -> f64 {
     duration / integrator.fixed_step().map_or(1.0, |(_, step)| step)
 }
 
 /// Evaluations until a phase has settled.
-fn settling(settle: &Settle, bytes: f64) -> f64 {
+pub(super) fn settling(settle: &Settle, bytes: f64) -> f64 {
     let longest = (settle.max_time / settle.step).ceil();
     let tolerance = settle.tolerance.unwrap_or(if bytes < 8.0 { 2e-6 } else { 1e-13 });
     let averaged = settle.average / settle.step;
@@ -326,7 +296,7 @@ fn settling(settle: &Settle, bytes: f64) -> f64 {
     settled + averaged
 }
 
-fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
+pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
     let settled = |settle: &Settle| settling(settle, bytes);
     // Periods T, 2T, 4T …: a fixed step takes so many more, an adaptive one about as many.
     let richardson = |count: u64| 2_f64.powi(count as i32) - 1.0;
@@ -410,7 +380,7 @@ fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
 }
 
 /// What an estimator takes over so many samples.
-fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost {
     let chunk = chunk(spec, substrate.bytes);
     let chunks = (samples / CHUNK as f64).ceil();
     let together = samples.min(CHUNK as f64);
@@ -430,91 +400,19 @@ fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost 
 }
 
 /// Inference of so many samples.
-fn inference(settle: &Settle, substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn inference(settle: &Settle, substrate: &Substrate, samples: f64) -> Cost {
     let chunks = (samples / CHUNK as f64).ceil();
     let evaluations = chunks * settling(settle, substrate.bytes);
     Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
 }
 
-/// What a training run takes that learns from so many samples and is tested on so many.
-pub(super) fn train(spec: &Train, network: &Network, (train, test): (f64, f64)) -> Cost {
-    let substrate = Substrate::new(network, spec.precision);
-    let (epochs, batch) = (spec.epochs as f64, (spec.batch_size as f64).min(train));
-    let (whole, rest) = ((train / batch).floor(), train % batch);
-    let update = estimator(&spec.estimator, &substrate, batch);
-    let mut epoch = update * whole;
-    if rest > 0.0 {
-        epoch += estimator(&spec.estimator, &substrate, rest);
-    }
-    let updates = whole + f64::from(rest > 0.0);
-    // The optimiser, the device and both layouts of the weights: some twenty passes over the parameters.
-    epoch.thread_seconds += updates * substrate.parameters * 20e-9;
-    let measured = inference(&spec.inference, &substrate, test);
-    epoch.thread_seconds += measured.thread_seconds;
-    let mut compared = Cost::default();
-    if spec.compare > 0 {
-        let adjoint = EstimatorSpec::Adjoint(crate::gradient::Adjoint::default());
-        let samples = (spec.compare as f64).min(train);
-        for other in [&spec.estimator, &adjoint] {
-            compared += estimator(other, &substrate, samples);
-        }
-        epoch.thread_seconds += compared.thread_seconds;
-    }
-    if let Some(floor) = &spec.rate_floor {
-        let products = settling(&spec.inference, substrate.bytes) + ACCELERATED;
-        let samples = (floor.samples as f64).min(batch);
-        epoch.thread_seconds +=
-            updates / floor.every.max(1) as f64 * substrate.seconds(products, samples, 1.0);
-    }
-    let last = inference(&spec.inference, &substrate, train + test);
-    let (p, b) = (substrate.parameter_bytes, substrate.bytes);
-    let data = (train + test) * (substrate.inputs * spec.data.bytes_of_an_input() + 8.0);
-    Cost {
-        updates: epochs * updates,
-        evaluations: epochs * epoch.evaluations,
-        thread_seconds: epochs * epoch.thread_seconds + last.thread_seconds,
-        memory: COPIES * p + update.memory.max(compared.memory) + data + batch * substrate.inputs * b,
-        disk: 4.0 * p + epochs * 1000.0 + substrate.states(batch),
-        ..epoch
-    }
-}
-
-fn continuous(spec: &Continuous, network: &Network, (train, test): (f64, f64)) -> Cost {
-    let substrate = Substrate::new(network, spec.precision);
-    let learnt = train * (1.0 - spec.validation_fraction);
-    let presentation = ticks(spec.integrator, spec.presentation);
-    let steps = spec.epochs as f64 * learnt * presentation;
-    let stages = stages(spec.integrator);
-    // Each step moves the filters and the weight of every synapse.
-    let poles = f64::from(spec.low_pass.poles);
-    let moved = if spec.waveform.is_some() { substrate.moving(stages) } else { 0.0 };
-    let step =
-        substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9 + moved;
-    let measured = inference(&spec.inference, &substrate, train + test);
-    let (p, b) = (substrate.parameter_bytes, substrate.bytes);
-    let traced = (spec.trace as f64).min(learnt) * presentation * 300.0;
-    Cost {
-        updates: steps,
-        evaluations: steps * stages,
-        thread_seconds: steps * step + spec.epochs as f64 * measured.thread_seconds,
-        threads: 1.0,
-        memory: (COPIES + 2.0 * poles) * p
-            // As often as for training, or once more for what is held out.
-            + (train + test) * (substrate.inputs * spec.data.bytes_of_an_input().max(2.0) + 8.0)
-            + substrate.states(CHUNK as f64) * (STATES + ACCELERATED)
-            + traced * b / 4.0,
-        disk: (2.0 + 2.0 * poles) * p + spec.epochs as f64 * 1000.0 + traced,
-        runs: 0,
-    }
-}
-
 /// The truth that estimates are compared with.
-fn truth(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn truth(substrate: &Substrate, samples: f64) -> Cost {
     estimator(&EstimatorSpec::Adjoint(crate::gradient::Adjoint::default()), substrate, samples)
 }
 
 /// A study of given parameters and samples, beside its estimates.
-fn study(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn study(substrate: &Substrate, samples: f64) -> Cost {
     Cost {
         memory: 8.0 * substrate.parameter_bytes
             + samples * (3.0 * substrate.inputs + substrate.outputs) * substrate.bytes,
@@ -523,161 +421,7 @@ fn study(substrate: &Substrate, samples: f64) -> Cost {
     }
 }
 
-fn with_study(substrate: &Substrate, samples: f64, work: Cost) -> Cost {
+pub(super) fn with_study(substrate: &Substrate, samples: f64, work: Cost) -> Cost {
     let study = study(substrate, samples);
     Cost { memory: study.memory + work.memory, ..study + work }
-}
-
-fn gradient(spec: &Gradient, substrate: &Substrate, samples: f64) -> Cost {
-    let mut work = Cost::default();
-    for (_, e) in &spec.estimators {
-        let kept = substrate.states(samples) * (1.0 + chunk(e, substrate.bytes).states.min(4096.0));
-        let estimate = estimator(e, substrate, samples);
-        let memory = work.memory + substrate.parameter_bytes + kept;
-        work = Cost { memory: memory.max(estimate.memory), ..work + estimate };
-        work.disk += substrate.parameter_bytes + kept;
-    }
-    with_study(substrate, samples, work)
-}
-
-fn amplitude(spec: &Amplitude, substrate: &Substrate, samples: f64) -> Cost {
-    let points = spec.amplitudes.len() as f64;
-    let mut work = Cost::default();
-    for e in spec.estimators.values() {
-        work += estimator(e, substrate, samples) * points;
-        work.disk += points * 400.0;
-    }
-    with_study(substrate, samples, work)
-}
-
-fn frequency(spec: &Frequency, substrate: &Substrate, samples: f64) -> Cost {
-    let stages = stages(spec.integrator);
-    let mut evaluations = 0.0;
-    for period in &spec.periods {
-        let settle = (spec.settle_time / period).ceil();
-        // Each is measured anew with every longer sequence.
-        let sequences: f64 = (1..=spec.richardson).map(|count| 2_f64.powi(count as i32) - 1.0).sum();
-        evaluations += (settle + 1.0) * ticks(spec.integrator, *period) * stages * sequences;
-    }
-    let chunks = (samples / CHUNK as f64).ceil();
-    let solves = samples * (1.0 + spec.periods.len() as f64 * spec.richardson as f64);
-    let square = substrate.neurons * substrate.neurons;
-    let theory = solves * square * substrate.neurons * 4.0 / 1e9;
-    let work = Cost {
-        evaluations: evaluations * chunks,
-        thread_seconds: substrate.seconds(evaluations * chunks, samples.min(CHUNK as f64), 2.0) + theory,
-        threads: chunks.min(rayon::current_num_threads() as f64),
-        memory: samples * square * 8.0 + 4.0 * square * 16.0 + substrate.states(samples) * STATES,
-        disk: spec.periods.len() as f64 * spec.richardson as f64 * 400.0,
-        ..Cost::default()
-    };
-    with_study(substrate, samples, work)
-}
-
-fn frequency_optimum(spec: &FrequencyOptimum, substrate: &Substrate) -> Cost {
-    let stages = stages(spec.integrator);
-    let record = steps(spec.integrator, spec.record + spec.settle_time);
-    let runs = (spec.periods.len() * spec.noise.corners.len() * spec.repeats) as f64;
-    let evaluations = runs * record * stages;
-    // Noise of some ten processes for each neuron and rail.
-    let noise = runs * record * substrate.neurons * 2.0 * 50e-9;
-    let points = (spec.periods.len() * spec.noise.corners.len() * spec.poles.len()) as f64;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + noise,
-        threads: rayon::current_num_threads() as f64,
-        memory: substrate.states(1.0) * STATES
-            + record * 8.0 * spec.poles.len() as f64 * rayon::current_num_threads() as f64
-            + (spec.repeats * spec.poles.len()) as f64 * substrate.parameter_bytes * 2.0,
-        disk: points * 500.0,
-        ..Cost::default()
-    };
-    with_study(substrate, 1.0, work)
-}
-
-fn elapsed(spec: &Elapsed, substrate: &Substrate, samples: f64) -> Cost {
-    let chunks = (samples / CHUNK as f64).ceil();
-    let mut work = Cost::default();
-    for e in spec.estimators.values() {
-        let (period, integrator, courses) = match e {
-            EstimatorSpec::Staircase(e) => (e.points as f64 * ticks(e.integrator, e.hold), e.integrator, 1.0),
-            EstimatorSpec::Oscillation(e) => {
-                (ticks(e.integrator, e.period), e.integrator, e.richardson as f64)
-            }
-            _ => continue,
-        };
-        let evaluations = spec.periods as f64 * period * stages(integrator) * chunks;
-        work += Cost {
-            evaluations,
-            thread_seconds: substrate.seconds(evaluations, samples.min(CHUNK as f64), 2.0)
-                + spec.periods as f64 * substrate.parameters * chunks * 10e-9,
-            threads: chunks.min(rayon::current_num_threads() as f64),
-            memory: courses * (substrate.states(samples) + substrate.parameter_bytes)
-                + (chunks + 2.0) * substrate.parameter_bytes,
-            disk: spec.periods as f64 * 500.0,
-            ..Cost::default()
-        };
-    }
-    let square = substrate.neurons * substrate.neurons;
-    work.memory += 4.0 * square * 8.0 + substrate.states(samples) * ACCELERATED;
-    work.thread_seconds += samples * square * substrate.neurons * 10.0 / 1e9;
-    with_study(substrate, samples, work)
-}
-
-fn trace(spec: &Trace, substrate: &Substrate) -> Cost {
-    let period = ticks(spec.integrator, spec.period);
-    let total = period * spec.periods as f64;
-    let evaluations = total * stages(spec.integrator);
-    // The estimate is taken anew at the end of every period that ends at a tick.
-    let running = total * period * (substrate.neurons + substrate.outputs) * 6e-9;
-    let (moved, inputs) = match spec.waveform {
-        Some(_) => (substrate.moving(evaluations), substrate.inputs),
-        None => (0.0, 0.0),
-    };
-    let tick = substrate.neurons * 16.0 + inputs * 8.0 + 60.0;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + moved + running,
-        threads: 1.0,
-        // Recorded, taken apart, and as an archive.
-        memory: total * (5.0 * tick + 16.0 * substrate.outputs + 100.0) + substrate.states(1.0) * STATES,
-        disk: total * tick,
-        ..Cost::default()
-    };
-    with_study(substrate, 1.0, work)
-}
-
-fn relaxation(spec: &Relaxation, substrate: &Substrate) -> Cost {
-    let phases = 1.0 + spec.amplitudes.len() as f64 * spec.points as f64;
-    let (steps, line) = (spec.steps as f64, spec.steps as f64 * 22.0 + substrate.neurons * 70.0);
-    let evaluations = phases * steps;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + phases * line * 10e-9,
-        threads: 1.0,
-        // One phase at a time while it runs, all of them when they are drawn.
-        memory: 2.0 * phases * (8.0 * steps + 200.0 * substrate.neurons) + phases * line,
-        disk: phases * line,
-        ..Cost::default()
-    };
-    with_study(substrate, 1.0, work)
-}
-
-fn stability(spec: &Stability, substrate: &Substrate) -> Cost {
-    let cells = (spec.cells * spec.cells) as f64;
-    let steps = (spec.settle.max_time / spec.settle.step).ceil();
-    let settled = Settle { tolerance: Some(spec.settle.tolerance.unwrap_or(1e-13)), ..spec.settle };
-    // Those that do not settle run to the end: half of them, it is assumed.
-    let typical = (steps + settling(&settled, 8.0)) / 2.0;
-    let evaluations = cells / 2.0 * typical;
-    let threads = rayon::current_num_threads() as f64;
-    let work = Cost {
-        evaluations,
-        thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) - evaluations * EVALUATION,
-        threads,
-        memory: cells * 80.0 + threads * substrate.states(125.0) * 8.0,
-        disk: cells * 8.0,
-        ..Cost::default()
-    };
-    with_study(substrate, 1.0, work)
 }

@@ -6,28 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use serde::Serialize;
 use serde_json::Value;
 
-use super::load::{self, Loaded};
+use super::epochs::CHECKPOINT;
+use super::kinds::{self, sweep::record::HISTORY};
+use super::load::Loaded;
 use super::lock::{Lock, Note};
+use super::origin::{Origin, read_published};
+use super::sink::{Content, EXPERIMENT, METRICS, Sink};
 use super::{manifest, place};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Tensors};
 use crate::host::interrupt;
-use crate::learning::checkpoint;
 use crate::numerics::kernels::instruction_set;
 use crate::published;
-use crate::records::HISTORY;
-
-/// The file of the parameters that a run has learnt.
-pub const LEARNT: &str = "parameters.safetensors";
-
-/// The file of the experiment, as it is run.
-pub const EXPERIMENT: &str = "experiment.json";
-
-/// The safetensors files that runs write. What they write besides has other extensions.
-const WRITTEN: [&str; 4] = [LEARNT, checkpoint::FILE, "gradients.safetensors", "states.safetensors"];
 
 /// How the copy of a file begins that has the name of one that the run writes.
 const GIVEN: &str = "given-";
@@ -46,6 +38,8 @@ pub struct RunFolder {
     started: Instant,
     /// None in a folder inside another.
     held: Mutex<Option<Held>>,
+    /// What is run here; none in a folder inside another.
+    loaded: Option<Loaded>,
 }
 
 /// The lock of a folder, and what is noted in it.
@@ -62,7 +56,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it holds anything else, is in use, lies in another run's folder, or cannot be created.
-    pub fn create(path: &Path, command: Vec<String>) -> Result<Self> {
+    pub fn create(path: &Path, command: Vec<String>, loaded: &Loaded) -> Result<Self> {
         place::refuse(path)?;
         let created = place::outermost_absent(path);
         let taken = (0..ATTEMPTS).find_map(|_| {
@@ -87,15 +81,15 @@ impl RunFolder {
                 place::remove_created(path, created.as_deref());
             }
         })?;
-        Self::begin(path, command, created, lock)
+        Self::begin((path, created), command, loaded, lock)
     }
 
-    /// Takes the next of `runs/name`, `runs/name-2`, … for a new run: no two runs get the same.
+    /// Takes the next of `runs/name`, `runs/name-2`, … for a new run, `name` that of its file: no two runs get the same.
     ///
     /// # Errors
     /// If it cannot be created.
-    pub fn numbered(name: &str, command: Vec<String>) -> Result<Self> {
-        let runs = Path::new(place::RUNS);
+    pub fn numbered(command: Vec<String>, loaded: &Loaded) -> Result<Self> {
+        let (runs, name) = (Path::new(place::RUNS), &*loaded.name);
         place::refuse(&runs.join(name))?;
         let above = place::outermost_absent(runs);
         for _ in 0..ATTEMPTS {
@@ -110,7 +104,7 @@ impl RunFolder {
             match Lock::take(&path) {
                 Ok(lock) if lock.left().is_none() && place::is_empty(&path) => {
                     let created = above.clone().or_else(|| Some(path.clone()));
-                    return Self::begin(&path, command, created, lock);
+                    return Self::begin((&path, created), command, loaded, lock);
                 }
                 // It is not the folder that was created above, or no longer.
                 Ok(lock) if lock.left().is_none() => lock.release(),
@@ -124,7 +118,12 @@ impl RunFolder {
     }
 
     /// A new run in a folder whose lock is taken.
-    fn begin(path: &Path, command: Vec<String>, created: Option<PathBuf>, mut lock: Lock) -> Result<Self> {
+    fn begin(
+        (path, created): (&Path, Option<PathBuf>),
+        command: Vec<String>,
+        loaded: &Loaded,
+        mut lock: Lock,
+    ) -> Result<Self> {
         if let Err(error) = place::clear(path, lock.left()) {
             if lock.left().is_none() {
                 lock.release();
@@ -133,19 +132,25 @@ impl RunFolder {
         }
         let note = Note::own(vec![instruction_set()]);
         lock.sign(&note)?;
-        Ok(Self::holding(path, command, created, true, Held { lock, note, begun: false }))
+        let held = Held { lock, note, begun: false };
+        Ok(Self::holding((path, created, true), command, loaded, held))
     }
 
-    fn holding(path: &Path, command: Vec<String>, created: Option<PathBuf>, fresh: bool, held: Held) -> Self {
-        let held = Mutex::new(Some(held));
-        Self { path: path.to_owned(), command, created, fresh, started: Instant::now(), held }
+    fn holding(
+        (path, created, fresh): (&Path, Option<PathBuf>, bool),
+        command: Vec<String>,
+        loaded: &Loaded,
+        held: Held,
+    ) -> Self {
+        let (held, loaded) = (Mutex::new(Some(held)), Some(loaded.clone()));
+        Self { path: path.to_owned(), command, created, fresh, started: Instant::now(), held, loaded }
     }
 
     /// Takes the folder of an earlier run.
     ///
     /// # Errors
     /// If there is none, or another process has it.
-    pub fn reopen(path: &Path, command: Vec<String>) -> Result<Self> {
+    pub fn reopen(path: &Path, command: Vec<String>, loaded: &Loaded) -> Result<Self> {
         place::refuse_without_run(path)?;
         let mut lock = Lock::take(path)?;
         place::remove_partial(path)?;
@@ -167,24 +172,7 @@ impl RunFolder {
         instructions.dedup();
         let note = Note::own(instructions);
         lock.sign(&note)?;
-        Ok(Self::holding(path, command, None, false, Held { lock, note, begun }))
-    }
-
-    /// The folder `name` inside, created if need be, of one run among several.
-    ///
-    /// # Errors
-    /// If it cannot be created.
-    pub fn inside(&self, name: &str) -> Result<Self> {
-        let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
-        Ok(Self {
-            path,
-            command: self.command.clone(),
-            created: None,
-            fresh: false,
-            started: Instant::now(),
-            held: Mutex::new(None),
-        })
+        Ok(Self::holding((path, None, false), command, loaded, Held { lock, note, begun }))
     }
 
     /// Where it is.
@@ -193,26 +181,20 @@ impl RunFolder {
         &self.path
     }
 
-    /// Seconds since the run began.
-    #[must_use]
-    pub fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
-    }
-
     /// Writes `experiment.json`, every default written out, and copies the parameter and batch files beside it,
     /// and the published results as [`published::FILE`]. From here on the folder holds no complete run until its end.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
+    fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
         let mut experiment = loaded.experiment.clone();
-        let mut copies: Vec<(String, load::Origin)> = Vec::new();
+        let mut copies: Vec<(String, Origin)> = Vec::new();
         for reference in experiment.kind_mut().files_mut() {
             let source = loaded.origin.beside(reference);
             let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
             // A run may begin with what another has learnt, or with any other file that has the name of one that it writes.
             let own = |name: &str| match name.ends_with(".safetensors") {
-                true => WRITTEN.contains(&name),
+                true => name == CHECKPOINT || kinds::written().any(|written| written == name),
                 false => !name.starts_with(GIVEN),
             };
             while copies.iter().any(|(taken, _)| *taken == name) || own(&name) {
@@ -231,11 +213,11 @@ impl RunFolder {
             files::write_atomically(self.path.join(&name), &source.read()?)?;
         }
         if let Some(reference) = experiment.kind_mut().published_mut() {
-            let bytes = load::read_published(&loaded.origin, reference)?;
+            let bytes = read_published(&loaded.origin, reference)?;
             files::write_atomically(self.path.join(published::FILE), &bytes)?;
             published::FILE.clone_into(reference);
         }
-        self.write_json(EXPERIMENT, &experiment)
+        files::write_json(self.path.join(EXPERIMENT), &experiment)
     }
 
     /// Notes in the lock that there is a run now, and which files come before its experiment.
@@ -247,85 +229,16 @@ impl RunFolder {
         held.lock.sign(&held.note)
     }
 
-    /// Writes a JSON file.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        files::write_json(self.path.join(name), value)
-    }
-
-    /// Whether there is a checkpoint to go on from; without one nothing has been learnt yet.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if something has been learnt and the checkpoint is missing.
-    pub fn has_checkpoint(&self) -> Result<bool> {
-        let there = self.path.join(checkpoint::FILE).exists();
-        if !there && self.has_results() {
-            let found = format!("found metrics, but no {}", checkpoint::FILE);
-            let legal = "without it the run cannot go on: start another in a new folder";
-            return Err(Error::input(self.path.display().to_string(), "", found, legal));
-        }
-        Ok(there)
-    }
-
-    /// Appends a line to `metrics.jsonl`, whole or not at all, and durable when this returns: a checkpoint may count on it.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn append_metrics(&self, line: &impl Serialize) -> Result<()> {
-        let path = self.path.join("metrics.jsonl");
-        let text = serde_json::to_string(line).map_err(|e| Error::Internal(e.to_string()))? + "\n";
-        let _whole = interrupt::hold();
-        let append = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            let before = file.metadata()?.len();
-            // On a full disk the first half of the line may have gone through.
-            file.write_all(text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))?;
-            file.sync_data()?;
-            if before == 0 { files::sync_folder(&self.path) } else { Ok(()) }
-        };
-        append().map_err(|e| Error::io(&path, "write", e))
-    }
-
-    /// Replaces `metrics.jsonl` by these lines, each with its end.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn rewrite_metrics<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Result<()> {
-        files::write_atomically(self.path.join("metrics.jsonl"), lines.collect::<String>().as_bytes())
-    }
-
-    /// Cuts `metrics.jsonl` to its first `lines` lines: a run that was stopped may have written one too many. If the last one is
-    /// missing, or torn, it is `last`.
-    ///
-    /// # Errors
-    /// [`Error::Io`], or [`Error::Input`] if there are fewer.
-    pub fn keep_metrics(&self, lines: usize, last: Option<&str>) -> Result<()> {
-        let path = self.path.join("metrics.jsonl");
-        let text = if path.exists() { files::read_text(&path)? } else { String::new() };
-        let whole = |line: &&str| serde_json::from_str::<Value>(line).is_ok();
-        let mut kept: Vec<&str> = text.lines().take_while(whole).take(lines).collect();
-        if let Some(last) = last.filter(|_| kept.len() + 1 == lines) {
-            kept.push(last);
-        }
-        if kept.len() < lines {
-            let found = format!("found {} complete lines", kept.len());
-            let legal = format!("the checkpoint has seen {lines} epochs: start the run anew");
-            return Err(Error::input(path.display().to_string(), "", found, legal));
-        }
-        let kept: String = kept.iter().flat_map(|line| [line, "\n"]).collect();
-        if kept == text && path.exists() { Ok(()) } else { files::write_atomically(&path, kept.as_bytes()) }
-    }
-
     /// Writes `manifest.json` and gives the folder up: the run is complete.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn finish(&self, seed: u64) -> Result<()> {
+    pub fn finish(&self) -> Result<()> {
+        let seed = self.loaded.as_ref().map_or(0, |loaded| loaded.experiment.kind().seed());
         let mut held = self.held.lock().map_err(|_| Error::Internal("a run panicked".into()))?;
         let instructions = held.as_ref().map_or(Vec::new(), |held| held.note.instructions.clone());
-        manifest::write(self, &self.command, seed, &instructions)?;
+        let told = manifest::Told { command: &self.command, seed, instructions: &instructions };
+        manifest::write(&self.path, self.seconds(), &told)?;
         if let Some(held) = held.take() {
             held.lock.release();
         }
@@ -353,10 +266,81 @@ impl RunFolder {
 
     /// Whether there is a complete line of metrics here, or of a run of a sweep that keeps its history.
     fn has_results(&self) -> bool {
-        let begun =
-            |folder: &Path| fs::read(folder.join("metrics.jsonl")).is_ok_and(|bytes| bytes.contains(&b'\n'));
+        let begun = |folder: &Path| fs::read(folder.join(METRICS)).is_ok_and(|bytes| bytes.contains(&b'\n'));
         let mut histories = fs::read_dir(self.path.join(HISTORY)).into_iter().flatten().flatten();
         begun(&self.path) || histories.any(|entry| begun(&entry.path()))
+    }
+}
+
+impl Sink for RunFolder {
+    fn begin(&mut self) -> Result<()> {
+        self.loaded.as_ref().map_or(Ok(()), |loaded| self.write_experiment(loaded))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// Appends a line to `metrics.jsonl`; durable when this returns: a checkpoint may count on it.
+    fn append(&mut self, record: Value) -> Result<()> {
+        let path = self.path.join(METRICS);
+        let text = record.to_string() + "\n";
+        let _whole = interrupt::hold();
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let before = file.metadata()?.len();
+            // On a full disk the first half of the line may have gone through.
+            file.write_all(text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))?;
+            file.sync_data()?;
+            if before == 0 { files::sync_folder(&self.path) } else { Ok(()) }
+        };
+        append().map_err(|e| Error::io(&path, "write", e))
+    }
+
+    fn lines(&self) -> Result<Option<String>> {
+        let path = self.path.join(METRICS);
+        if path.exists() { files::read_text(&path).map(Some) } else { Ok(None) }
+    }
+
+    fn replace_lines(&mut self, lines: &str) -> Result<()> {
+        files::write_atomically(self.path.join(METRICS), lines.as_bytes())
+    }
+
+    fn write(&mut self, name: &str, content: Content) -> Result<()> {
+        let path = self.path.join(name);
+        match content {
+            Content::Json(value) => files::write_json(path, &value),
+            Content::Tensors(tensors) => files::write_tensors(path, &tensors),
+            Content::Arrays(arrays) => arrays.write(path),
+        }
+    }
+
+    fn tensors(&self, name: &str) -> Result<Option<Tensors>> {
+        let path = self.path.join(name);
+        if path.exists() { files::read_tensors(path).map(Some) } else { Ok(None) }
+    }
+
+    fn outlives(&self) -> bool {
+        true
+    }
+
+    fn place(&self, name: &str) -> String {
+        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+        path.display().to_string()
+    }
+
+    fn inside(&self, name: &str) -> Result<Box<dyn Sink>> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
+        Ok(Box::new(Self {
+            path,
+            command: self.command.clone(),
+            created: None,
+            fresh: false,
+            started: Instant::now(),
+            held: Mutex::new(None),
+            loaded: None,
+        }))
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::folder::RunFolder;
 use super::lock::{self, Lock};
 use crate::error::{Error, Result};
 use crate::files;
@@ -19,21 +18,27 @@ pub const FILE: &str = "manifest.json";
 /// How the files of figures end.
 const FIGURES: [&str; 3] = ["svg", "png", "pdf"];
 
+/// What a manifest is told of a run.
+pub(super) struct Told<'a> {
+    /// The command that began it.
+    pub command: &'a [String],
+    /// Its seed.
+    pub seed: u64,
+    /// The instruction sets of the processors that it ran on.
+    pub instructions: &'a [String],
+}
+
 /// Writes the manifest of a run: version, command, seed, machine, wall time and the SHA-256 of each file, also of those in
 /// folders below, by their path with `/`.
-pub(super) fn write(
-    folder: &RunFolder,
-    command: &[String],
-    seed: u64,
-    instructions: &[String],
-) -> Result<()> {
+pub(super) fn write(folder: &Path, seconds: f64, told: &Told<'_>) -> Result<()> {
+    let Told { command, seed, instructions } = told;
     let mut hashes = serde_json::Map::new();
-    for (name, path) in listed(folder.path())? {
+    for (name, path) in listed(folder)? {
         hashes.insert(name, Value::String(files::sha256(&path)?));
     }
     let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    folder.write_json(
-        FILE,
+    files::write_json(
+        folder.join(FILE),
         &json!({
             "program": "holograd",
             "version": env!("CARGO_PKG_VERSION"),
@@ -43,7 +48,7 @@ pub(super) fn write(
             "machine": machine(),
             "instructions": instructions,
             "finished_unix_seconds": finished,
-            "wall_seconds": folder.seconds(),
+            "wall_seconds": seconds,
             "sha256": hashes,
         }),
     )

@@ -6,43 +6,24 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::folder::EXPERIMENT;
-use super::lock::{self, Lock, Note};
+use super::epochs::CHECKPOINT;
+use super::kinds::{self, sweep::record::HISTORY};
+use super::lock::{self, Note};
 use super::manifest;
+use super::sink::{EXPERIMENT, METRICS, SUMMARY};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::learning::checkpoint;
 use crate::published;
-use crate::records::HISTORY;
 
 /// The folder of runs that were given none.
 pub(super) const RUNS: &str = "runs";
 
-/// What runs write into their folder, besides figures and copies of what they were given.
-const WRITTEN: [&str; 15] = [
-    EXPERIMENT,
-    manifest::FILE,
-    checkpoint::FILE,
-    published::FILE,
-    "metrics.jsonl",
-    "summary.json",
-    "parameters.safetensors",
-    "gradients.safetensors",
-    "states.safetensors",
-    "comparison.json",
-    "neurons.json",
-    "trace.npz",
-    "trace.units.json",
-    "stability.npz",
-    "stability.units.json",
-];
+/// What runs of every kind write into their folder, besides figures and copies of what they were given.
+const WRITTEN: [&str; 6] = [EXPERIMENT, manifest::FILE, CHECKPOINT, published::FILE, METRICS, SUMMARY];
 
-/// The kinds that `--resume` continues.
-const RESUMED: [&str; 3] = ["train", "continuous", "sweep"];
-
-/// Whether `--resume` continues runs of a kind.
-pub(crate) fn is_resumed(kind: &str) -> bool {
-    RESUMED.contains(&kind)
+/// All that runs write, of whatever kind.
+fn written() -> impl Iterator<Item = &'static str> {
+    WRITTEN.into_iter().chain(kinds::written())
 }
 
 fn refusal(path: &Path, found: impl Into<String>, legal: impl Into<String>) -> Error {
@@ -78,7 +59,7 @@ pub(crate) fn run_around(path: &Path) -> Option<PathBuf> {
 /// Whether a folder is that of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_file();
-    has(lock::FILE) || (has(EXPERIMENT) && (has(manifest::FILE) || has("metrics.jsonl")))
+    has(lock::FILE) || (has(EXPERIMENT) && (has(manifest::FILE) || has(METRICS)))
 }
 
 /// The outermost folder on the way to `path`, itself included, that is not there.
@@ -170,8 +151,8 @@ pub(crate) fn refuse_without_run(folder: &Path) -> Result<()> {
 pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
     let histories =
         fs::read_dir(folder.join(HISTORY)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let named = WRITTEN.iter().chain([&HISTORY]).map(|name| folder.join(name));
-    let below = histories.flat_map(|run| [run.join("metrics.jsonl"), run.join(checkpoint::FILE), run]);
+    let named = written().chain([HISTORY]).map(|name| folder.join(name));
+    let below = histories.flat_map(|run| [run.join(METRICS), run.join(CHECKPOINT), run]);
     match named.chain(below).find(|path| path.is_symlink()) {
         None => Ok(()),
         Some(link) => {
@@ -188,7 +169,7 @@ pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
 #[cfg(feature = "program")]
 pub(crate) fn tidy(folder: &Path) -> Result<()> {
     remove_partial(folder)?;
-    if folder.join(lock::FILE).exists() { Lock::take(folder).map(Lock::release) } else { Ok(()) }
+    if folder.join(lock::FILE).exists() { lock::Lock::take(folder).map(lock::Lock::release) } else { Ok(()) }
 }
 
 /// Removes what killed processes have left half-written in a run folder and in the runs of its sweep.
@@ -218,20 +199,20 @@ pub(super) fn clear(folder: &Path, left: Option<&Note>) -> Result<()> {
     let copied = |path: &Path| left.is_some_and(|left| left.copies.contains(&name(path)));
     let of_no_use = |path: &Path| files::is_partial(path) || copied(path) || name(path) == published::FILE;
     if !entries.iter().all(|path| of_no_use(path)) {
-        let written = |path: &Path| {
+        let own = |path: &Path| {
             let figure = path.extension().is_some_and(|e| e == "svg" || e == "png" || e == "pdf");
-            of_no_use(path) || figure || WRITTEN.contains(&&*name(path))
+            of_no_use(path) || figure || written().any(|written| written == name(path))
         };
         let kind = fs::read(folder.join(EXPERIMENT)).ok();
         let kind = kind.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let kind = kind.as_ref().map(|value| value["kind"].as_str().unwrap_or_default());
-        let foreign = entries.iter().find(|path| !written(path));
+        let foreign = entries.iter().find(|path| !own(path));
         match kind {
             Some(_) if left.is_none() || folder.join(manifest::FILE).exists() => {
                 let legal = "choose another --out; to learn on there, add --resume with more epochs";
                 return Err(refusal(folder, "the folder is not empty: it holds a run", legal));
             }
-            Some(kind) if is_resumed(kind) => {
+            Some(kind) if kinds::is_resumed(kind) => {
                 let legal = "add --resume to continue it, or choose another --out";
                 return Err(refusal(folder, "the folder holds a run that was stopped before its end", legal));
             }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
-use super::load::Loaded;
-use super::{Options, Train};
+use super::setup::{Options, Setup};
 use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
 use crate::learning;
@@ -18,34 +17,43 @@ use crate::substrate::samples::Samples;
 ///
 /// # Errors
 /// If the file is missing or damaged, or does not fit the network.
-pub fn parameters<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Parameters<T>> {
-    let tensors = loaded.origin.beside(path).tensors();
-    let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "parameters"))?;
-    Parameters::from_tensors(loaded.network.shapes(), &mut tensors)
+pub fn parameters<T: Scalar>(setup: &Setup, path: &str) -> Result<Parameters<T>> {
+    let tensors = setup.origin.beside(path).tensors();
+    let mut tensors = tensors.map_err(|e| e.referred_to_by(&setup.origin.display(), "parameters"))?;
+    Parameters::from_tensors(setup.network.shapes(), &mut tensors)
+}
+
+/// Reads the parameters at `path`, or draws them from the seed where there is none.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn initial<T: Scalar>(setup: &Setup, path: Option<&String>, seed: u64) -> Result<Parameters<T>> {
+    let drawn = || Ok(Parameters::initial(setup.network.shapes(), seed));
+    path.map_or_else(drawn, |path| parameters(setup, path))
 }
 
 /// Loads data, and checks it against the model.
 ///
 /// # Errors
 /// If the samples are missing or do not fit.
-pub fn data(loaded: &Loaded, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
-    check_data(loaded, data)?;
-    data.load(seed, &lookup(loaded, options))
+pub fn data(setup: &Setup, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
+    check_data(setup, data)?;
+    data.load(seed, &lookup(setup, options))
 }
 
 /// Where the files of data are looked for.
-pub fn lookup(loaded: &Loaded, options: &Options) -> Lookup {
-    Lookup { folder_of_experiment: loaded.origin.folder(), data_dir: options.data.clone() }
+pub fn lookup(setup: &Setup, options: &Options) -> Lookup {
+    Lookup { folder_of_experiment: setup.origin.folder(), data_dir: options.data.clone() }
 }
 
 /// Checks data against the model, without loading them; the shape of one's own images is that of the first.
 ///
 /// # Errors
 /// If the samples do not fit.
-pub fn check_data(loaded: &Loaded, data: &DataSpec) -> Result<()> {
-    let network = &loaded.network;
-    let shape = data.shape(&lookup(loaded, &Options::default()))?;
-    let refuse = |found, legal| Err(Error::input(loaded.origin.display(), "data", found, legal));
+pub fn check_data(setup: &Setup, data: &DataSpec) -> Result<()> {
+    let network = &setup.network;
+    let shape = data.shape(&lookup(setup, &Options::default()))?;
+    let refuse = |found, legal| Err(Error::input(setup.origin.display(), "data", found, legal));
     if shape.inputs != network.inputs || shape.classes != network.output.size() {
         let found = format!("found samples of {} inputs and {} classes", shape.inputs, shape.classes);
         let (inputs, outputs) = (network.inputs, network.output.size());
@@ -64,27 +72,18 @@ pub fn check_data(loaded: &Loaded, data: &DataSpec) -> Result<()> {
 ///
 /// # Errors
 /// The first that is not, or whose factor is not legal.
-pub fn check_learning_rates(loaded: &Loaded, rates: &BTreeMap<String, f64>) -> Result<()> {
-    learning::check_factors(rates, &loaded.network)
-        .map_err(|invalid| invalid.under("learning_rates").in_file(loaded.origin.display()))
-}
-
-/// Checks all that would stop a training before it begins, but for its files.
-///
-/// # Errors
-/// If the learning rates or the data do not fit the network.
-pub fn check_training(loaded: &Loaded, train: &Train) -> Result<()> {
-    check_learning_rates(loaded, &train.learning_rates)?;
-    check_data(loaded, &train.data)
+pub fn check_learning_rates(setup: &Setup, rates: &BTreeMap<String, f64>) -> Result<()> {
+    learning::check_factors(rates, &setup.network)
+        .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))
 }
 
 /// How many samples the batch at `path` holds; 0 where what it holds is not legal.
 ///
 /// # Errors
 /// If the file is missing or damaged.
-pub fn count(loaded: &Loaded, path: &str) -> Result<usize> {
-    let tensors = loaded.origin.beside(path).tensors();
-    let tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "batch"))?;
+pub fn count(setup: &Setup, path: &str) -> Result<usize> {
+    let tensors = setup.origin.beside(path).tensors();
+    let tensors = tensors.map_err(|e| e.referred_to_by(&setup.origin.display(), "batch"))?;
     Ok(tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0))
 }
 
@@ -92,10 +91,10 @@ pub fn count(loaded: &Loaded, path: &str) -> Result<usize> {
 ///
 /// # Errors
 /// If the file is missing or damaged, or does not fit the network.
-pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
-    let network: &Network = &loaded.network;
-    let tensors = loaded.origin.beside(path).tensors();
-    let mut tensors = tensors.map_err(|e| e.referred_to_by(&loaded.origin.display(), "batch"))?;
+pub fn samples<T: Scalar>(setup: &Setup, path: &str) -> Result<Samples<T>> {
+    let network: &Network = &setup.network;
+    let tensors = setup.origin.beside(path).tensors();
+    let mut tensors = tensors.map_err(|e| e.referred_to_by(&setup.origin.display(), "batch"))?;
     let file = tensors.file().to_owned();
     let count = tensors.get("x").and_then(|x| x.shape.first().copied()).unwrap_or(0);
     let is_image = tensors.get("x").is_some_and(|x| x.shape.len() == 4);
@@ -131,10 +130,10 @@ pub fn samples<T: Scalar>(loaded: &Loaded, path: &str) -> Result<Samples<T>> {
 ///
 /// # Errors
 /// If there are not that many.
-pub fn only<T: Scalar>(loaded: &Loaded, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
+pub fn only<T: Scalar>(setup: &Setup, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
     if sample >= samples.count {
         let found = format!("found {sample} in a batch of {}", samples.count);
-        return Err(Error::input(loaded.origin.display(), "sample", found, "samples are counted from 0"));
+        return Err(Error::input(setup.origin.display(), "sample", found, "samples are counted from 0"));
     }
     // Its noise is that of a batch of its own.
     Ok(Samples { first: 0, ..samples.select(&[sample]) })

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::spec::Experiment;
+use super::kinds::{self, Experiment};
 use crate::error::{Error, Invalid, Result};
 use crate::learning::Schedule;
 
@@ -12,16 +12,15 @@ use crate::learning::Schedule;
 /// [`Error::Input`] of the file `file`, the experiment of that folder, for a kind that is not resumed, for another value than the
 /// run began with, and for epochs that its learning rate does not foresee.
 pub fn check(begun: &Experiment, experiment: &Experiment, file: &str) -> Result<()> {
-    let (before, now, schedule) = match (begun, experiment) {
-        // Its runs are known one by one, by their keys.
-        (Experiment::Sweep(_), Experiment::Sweep(_)) => return Ok(()),
-        (Experiment::Train(a), Experiment::Train(b)) => (a.epochs, b.epochs, b.schedule),
-        (Experiment::Continuous(a), Experiment::Continuous(b)) => (a.epochs, b.epochs, b.schedule),
-        _ => {
-            let found = format!("found an experiment of kind `{}`", experiment.kind().name());
-            let legal = "only `train`, `continuous` and `sweep` are resumed";
-            return Err(Error::input("--resume", "", found, legal));
-        }
+    if begun.name() != experiment.name() || !kinds::is_resumed(experiment.name()) {
+        let found = format!("found an experiment of kind `{}`", experiment.name());
+        let legal = "only `train`, `continuous` and `sweep` are resumed";
+        return Err(Error::input("--resume", "", found, legal));
+    }
+    // The runs of a sweep are known one by one, by their keys.
+    let (Some((before, schedule)), Some((now, _))) = (begun.kind().epochs(), experiment.kind().epochs())
+    else {
+        return Ok(());
     };
     let value = |experiment| serde_json::to_value(experiment).map_err(|e| Error::Internal(e.to_string()));
     let (mut old, new) = (value(begun)?, value(experiment)?);

@@ -16,9 +16,9 @@ use crate::simulation::teaching::Time;
 use crate::substrate::Field;
 use crate::substrate::slow_modes::decays;
 
-/// Most evaluations of the first acceleration: beyond, relaxing further is the shorter way, and as long a relaxation has to go before
-/// another acceleration, of half as many.
-const MOST: u64 = 64;
+/// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
+/// long a relaxation has to go before another acceleration, of half as many.
+const FOR_A_DIGIT: f64 = 16.0;
 /// Most products with J that look for a mode that grows.
 const PRODUCTS: usize = 20;
 /// Part of the force on a relaxed state that may be left unexplained, half-way to the proposal, by a field linear on the way.
@@ -205,6 +205,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
     /// Proposes and inspects, and relaxes what fails, with waits that double, so that no more than half of the relaxation is in vain.
     fn settle_all(&mut self, settle: &Settle, tick: u64) -> Result<Stop> {
         let (shape, total, tolerance) = (self.field.shape().clone(), steps(settle), settle.tolerance::<T>());
+        let first = (FOR_A_DIGIT * -tolerance.log10()).max(FOR_A_DIGIT) as u64;
         let mut rest: Vec<usize> = (0..shape.batch).collect();
         let mut stop = Stop::Settled;
         let mut relaxed_for = LOOK;
@@ -212,8 +213,8 @@ impl<'a, T: Scalar> Trial<'a, T> {
             let known = |trial: &Self, sample: usize| trial.residuals[sample] <= tolerance;
             let unknown: Vec<usize> = rest.iter().copied().filter(|sample| !known(self, *sample)).collect();
             let most = match relaxed_for {
-                LOOK => MOST,
-                MOST.. => MOST / 2,
+                LOOK => first,
+                later if later >= first => first / 2,
                 _ => 0,
             };
             self.propose(&unknown, settle, most.min(total - relaxed_for));

@@ -95,7 +95,7 @@ impl RateFloor {
 }
 
 /// The largest of the layers' time constants.
-pub(super) fn largest<'a>(taus: impl Iterator<Item = &'a [f64]>) -> f64 {
+pub(crate) fn largest<'a>(taus: impl Iterator<Item = &'a [f64]>) -> f64 {
     taus.flatten().copied().fold(0.0, f64::max)
 }
 

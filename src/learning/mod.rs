@@ -1,13 +1,13 @@
-//! Learning: optimisers, schedules, what keeps a substrate symmetric, the trainer and its checkpoints; continuous plasticity.
+//! Learning: optimisers, schedules, what keeps a substrate symmetric, what can be put away and taken up again; continuous plasticity.
 
 pub mod asymmetry;
-pub mod checkpoint;
 pub mod floor;
 pub mod homeostasis;
 pub mod kolen_pollack;
 pub mod optimiser;
 pub mod plasticity;
-pub mod trainer;
+pub mod score;
+pub mod snapshot;
 
 pub use asymmetry::JacobianMeasures;
 pub use floor::RateFloor;
@@ -15,4 +15,5 @@ pub use homeostasis::Homeostasis;
 pub use kolen_pollack::KolenPollack;
 pub use optimiser::{Optimiser, OptimiserSpec, Schedule, check_factors};
 pub use plasticity::{Course, Plasticity};
-pub use trainer::{Plan, Score, Trainer, free_score};
+pub use score::{Score, free_score};
+pub use snapshot::{Learner, Snapshot};

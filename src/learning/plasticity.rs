@@ -10,17 +10,13 @@
 //! Averaged over a period, p is the gradient: Re c₁[a_i a_j] = −|β| ∂C/∂W_ij (paper 1, eq. 9). Samples follow one another
 //! without pause. What a change of sample leaves in the coefficient telescopes: over many samples its mean is zero.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::checkpoint::{self, counter, note_line, noted_line};
 use super::optimiser::{Optimiser, Schedule};
-use super::trainer::{Score, free_score};
+use super::score::{Score, free_score};
+use super::snapshot::{Learner, Snapshot};
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
-use crate::files::{Tensors, read_tensors, write_tensors};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
@@ -431,58 +427,51 @@ impl<T: Scalar> Plasticity<T> {
     fn locate(&self, error: Error, shown: usize) -> Error {
         error.during(&format!("in epoch {}, sample {}", self.epoch + 1, shown + 1))
     }
+}
 
-    /// Writes everything that evolves, atomically, with the line of its last epoch.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn save(&self, folder: &Path, line: Option<&impl Serialize>) -> Result<()> {
-        let mut tensors = Tensors::new();
-        self.parameters.insert_into(&mut tensors, "parameter/");
-        for (index, stage) in self.synapses.stages.iter().enumerate() {
-            stage.insert_into(&mut tensors, &format!("stage/{index}/"));
-        }
-        tensors.insert_reals("state", &[self.state.len()], &self.state);
-        self.noise.save(0, &mut tensors);
-        self.signal.iter().for_each(|signal| signal.save(&mut tensors));
-        let counters = [
-            ("epoch", self.epoch),
-            ("tick", self.tick),
-            ("updates", self.optimiser.updates),
-            ("rhs_evaluations", self.rhs_evaluations),
-        ];
-        for (name, value) in counters {
-            tensors.metadata.insert(name.into(), value.to_string());
-        }
-        note_line(&mut tensors, line)?;
-        write_tensors(folder.join(checkpoint::FILE), &tensors)
+impl<T: Scalar> Learner for Plasticity<T> {
+    fn epochs(&self) -> u64 {
+        self.epoch
     }
 
-    /// Takes up what [`Self::save`] has written for the same experiment; returns the line of its last epoch, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a checkpoint that is missing, damaged or of another network.
-    pub fn restore(&mut self, folder: &Path) -> Result<Option<String>> {
-        let mut tensors = read_tensors(folder.join(checkpoint::FILE))?;
-        let shapes = self.parameters.shapes().clone();
-        self.parameters = Parameters::read(&shapes, &mut tensors, "parameter/")?;
-        for (index, stage) in self.synapses.stages.iter_mut().enumerate() {
-            *stage = Parameters::read(&shapes, &mut tensors, &format!("stage/{index}/"))?;
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let arrays = &mut snapshot.arrays;
+        self.parameters.insert_into(arrays, "parameter/");
+        for (index, stage) in self.synapses.stages.iter().enumerate() {
+            stage.insert_into(arrays, &format!("stage/{index}/"));
         }
-        self.state = tensors.reals("state", &[self.state.len()])?;
+        arrays.insert_reals("state", &[self.state.len()], &self.state);
+        self.noise.save(0, arrays);
+        self.signal.iter().for_each(|signal| signal.save(arrays));
+        snapshot.count("epoch", self.epoch);
+        snapshot.count("tick", self.tick);
+        snapshot.count("updates", self.optimiser.updates);
+        snapshot.count("rhs_evaluations", self.rhs_evaluations);
+        snapshot
+    }
+
+    fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let arrays = &mut snapshot.arrays;
+        let shapes = self.parameters.shapes().clone();
+        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
+        for (index, stage) in self.synapses.stages.iter_mut().enumerate() {
+            *stage = Parameters::read(&shapes, arrays, &format!("stage/{index}/"))?;
+        }
+        self.state = arrays.reals("state", &[self.state.len()])?;
         if let Some(instant) = self.course.imperfections.instant() {
-            let noise = NoiseMemory::load(0, &instant, &self.network, &mut tensors)?;
+            let noise = NoiseMemory::load(0, &instant, &self.network, arrays)?;
             self.noise = noise.unwrap_or_default();
         }
         if let Some(signal) = &mut self.signal {
-            signal.load(&mut tensors)?;
+            signal.load(arrays)?;
         }
-        tensors.refuse_unused()?;
-        self.epoch = counter(&tensors, "epoch")?;
-        self.tick = counter(&tensors, "tick")?;
-        self.optimiser.updates = counter(&tensors, "updates")?;
-        self.rhs_evaluations = counter(&tensors, "rhs_evaluations")?;
+        arrays.refuse_unused()?;
+        self.epoch = snapshot.counter("epoch")?;
+        self.tick = snapshot.counter("tick")?;
+        self.optimiser.updates = snapshot.counter("updates")?;
+        self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
         self.program();
-        Ok(noted_line(&tensors))
+        Ok(())
     }
 }

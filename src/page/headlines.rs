@@ -4,30 +4,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::row::{Row, at_epoch, spread};
 use super::sweep;
 use crate::error::Result;
-use crate::figures::relaxation;
+use crate::experiment::amplitude::record::AmplitudePoint;
+use crate::experiment::elapsed::record::ElapsedPoint;
+use crate::experiment::frequency::record::FrequencyPoint;
+use crate::experiment::relaxation::figure::distances;
+use crate::experiment::relaxation::record::RelaxationPhase;
+use crate::experiment::train::record::Epoch;
 pub(crate) use crate::names::number;
-use crate::published::{Curve, Published};
-use crate::records::{AmplitudePoint, ElapsedPoint, Epoch, FrequencyPoint, RelaxationPhase, read_metrics};
-
-/// A line of the table of a run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// What was measured, with its unit.
-    pub quantity: String,
-    /// What came out.
-    pub ours: String,
-    /// What was published, if anything.
-    pub published: Option<String>,
-}
-
-impl Row {
-    /// A line.
-    pub fn new(quantity: impl Into<String>, ours: impl Into<String>, published: Option<String>) -> Self {
-        Self { quantity: quantity.into(), ours: ours.into(), published }
-    }
-}
+use crate::published::Published;
+use crate::records::read_metrics;
 
 /// The table of a run; kinds without one of their own show the numbers of their summary.
 ///
@@ -46,18 +34,6 @@ pub fn of_run(kind: &str, folder: &Path, summary: &Value) -> Result<Vec<Row>> {
         "sweep" => Ok(serde_json::from_value(summary.clone())
             .map_or_else(|_| all(summary), |s| sweep::rows(folder, &s, published))),
         _ => Ok(all(summary)),
-    }
-}
-
-/// The mean, with the range where there are several.
-pub fn spread(values: &[f64], scale: f64) -> Option<String> {
-    let (low, high) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-    let mean = number(scale * values.iter().sum::<f64>() / values.len() as f64);
-    match values.len() {
-        0 => None,
-        1 => Some(mean),
-        n => Some(format!("{mean} ({} to {}, {n} runs)", number(scale * low), number(scale * high))),
     }
 }
 
@@ -135,7 +111,7 @@ fn amplitude(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {
 fn relaxation_rows(folder: &Path, has_published: bool) -> Result<Vec<Row>> {
     let phases: Vec<RelaxationPhase> = read_metrics(folder)?;
     let mut rows = Vec::new();
-    for (amplitude, distance) in relaxation::distances(folder)? {
+    for (amplitude, distance) in distances(folder)? {
         let own: Vec<&RelaxationPhase> =
             phases.iter().filter(|p| p.point.is_some() && p.amplitude == amplitude).collect();
         if has_published && let Some(distance) = distance {
@@ -198,12 +174,6 @@ fn gradient(summary: &Value) -> Vec<Row> {
         Row::new(format!("{label}: relative error of the whole gradient"), text, None)
     };
     errors.map(row).collect()
-}
-
-/// The measures of a published curve at an epoch, over all curves given.
-pub fn at_epoch<'a>(curves: impl Iterator<Item = &'a Curve>, epoch: f64, measure: &str) -> Vec<f64> {
-    let of_curve = |curve: &Curve| curve.points("epoch", measure)?.iter().find(|p| p.0 == epoch).map(|p| p.1);
-    curves.filter_map(of_curve).collect()
 }
 
 fn train(folder: &Path, published: Option<&Published>) -> Result<Vec<Row>> {

@@ -2,6 +2,7 @@
 
 mod headlines;
 mod markdown;
+mod row;
 mod sweep;
 
 use std::fmt::Write;
@@ -14,8 +15,8 @@ use crate::experiment::{lock, place};
 use crate::files;
 use crate::published::Published;
 use crate::text::quoted;
-use headlines::Row;
 use markdown::{anchor, cell, code, destination, inline, plain};
+use row::Row;
 
 /// Writes the page `out` about finished runs, in their order, and copies their figures into the folder of its name beside it.
 ///

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::headlines::{Row, at_epoch, spread};
-use crate::names::number;
+use super::row::{Row, at_epoch, spread};
+use crate::experiment::sweep::record::{Axis, HISTORY, SweepPoint, SweepRun, SweepSummary};
+use crate::experiment::train::record::Epoch;
+use crate::names::{number, value_label};
 use crate::published::{Curve, Published};
-use crate::records::{Axis, Epoch, HISTORY, SweepPoint, SweepRun, SweepSummary, read_metrics, value_label};
+use crate::records::read_metrics;
 
 /// The measures of each point beside the published ones, and its runs epoch by epoch; of a long sweep the best points of each line.
 pub fn rows(folder: &Path, summary: &SweepSummary, published: Option<&Published>) -> Vec<Row> {

@@ -2,7 +2,7 @@
 //! somewhere. `HOLOGRAD_BLESS=1 cargo test --test main documentation::` writes the tables anew.
 
 mod pages;
-mod records;
+pub(crate) mod records;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ fn every_example_is_legal() {
             }
         }
     }
-    for kind in experiment::spec::KINDS.iter().chain(&["model"]) {
+    for kind in experiment::KINDS.iter().chain(&["model"]) {
         assert!(kinds.contains(*kind), "no example of {kind}");
     }
 }
@@ -140,7 +140,7 @@ fn what_the_schema_forbids_is_refused() {
             let case = format!("{name} with {path} = {number}");
             let field = path.rsplit('.').find(|part| part.parse::<usize>().is_err()).unwrap();
             let loaded = experiment::load(&name, &[format!("{path}={number}")]);
-            match loaded.and_then(|loaded| loaded.experiment.check(&loaded)) {
+            match loaded.and_then(|loaded| loaded.experiment.kind().check(&loaded.setup())) {
                 Ok(()) => astray.push(format!("{case} is accepted")),
                 Err(error) if !error.to_string().contains(field) => astray.push(format!("{case}: {error}")),
                 Err(_) => {}

@@ -9,7 +9,7 @@ use crate::common;
 use crate::program::{self, copy_folder, metrics, succeed};
 
 /// A short run of every kind: the shipped experiment, or one that is written here, and what makes it short.
-fn short_runs() -> Vec<(&'static str, Value, Vec<&'static str>)> {
+pub(crate) fn short_runs() -> Vec<(&'static str, Value, Vec<&'static str>)> {
     let model = "../models/toy.json";
     let data = json!({ "toy_gaussian": { "samples": 20 } });
     let train = json!({ "kind": "train", "model": model, "data": data, "estimator": "harmonic_balance",

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Invalid, non_negative, positive};
 use crate::imperfections::noise::{Noise, Rails};
 use crate::simulation::integrators::{Clock, IntegratorSpec};
-use crate::substrate::neurons::network::{Edge, Network, Source};
 
 /// Steps of a fixed step that a period of a sinusoid has at least.
 const FEWEST_STEPS: f64 = 3.0;
@@ -122,26 +121,16 @@ pub enum Interpolation {
 }
 
 impl InputSignal {
-    /// Checks it against a network, and the clock of the integrator that follows it.
+    /// Checks it against a number of inputs, and the clock of the integrator that follows it.
     ///
     /// # Errors
     /// The first finding, with its path inside the signal.
-    pub fn validate(
-        &self,
-        network: &Network,
-        integrator: IntegratorSpec,
-        clock: Clock,
-    ) -> Result<(), Invalid> {
-        let pooled = |edge: &&Edge| edge.from == Source::Input && !edge.interaction.is_linear();
-        if let Some(edge) = network.edges.iter().find(pooled) {
-            let found = format!("found it with the pooling of `{}`", network.shapes()[edge.weight].name);
-            return Err(Invalid::new("", found, "it is added to a linear drive: use average pooling"));
-        }
+    pub fn validate(&self, inputs: usize, integrator: IntegratorSpec, clock: Clock) -> Result<(), Invalid> {
         match self {
             Self::Sinusoid { amplitude, period, phase } => {
-                amplitude.validate("sinusoid.amplitude", network.inputs)?;
+                amplitude.validate("sinusoid.amplitude", inputs)?;
                 positive("sinusoid.period", *period)?;
-                phase.validate("sinusoid.phase", network.inputs)?;
+                phase.validate("sinusoid.phase", inputs)?;
                 let least = FEWEST_STEPS * clock.step;
                 if !integrator.is_adaptive() && *period < least {
                     let found = format!("found {period} with steps of {}", clock.step);
@@ -157,7 +146,7 @@ impl InputSignal {
                     (_, None) => return Err(Invalid::new("table", "found no numbers", legal)),
                     (None, Some(rows)) => rows,
                 };
-                check_rows(rows, network.inputs)?;
+                check_rows(rows, inputs)?;
                 positive("table.step", *step)?;
                 check_distance(*step, *interpolation, integrator, clock)
             }

@@ -1,0 +1,112 @@
+//! Learning epoch by epoch: records, checkpoints, and how a run goes on where it was stopped.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::sink::{Content, METRICS, Sink};
+use crate::error::{Error, Result};
+use crate::host::progress::Progress;
+use crate::learning::{Learner, Snapshot};
+
+/// The file of a checkpoint.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// What the metadata of a checkpoint call the last record.
+const LINE: &str = "metrics";
+
+/// Starts a run, or goes on from its checkpoint if it is to be resumed and has one. From here on there are results.
+///
+/// # Errors
+/// If the checkpoint or the records are damaged, or cannot be written.
+pub(super) fn begin(learner: &mut impl Learner, sink: &mut dyn Sink, resume: bool) -> Result<()> {
+    // A run may have been stopped before its first checkpoint: then it starts from the start.
+    let line = if resume { restore(learner, sink)? } else { None };
+    if resume && line.is_none() && sink.lines()?.is_some_and(|lines| lines.contains('\n')) {
+        let found = format!("found metrics, but no {CHECKPOINT}");
+        let legal = "without it the run cannot go on: start another in a new folder";
+        return Err(Error::input(sink.place(""), "", found, legal));
+    }
+    sink.begin()?;
+    match line {
+        Some(line) => keep(sink, learner.epochs() as usize, line.as_deref()),
+        None => save(learner, sink, None::<&Value>),
+    }
+}
+
+/// Goes on from a checkpoint if there is one; without it all begins anew, and so do the records.
+///
+/// # Errors
+/// As [`begin`].
+pub(super) fn go_on(learner: &mut impl Learner, sink: &mut dyn Sink) -> Result<()> {
+    let line = restore(learner, sink)?.flatten();
+    keep(sink, learner.epochs() as usize, line.as_deref())
+}
+
+/// Does the epochs that are left, each by `epoch`, which is told the record of the one before if this run has done it; returns
+/// the last record.
+///
+/// # Errors
+/// What `epoch` finds, or if a record or a checkpoint cannot be kept.
+pub(super) fn learn<L: Learner, R: Serialize>(
+    learner: &mut L,
+    epochs: u64,
+    sink: &mut dyn Sink,
+    mut epoch: impl FnMut(&mut L, &mut dyn Sink, Option<&R>) -> Result<R>,
+) -> Result<Option<R>> {
+    let mut last = None;
+    while learner.epochs() < epochs {
+        let record = epoch(learner, sink, last.as_ref())?;
+        // The record first: a checkpoint must never be ahead of it.
+        sink.record(&record)?;
+        save(learner, sink, Some(&record))?;
+        last = Some(record);
+    }
+    Ok(last)
+}
+
+/// A bar of a thousand steps an epoch.
+pub(super) fn progress_bar(visible: bool, epochs: u64, done: u64) -> Progress {
+    Progress::new(visible, epochs * 1000, done * 1000)
+}
+
+/// Writes a checkpoint where it outlives the program. With it goes the last record, less its seconds, which would make every
+/// checkpoint another: should a disk lose the record and keep the checkpoint, it is not lost.
+fn save(learner: &impl Learner, sink: &mut dyn Sink, record: Option<&impl Serialize>) -> Result<()> {
+    if !sink.outlives() {
+        return Ok(());
+    }
+    let mut tensors = learner.snapshot().arrays;
+    if let Some(record) = record {
+        let mut line = serde_json::to_value(record).map_err(|e| Error::Internal(e.to_string()))?;
+        line["seconds"] = 0.0.into();
+        tensors.metadata.insert(LINE.into(), line.to_string());
+    }
+    sink.write(CHECKPOINT, Content::Tensors(tensors))
+}
+
+/// Puts a checkpoint into what has been learning, if there is one; returns the record that it holds, if it holds one.
+fn restore(learner: &mut impl Learner, sink: &dyn Sink) -> Result<Option<Option<String>>> {
+    let Some(arrays) = sink.tensors(CHECKPOINT)? else { return Ok(None) };
+    let line = arrays.metadata.get(LINE).cloned();
+    learner.restore(&mut Snapshot { arrays })?;
+    Ok(Some(line))
+}
+
+/// Cuts the records to the first `count`: a run that was stopped may have written one too many. If the last one is missing, or
+/// torn, it is `last`.
+fn keep(sink: &mut dyn Sink, count: usize, last: Option<&str>) -> Result<()> {
+    let text = sink.lines()?;
+    let lines = text.as_deref().unwrap_or_default().lines();
+    let whole = |line: &&str| serde_json::from_str::<Value>(line).is_ok();
+    let mut kept: Vec<&str> = lines.take_while(whole).take(count).collect();
+    if let Some(last) = last.filter(|_| kept.len() + 1 == count) {
+        kept.push(last);
+    }
+    if kept.len() < count {
+        let found = format!("found {} complete lines", kept.len());
+        let legal = format!("the checkpoint has seen {count} epochs: start the run anew");
+        return Err(Error::input(sink.place(METRICS), "", found, legal));
+    }
+    let kept: String = kept.iter().flat_map(|line| [line, "\n"]).collect();
+    if text.as_deref() == Some(&*kept) { Ok(()) } else { sink.replace_lines(&kept) }
+}

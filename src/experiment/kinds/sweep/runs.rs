@@ -1,0 +1,279 @@
+//! Does the runs of a sweep in parallel, each once, and sums them up.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Sweep;
+use super::base::Swept;
+use super::grid::{Job, Point};
+use super::record::{HISTORY, SweepPoint, SweepRun, SweepSummary};
+use super::table;
+use crate::bootstrap;
+use crate::error::{Error, Result};
+use crate::experiment::kind::Kind;
+use crate::experiment::kinds::train::Train;
+use crate::experiment::setup::{Options, Setup};
+use crate::experiment::sink::{METRICS, Memory, SUMMARY, Sink};
+use crate::experiment::spec::Precision;
+use crate::host::progress::Progress;
+use crate::learning::Schedule;
+use crate::names::{number, value_label};
+use crate::numerics::scalar::Scalar;
+use crate::text::printable;
+
+/// A run of the sweep, ready to go.
+pub(super) struct Run {
+    pub(super) index: usize,
+    /// Identifies the run: a hash of all that decides its result.
+    key: String,
+    job: Job,
+    train: Box<Train>,
+    setup: Setup,
+}
+
+impl Run {
+    /// Finds out what would stop it, but for data in files.
+    pub(super) fn check(&self) -> Result<()> {
+        self.train.check(&self.setup)
+    }
+
+    /// Its line with the number that its point has now: another grid may have been begun.
+    fn in_its_place(&self, line: &str, known: SweepRun) -> Result<String> {
+        if known.point == self.job.point {
+            return Ok(line.to_owned());
+        }
+        line_of(&SweepRun { point: self.job.point, ..known })
+    }
+
+    /// Where its history is kept.
+    fn history(&self) -> String {
+        format!("{HISTORY}/{}", self.key)
+    }
+
+    /// How many epochs its history in the folder of the sweep lacks.
+    fn epochs_left(&self, sink: &dyn Sink) -> Result<u64> {
+        let text = sink.inside(&self.history())?.lines()?.unwrap_or_default();
+        // A kill may have torn the last line.
+        let done = text.matches('\n').count() as u64;
+        let epochs = self.train.epochs;
+        epochs.checked_sub(done).ok_or_else(|| {
+            let found = format!("found {epochs} for a run that has learnt for {done}");
+            Error::input(sink.place(""), "experiment.epochs", found, "as many or more")
+        })
+    }
+}
+
+/// Finds out before any work what would stop a run: its data, parameters and learning rates.
+pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
+    let mut seen = Vec::new();
+    for run in runs {
+        run.check()?;
+        let (train, network) = (&run.train, &run.setup.network);
+        let shape = (network.inputs, network.output.size());
+        if !seen.contains(&(&train.data, shape)) {
+            train.data(&run.setup, options)?;
+            seen.push((&train.data, shape));
+        }
+    }
+    Ok(())
+}
+
+impl Sweep {
+    pub(super) fn runs(&self, setup: &Setup) -> Result<Vec<Run>> {
+        let ready = |(index, job): (usize, Job)| {
+            let Point { train, setup } = self.load(&job, &setup.origin)?;
+            let mut course = train.clone();
+            // What keeps a checkpoint may go on for more epochs, unless its learning rate knows the last one.
+            if self.history && course.schedule == Schedule::Constant {
+                course.epochs = 0;
+            }
+            // The data are the same wherever they lie.
+            course.data = course.data.anywhere();
+            let identity = (&job.values, Swept::Train(&course), &self.measure);
+            let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;
+            let hash = Sha256::digest(identity);
+            let key = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(Run { index, key, job, train, setup })
+        };
+        self.jobs(&setup.origin)?.into_iter().enumerate().map(ready).collect()
+    }
+
+    /// The complete lines of an earlier attempt, by place in the grid. A run that was to learn for fewer epochs is not finished.
+    pub(super) fn finished(&self, sink: &dyn Sink, runs: &[Run]) -> Result<BTreeMap<usize, String>> {
+        let text = sink.lines()?.unwrap_or_default();
+        let mut lines = BTreeMap::new();
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let known = serde_json::from_str::<SweepRun>(line).ok();
+            let known = known.and_then(|known| Some((runs.iter().find(|run| run.key == known.key)?, known)));
+            let Some((run, known)) = known else {
+                let found = format!("found a run that this sweep does not have: {}", line.trim_end());
+                let legal = "--resume takes the sweep as it was begun: start another in a new folder";
+                return Err(Error::input(sink.place(METRICS), "", found, legal));
+            };
+            if known.failure.is_some() || !self.history || run.epochs_left(sink)? == 0 {
+                lines.insert(run.index, run.in_its_place(line, known)?);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Does the runs on all threads of the current pool, one run a thread, or several where there are fewer runs than threads;
+    /// each line is on disk as soon as its run is done.
+    pub(super) fn work(
+        &self,
+        open: &[&Run],
+        sink: &mut dyn Sink,
+        options: &Options,
+    ) -> Result<BTreeMap<usize, String>> {
+        let bar = Progress::new(options.progress, open.len() as u64, 0);
+        let next = AtomicUsize::new(0);
+        let kept = Mutex::new((sink, BTreeMap::new()));
+        let threads = rayon::current_num_threads();
+        let workers = threads.min(open.len());
+        let worker = || -> Result<()> {
+            // Runs are the parallelism: what is parallel within one stays on its share of the threads.
+            let share = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build();
+            let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+            while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // An error that ends the sweep ends it for all.
+                let end = |_: &Error| next.store(open.len(), Ordering::Relaxed);
+                let panicked = |_| Error::Internal("another run panicked".into());
+                let own: Box<dyn Sink> = match self.history {
+                    true => kept.lock().map_err(panicked)?.0.inside(&run.history()).inspect_err(end)?,
+                    false => Box::new(Memory::default()),
+                };
+                let record = share.install(|| self.measure(run, own, options)).inspect_err(end)?;
+                let line = line_of(&record)?;
+                let mut kept = kept.lock().map_err(panicked)?;
+                let (sink, done) = &mut *kept;
+                sink.record(&record).inspect_err(end)?;
+                done.insert(run.index, line);
+                bar.set_message(format!("run {} of {}, {}", done.len(), open.len(), told(&record)));
+                bar.inc();
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            let panicked = |_| Err(Error::Internal("a run panicked".into()));
+            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(panicked))
+        })?;
+        bar.finish_and_clear();
+        kept.into_inner().map(|(_, done)| done).map_err(|_| Error::Internal("a run panicked".into()))
+    }
+
+    /// One run. A divergence is a result.
+    fn measure(&self, run: &Run, mut own: Box<dyn Sink>, options: &Options) -> Result<SweepRun> {
+        let start = Instant::now();
+        let measures = match run.train.precision {
+            Precision::F32 => measures::<f32>(run, options, &mut *own),
+            Precision::F64 => measures::<f64>(run, options, &mut *own),
+        };
+        let (mut measures, failure) = match measures {
+            Ok(measures) => (measures, None),
+            Err(error) if error.is_failed_simulation() => (json!({}), Some(error.to_string())),
+            Err(other) => return Err(other),
+        };
+        let warnings = measures["warnings"].as_array().into_iter().flatten();
+        let warnings = warnings.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+        let value = |name: &String| (name.clone(), measures[name.as_str()].take().as_f64());
+        Ok(SweepRun {
+            key: run.key.clone(),
+            point: run.job.point,
+            values: run.job.values.clone(),
+            seed: run.job.seed,
+            device_seed: run.job.device_seed,
+            measures: self.measure.iter().map(value).collect(),
+            failure,
+            warnings,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    pub(super) fn finish(&self, sink: &mut dyn Sink) -> Result<Vec<String>> {
+        let runs: Vec<SweepRun> = sink.records()?;
+        let axes = self.axes();
+        let mut points = Vec::new();
+        for group in runs.chunk_by(|a, b| a.point == b.point) {
+            let interval = |name: &String| {
+                let value = |run: &SweepRun| run.measures.get(name).copied().flatten();
+                let rows = group.chunk_by(|a, b| a.seed == b.seed);
+                let table: Vec<Vec<Option<f64>>> = rows.map(|row| row.iter().map(value).collect()).collect();
+                (name.clone(), bootstrap::interval(&table, group[0].point as u64))
+            };
+            points.push(SweepPoint {
+                values: group[0].values.clone(),
+                runs: group.len(),
+                failures: group.iter().filter(|run| run.failure.is_some()).count(),
+                measures: self.measure.iter().map(interval).collect(),
+            });
+        }
+        let (x, lines) = self.drawn(&axes);
+        let (failures, count) = (points.iter().map(|p| p.failures).sum::<usize>(), runs.len());
+        let training_seconds = runs.iter().map(|run| run.seconds).sum();
+        let summary = SweepSummary {
+            axes,
+            x,
+            lines,
+            draw: self.draw,
+            labels: self.labels.clone(),
+            runs: count,
+            failures,
+            wall_seconds: sink.seconds(),
+            training_seconds,
+            points,
+        };
+        sink.write_json(SUMMARY, &summary)?;
+        let mut told = table::lines(&summary);
+        told.extend(runs.chunk_by(|a, b| a.point == b.point).filter_map(warning_line));
+        Ok(told)
+    }
+}
+
+/// A line of `metrics.jsonl`, with its end.
+fn line_of(record: &SweepRun) -> Result<String> {
+    serde_json::to_string(record).map(|line| line + "\n").map_err(|e| Error::Internal(e.to_string()))
+}
+
+/// Everything that a run can be asked for; null where it does not apply.
+fn measures<T: Scalar>(run: &Run, options: &Options, sink: &mut dyn Sink) -> Result<Value> {
+    let (last, test) = run.train.outcome::<T>(&run.setup, options, sink)?;
+    let mut measures = serde_json::to_value(&last).map_err(|e| Error::Internal(e.to_string()))?;
+    measures["digital_test_accuracy"] = json!(run.train.transfer.then_some(last.test_accuracy));
+    measures["test_accuracy"] = json!(test.accuracy);
+    measures["test_loss"] = json!(test.loss);
+    Ok(measures)
+}
+
+fn values_line(values: &IndexMap<String, Value>) -> String {
+    let value = |(path, value): (&String, &Value)| format!("{path} = {}", value_label(value));
+    values.iter().map(value).collect::<Vec<_>>().join(", ")
+}
+
+fn told(run: &SweepRun) -> String {
+    let measured = run
+        .measures
+        .first()
+        .and_then(|(name, value)| Some(format!("{} {}", name.replace('_', " "), number((*value)?))));
+    let told = place(&run.values) + &measured.unwrap_or_else(|| "diverged".into());
+    printable(&told).into_owned()
+}
+
+/// The beginning of a line about a point: nothing, if it is the only one.
+fn place(values: &IndexMap<String, Value>) -> String {
+    if values.is_empty() { String::new() } else { values_line(values) + ": " }
+}
+
+/// What is to be said against the runs of a point, if anything.
+fn warning_line(runs: &[SweepRun]) -> Option<String> {
+    let warning = runs.iter().find_map(|run| run.warnings.first())?;
+    let count = runs.iter().filter(|run| !run.warnings.is_empty()).count();
+    let verb = if count == 1 { "warns" } else { "warn" };
+    Some(format!("warning: {}{count} of {} runs {verb}: {warning}", place(&runs[0].values), runs.len()))
+}

@@ -1,0 +1,384 @@
+//! The trainer: estimate, update, reprogram; one epoch after the other.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use rayon::prelude::*;
+
+use super::Train;
+use super::record::Epoch;
+use crate::data::{Dataset, batches};
+use crate::error::{Error, Result};
+use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
+use crate::gradient::equilibrium;
+use crate::gradient::{
+    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, Setting, Surroundings, estimate_batch,
+};
+use crate::imperfections::{Device, Imperfections, NoiseMemory};
+use crate::learning::asymmetry::Asymmetry;
+use crate::learning::floor::{RateFloor, largest, scale_recurrent};
+use crate::learning::score::{labelled, not_finite, score, tally};
+use crate::learning::{Learner, Optimiser, Score, Snapshot, free_score, kolen_pollack};
+use crate::numerics::scalar::Scalar;
+use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::network::Network;
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+use crate::substrate::slow_modes::{PRODUCTS, slowest_rate_by};
+
+/// Products with J per sample of a measurement for the floor: it happens after every update.
+const FLOOR_PRODUCTS: usize = 20;
+/// Times that a floor may scale the weights after one update.
+const MOST_SCALINGS: usize = 5;
+
+/// What evolves in a training run.
+pub struct Trainer<'a, T: Scalar> {
+    spec: &'a Train,
+    /// What is imperfect: while the network learns, or of the device that it was transferred to.
+    imperfections: Imperfections,
+    network: Arc<Network>,
+    /// Nominal parameters.
+    pub parameters: Parameters<T>,
+    /// The optimiser with its memory.
+    pub optimiser: Optimiser<T>,
+    /// Carried states, one per chunk of a batch, each complex and laid out as
+    /// [`StateShape`](crate::numerics::state::StateShape); empty before the first batch.
+    pub states: Vec<Vec<T>>,
+    /// What noise that goes on through all of training remembers, one for each chunk of a batch.
+    pub noise: Vec<NoiseMemory<T>>,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Evaluations of the right-hand side by the estimator so far.
+    pub rhs_evaluations: u64,
+    /// Times that an amplitude was halved in the present epoch.
+    halvings: u64,
+    estimator: Box<dyn Estimator<T>>,
+    /// The substrate that was made: it turns nominal parameters into effective ones.
+    device: Device<T>,
+    effective: Effective<T>,
+}
+
+/// The estimate beside the adjoint.
+struct Agreement {
+    gradient: Comparison,
+    error_vectors: ErrorCosines,
+    diagnostics: Diagnostics,
+}
+
+impl<'a, T: Scalar> Trainer<'a, T> {
+    /// A run at its start.
+    #[must_use]
+    pub fn new(
+        spec: &'a Train,
+        network: &Arc<Network>,
+        mut parameters: Parameters<T>,
+        optimiser: Optimiser<T>,
+    ) -> Self {
+        let imperfections = spec.imperfections_of_learning();
+        let device = Device::fabricate(network, &imperfections);
+        device.confine(&mut parameters);
+        Self {
+            estimator: spec.estimator.build(),
+            effective: device.effective(spec.form, &parameters, optimiser.updates),
+            device,
+            network: Arc::clone(network),
+            spec,
+            imperfections,
+            parameters,
+            optimiser,
+            states: Vec::new(),
+            noise: Vec::new(),
+            epoch: 0,
+            rhs_evaluations: 0,
+            halvings: 0,
+        }
+    }
+
+    /// Trains one epoch and measures it. `progress` hears after each batch: batches done, batches in all, running score.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], which names epoch and batch.
+    pub fn epoch(
+        &mut self,
+        train: &Dataset,
+        test: &Dataset,
+        mut progress: impl FnMut(usize, usize, Score),
+    ) -> Result<Epoch> {
+        let start = std::time::Instant::now();
+        // The parameters may have been changed since the substrate was built.
+        self.program();
+        let order = batches(train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
+        let updates = order.len() as u64 * self.spec.epochs;
+        let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
+        self.halvings = 0;
+        for (index, batch) in order.iter().enumerate() {
+            let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
+            let samples = self.samples(&shown);
+            let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
+            self.symmetrise(&mut estimate.gradient);
+            if !estimate.gradient.is_finite() {
+                let place = "the read-out".to_owned();
+                return Err(self.locate(not_finite("the gradient estimate", place), index));
+            }
+            // What the substrate has shown is judged by the weights it was shown with.
+            let rates = estimate.free[self.network.output.layer()].as_slice();
+            let (batch_loss, batch_correct) =
+                tally(&self.effective, &samples, rates, estimate.output_error.as_slice())
+                    .map_err(|e| self.locate(e, index))?;
+            rate = self.spec.schedule.factor(self.optimiser.updates, updates);
+            let write = self.optimiser.updates + 1;
+            let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
+            self.device.update(&mut self.parameters, change, write);
+            self.program();
+            self.keep_fast(&shown).map_err(|e| self.locate(e, index))?;
+            self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
+            loss += batch_loss;
+            correct += batch_correct;
+            seen += samples.count;
+            progress(index + 1, order.len(), score(loss, correct, seen));
+        }
+        self.epoch += 1;
+        let train_score = score(loss, correct, seen);
+        let test_score = self.score(test).map_err(|e| e.during(&format!("after epoch {}", self.epoch)))?;
+        let agreement = self.agreement(train)?;
+        let probed = self.spec.rate_samples.min(test.samples());
+        let test_slowest_rate =
+            if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
+        let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian);
+        Ok(Epoch {
+            epoch: self.epoch,
+            learning_rate: rate * self.optimiser.learning_rate(),
+            train_loss: train_score.loss,
+            train_accuracy: train_score.accuracy,
+            test_loss: test_score.loss,
+            test_accuracy: test_score.accuracy,
+            cosine: agreement.as_ref().and_then(|a| a.gradient.total.cosine),
+            synapse_cosine: agreement.as_ref().and_then(|a| a.gradient.synapses.cosine),
+            relative_error: agreement.as_ref().and_then(|a| a.gradient.synapses.relative_error),
+            error_cosine: agreement.as_ref().and_then(|a| a.error_vectors.total),
+            layer_cosines: agreement
+                .as_ref()
+                .map_or(IndexMap::new(), |a| self.by_layer(&a.error_vectors.layers)),
+            feedback_angle: asymmetry.as_ref().and_then(|a| a.feedback_angle),
+            jacobian_symmetry: asymmetry.as_ref().map(|a| a.symmetry),
+            non_normality: asymmetry.as_ref().map(|a| a.non_normality),
+            eigenvalues: asymmetry.and_then(|a| a.eigenvalues),
+            slowest_rate: agreement.as_ref().and_then(|a| a.diagnostics.slowest_rate),
+            test_slowest_rate,
+            drive_rate: agreement.as_ref().map(|a| a.diagnostics.drive_rate),
+            signal_to_noise: agreement.as_ref().and_then(|a| a.diagnostics.signal_to_noise),
+            warnings: agreement
+                .map_or(Vec::new(), |a| a.diagnostics.warnings(self.spec.estimator.amplitude())),
+            halvings: self.halvings,
+            rhs_evaluations: self.rhs_evaluations,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Adds to a gradient what makes the substrate more symmetric.
+    fn symmetrise(&self, gradient: &mut Parameters<T>) {
+        if self.spec.kolen_pollack.is_some() {
+            kolen_pollack::share(&self.network, gradient);
+        }
+        if let Some(homeostasis) = &self.spec.homeostasis {
+            homeostasis.add_gradient(&self.effective, (self.spec.seed, self.optimiser.updates), gradient);
+        }
+    }
+
+    fn by_layer(&self, values: &[Option<f64>]) -> IndexMap<String, f64> {
+        let named = self.network.layers.iter().zip(values);
+        named.filter_map(|(layer, value)| Some((layer.name.clone(), (*value)?))).collect()
+    }
+
+    /// Writes the nominal parameters to the device.
+    fn program(&mut self) {
+        self.device.program(&self.parameters, self.optimiser.updates, &mut self.effective);
+    }
+
+    /// Writes the parameters to another device, which takes the place of the one they were learnt on.
+    pub fn transfer(&mut self, imperfections: Imperfections) {
+        self.imperfections = imperfections;
+        self.noise.clear();
+        self.device = Device::fabricate(&self.network, &imperfections);
+        self.effective = self.device.effective(self.spec.form, &self.parameters, self.optimiser.updates);
+    }
+
+    /// Scales the weights between layers down until the slowest rate of a batch is back above the floor.
+    fn keep_fast(&mut self, batch: &Dataset) -> Result<()> {
+        let due = |floor: &RateFloor| self.optimiser.updates.is_multiple_of(floor.every);
+        let Some(floor) = self.spec.rate_floor.filter(due) else { return Ok(()) };
+        let layers = 0..self.network.layers.len();
+        let tau = largest(layers.map(|layer| self.effective.tau(layer)));
+        // Weaker coupling leaves the neurons less saturated, their ρ′ larger: the factor falls short a little each time.
+        for _ in 0..MOST_SCALINGS {
+            let slowest = self.slowest_rate(batch, floor.samples.min(batch.samples()), FLOOR_PRODUCTS)?;
+            let Some(factor) = floor.factor(slowest, tau) else { break };
+            scale_recurrent(&self.network, &mut self.parameters, factor);
+            self.program();
+        }
+        Ok(())
+    }
+
+    /// Slowest relaxation rate around the free equilibria of the first samples, without noise, in 1/τ.
+    fn slowest_rate(&self, data: &Dataset, count: usize, products: usize) -> Result<f64> {
+        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
+        let places: Vec<u32> = (0..count as u32).collect();
+        let rates: Vec<Result<f64>> = places
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let samples = self.samples(&data.select(chunk));
+                let free = equilibrium::free(&setting, &samples, &self.spec.inference)?;
+                let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
+                Ok(slowest_rate_by(&*linear, products))
+            })
+            .collect();
+        rates.into_iter().try_fold(f64::INFINITY, |slowest, rate| Ok(slowest.min(rate?)))
+    }
+
+    fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
+        if !self.spec.carry_state {
+            self.states.clear();
+        }
+        let instant = self.imperfections.instant();
+        let chunks = samples.count.div_ceil(CHUNK).max(self.noise.len());
+        if instant.is_some_and(|instant| instant.is_continuous()) {
+            self.noise.resize_with(chunks, NoiseMemory::default);
+        }
+        let (seed, memories) = (self.spec.seed, &self.noise[..]);
+        let setting = Setting {
+            substrate: &self.effective,
+            noise: instant.map(|instant| Surroundings { instant, seed, memories }),
+            update: self.optimiser.updates,
+            diagnose: false,
+        };
+        let (estimator, spec) = (&*self.estimator, self.spec);
+        let (estimate, halvings) = estimate_or_halve(estimator, spec, &setting, samples, &mut self.states)?;
+        self.halvings += halvings;
+        Ok(estimate)
+    }
+
+    /// Mean cost and accuracy at the free equilibrium, with noise where the experiment says so.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn score(&self, data: &Dataset) -> Result<Score> {
+        let noise = self.imperfections.instant().filter(|_| self.spec.noisy_inference);
+        free_score(
+            &self.effective,
+            data,
+            &self.spec.inference,
+            noise.map(|instant| Surroundings::new(instant, self.spec.seed)),
+        )
+    }
+
+    /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
+    fn agreement(&self, train: &Dataset) -> Result<Option<Agreement>> {
+        let count = self.spec.compare.min(train.samples());
+        if count == 0 {
+            return Ok(None);
+        }
+        let first: Vec<u32> = (0..count as u32).collect();
+        let samples = self.samples(&train.select(&first));
+        let quiet = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
+        let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
+        // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
+        let instant = self.imperfections.instant();
+        let noise = instant.map(|instant| Surroundings::new(instant, self.spec.seed));
+        let setting = Setting { noise, update: self.optimiser.updates, ..quiet };
+        let mut states = Vec::new();
+        if self.spec.carry_state {
+            let last: Vec<u32> = (0..train.samples() as u32).rev().take(count).collect();
+            let before = self.samples(&train.select(&last));
+            estimate_or_halve(&*self.estimator, self.spec, &setting, &before, &mut states)?;
+        }
+        let (estimate, _) = estimate_or_halve(&*self.estimator, self.spec, &setting, &samples, &mut states)?;
+        Ok(Some(Agreement {
+            gradient: compare(&estimate.gradient, &truth.gradient),
+            error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
+            diagnostics: estimate.diagnostics,
+        }))
+    }
+
+    fn samples(&self, data: &Dataset) -> Samples<T> {
+        labelled(&self.network, data)
+    }
+
+    fn locate(&self, error: Error, batch: usize) -> Error {
+        error.during(&format!("in epoch {}, batch {}", self.epoch + 1, batch + 1))
+    }
+}
+
+impl<T: Scalar> Learner for Trainer<'_, T> {
+    fn epochs(&self) -> u64 {
+        self.epoch
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let arrays = &mut snapshot.arrays;
+        self.parameters.insert_into(arrays, "parameter/");
+        self.optimiser.first.insert_into(arrays, "first/");
+        self.optimiser.second.insert_into(arrays, "second/");
+        for (index, state) in self.states.iter().enumerate() {
+            arrays.insert_reals(format!("state/{index}"), &[state.len()], state);
+        }
+        self.noise.iter().enumerate().for_each(|(slot, noise)| noise.save(slot, arrays));
+        snapshot.count("epoch", self.epoch);
+        snapshot.count("updates", self.optimiser.updates);
+        snapshot.count("rhs_evaluations", self.rhs_evaluations);
+        snapshot.count("states", self.states.len() as u64);
+        snapshot
+    }
+
+    fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let states = snapshot.counter("states");
+        let arrays = &mut snapshot.arrays;
+        let shapes = self.parameters.shapes().clone();
+        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
+        self.optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
+        self.optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
+        self.states = (0..states?)
+            .map(|index| {
+                let name = format!("state/{index}");
+                let length = arrays.get(&name).map_or(0, |array| array.shape.iter().product());
+                arrays.reals(&name, &[length])
+            })
+            .collect::<Result<_>>()?;
+        if let Some(instant) = self.imperfections.instant() {
+            let load = |slot| NoiseMemory::load(slot, &instant, &self.network, arrays).transpose();
+            self.noise = (0..).map_while(load).collect::<Result<_>>()?;
+        }
+        arrays.refuse_unused()?;
+        self.epoch = snapshot.counter("epoch")?;
+        self.optimiser.updates = snapshot.counter("updates")?;
+        self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
+        // There may be nothing left to learn: what is measured is measured on the device as it was written.
+        self.program();
+        Ok(())
+    }
+}
+
+/// Estimates a batch, at half the amplitude where the simulation diverges, and so on as often as the experiment allows; returns how
+/// often it was halved.
+fn estimate_or_halve<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    spec: &Train,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    states: &mut Vec<Vec<T>>,
+) -> Result<(Estimate<T>, u64)> {
+    let before = if spec.halvings > 0 { states.clone() } else { Vec::new() };
+    let memories = setting.noise.map_or(&[][..], |noise| noise.memories);
+    let remembered = if spec.halvings > 0 { memories.to_vec() } else { Vec::new() };
+    let mut outcome = estimate_batch(estimator, setting, samples, states);
+    let mut halvings = 0;
+    while halvings < spec.halvings && outcome.as_ref().is_err_and(Error::is_failed_simulation) {
+        halvings += 1;
+        let amplitude = spec.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
+        states.clone_from(&before);
+        memories.iter().zip(&remembered).for_each(|(memory, before)| memory.restore(before));
+        outcome =
+            estimate_batch(&*spec.estimator.with_amplitude(amplitude).build(), setting, samples, states);
+    }
+    Ok((outcome?, u64::from(halvings)))
+}
