@@ -255,6 +255,14 @@ fn a_trace_takes_imperfections_and_chosen_neurons() {
     let (noisy, _) = trace("noisy", &noise);
     let (other, _) = trace("other", &[&noise[..], &["--set", "seed=1"]].concat());
     assert!(noisy["potential_re"] != few["potential_re"] && noisy["potential_re"] != other["potential_re"]);
+    // All that are asked for are drawn, however many.
+    let many = r#"neurons=["h1[0]","h1[1]","h1[2]","h2[0]","h2[1]","h2[2]"]"#;
+    trace("many", &["--set", many]);
+    let figure = std::fs::read_to_string(folder.path().join("many/trace.svg")).unwrap();
+    for name in ["h1, neuron 1", "h1, neuron 3", "h2, neuron 3"] {
+        assert!(figure.contains(name), "{name} is not in the legend");
+    }
+    assert!(!figure.contains("others"));
     let mismatch = ["--set", "imperfections.fabrication.gain.std=0.1"];
     assert!(trace("device", &mismatch).0["potential_re"] != all["potential_re"]);
 

@@ -12,6 +12,7 @@ use holograd::gradient::compare::compare;
 use holograd::imperfections::Imperfections;
 use holograd::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
 use holograd::simulation::integrators::IntegratorSpec;
+use holograd::simulation::signal::Signal;
 use holograd::substrate::neurons::form::Form;
 use holograd::substrate::neurons::model::ModelSpec;
 use holograd::substrate::neurons::network::Network;
@@ -129,18 +130,19 @@ fn moved(y: &Joint, by: f64, d: &Joint) -> Joint {
     }
 }
 
-/// Classical Runge–Kutta through samples shown for `shown` each.
-fn integrate(start: [f64; 4], inputs: &[f64], shown: f64) -> [f64; 4] {
+/// Classical Runge–Kutta through samples shown for `shown` each, with a wave on top.
+fn integrate(start: [f64; 4], inputs: &[f64], shown: f64, wave: impl Fn(f64) -> f64) -> [f64; 4] {
     let mut y = Joint { u: [Complex::new(0.0, 0.0); 2], w: start, s: [[0.0; 4]; 2] };
     let steps = 4000;
     let h = shown / f64::from(steps);
     for (place, x) in inputs.iter().enumerate() {
         for step in 0..steps {
             let t = place as f64 * shown + f64::from(step) * h;
-            let k1 = derivative(t, &y, *x);
-            let k2 = derivative(t + 0.5 * h, &moved(&y, 0.5 * h, &k1), *x);
-            let k3 = derivative(t + 0.5 * h, &moved(&y, 0.5 * h, &k2), *x);
-            let k4 = derivative(t + h, &moved(&y, h, &k3), *x);
+            let slope = |t: f64, y: &Joint| derivative(t, y, x + wave(t));
+            let k1 = slope(t, &y);
+            let k2 = slope(t + 0.5 * h, &moved(&y, 0.5 * h, &k1));
+            let k3 = slope(t + 0.5 * h, &moved(&y, 0.5 * h, &k2));
+            let k4 = slope(t + h, &moved(&y, h, &k3));
             for (weight, k) in [(1.0, k1), (2.0, k2), (2.0, k3), (1.0, k4)] {
                 y = moved(&y, weight * h / 6.0, &k);
             }
@@ -166,8 +168,11 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
     let data = Dataset::new(DMatrix::from_row_slice(1, 3, &inputs), vec![0; 3], 1, "test");
     let order: Vec<f64> =
         batches(3, 1, 7, 0).concat().iter().map(|&i| f64::from(inputs[i as usize])).collect();
-    let truth = integrate(start, &order, 20.0);
-    let off = |step: f64| {
+    // The inputs stand still, or swing with another period than the drive's.
+    let swing = json!({ "sinusoid": { "amplitude": 0.8, "period": 9.0, "phase": 0.7 } });
+    let wave = |t: f64| 0.8 * (std::f64::consts::TAU * t / 9.0 + 0.7).sin();
+    let truths = [integrate(start, &order, 20.0, |_| 0.0), integrate(start, &order, 20.0, wave)];
+    let off = |step: f64, truth: [f64; 4], signal: Option<&Value>| {
         let ticks = |time: f64| (time / step).round() as u64;
         let course = Course {
             seed: 7,
@@ -180,6 +185,10 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
             OptimiserSpec::Sgd { learning_rate: step / WEIGHT_TIME, momentum: 0.0, weight_decay: LEAK };
         let optimiser = Optimiser::new(euler, &BTreeMap::new(), &network).unwrap();
         let mut run = Plasticity::new(course, &network, parameters.clone(), optimiser);
+        if let Some(signal) = signal {
+            let signal = serde_json::from_value(signal.clone()).unwrap();
+            run = run.with_signal(Signal::new(&signal, 1, step));
+        }
         run.epoch(&data, |_, _, _| {}).unwrap();
         names
             .iter()
@@ -187,12 +196,15 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
             .map(|(n, w)| (run.parameters.get(n).unwrap()[0] - w).abs())
             .fold(0.0, f64::max)
     };
-    let [coarse, fine] = [0.02, 0.01].map(off);
-    println!(
-        "largest error of a weight: {coarse:.2e}, {fine:.2e} at half the step; from {start:?} to {truth:?}"
-    );
-    assert!(start.iter().zip(truth).all(|(a, b)| (a - b).abs() > 0.02), "every weight has moved: {truth:?}");
-    assert!(fine < 5e-3 && (coarse / fine - 2.0).abs() < 0.2, "{coarse:e}, {fine:e}");
+    for (truth, signal) in truths.into_iter().zip([None, Some(&swing)]) {
+        let [coarse, fine] = [0.02, 0.01].map(|step| off(step, truth, signal));
+        println!(
+            "largest error of a weight: {coarse:.2e}, {fine:.2e} at half the step; from {start:?} to {truth:?}"
+        );
+        assert!(start.iter().zip(truth).all(|(a, b)| (a - b).abs() > 0.02), "all have moved: {truth:?}");
+        assert!(fine < 5e-3 && (coarse / fine - 2.0).abs() < 0.2, "{coarse:e}, {fine:e}");
+    }
+    assert!((truths[0][0] - truths[1][0]).abs() > 0.02, "the swing is felt: {truths:?}");
 }
 
 #[test]

@@ -35,3 +35,4 @@ mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;
+mod waveforms;

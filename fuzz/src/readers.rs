@@ -34,7 +34,7 @@ pub struct Reader {
 }
 
 /// All of them.
-pub const READERS: [Reader; 14] = [
+pub const READERS: [Reader; 15] = [
     Reader { name: "experiment", sound: experiments, damage: damage::document, read: read_experiment },
     Reader { name: "model", sound: models, damage: damage::document, read: read_model },
     Reader { name: "set", sound: overrides, damage: damage::bytes, read: read_override },
@@ -59,6 +59,7 @@ pub const READERS: [Reader; 14] = [
     Reader { name: "png", sound: pictures, damage: damage::bytes, read: read_picture },
     Reader { name: "metrics", sound: metrics, damage: damage::bytes, read: read_lines },
     Reader { name: "device", sound: devices, damage: damage::document, read: read_device },
+    Reader { name: "table", sound: tables, damage: damage::bytes, read: read_table },
 ];
 
 /// The project, whose tests read these files too.
@@ -426,4 +427,13 @@ fn devices() -> Vec<Vec<u8>> {
 
 fn read_device(input: &[u8], _: &Path) -> Result<()> {
     load("digits", &[format!("imperfections={}", String::from_utf8_lossy(input))]).map(drop)
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    vec![b"# volts\n0, 0.5, -1, 0, 0, 0\n1e-3,\"2\",3,4,5,6\n".to_vec()]
+}
+
+fn read_table(input: &[u8], folder: &Path) -> Result<()> {
+    let path = place("table.csv", input, folder);
+    load("trace", &[format!(r#"waveform={{"table":{{"file":{path:?},"step":1}}}}"#)]).map(drop)
 }

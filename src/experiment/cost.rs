@@ -239,6 +239,11 @@ impl Substrate {
         evaluations * (EVALUATION + slower * columns * (self.products / PRODUCTS + self.neurons * ACTIVATION))
     }
 
+    /// Seconds that evaluations take for one sample's inputs, where those change: at most a product with every parameter.
+    pub(super) fn moving(&self, evaluations: f64) -> f64 {
+        evaluations * self.bytes / 4.0 * self.parameters / PRODUCTS
+    }
+
     /// Bytes of the complex states of a chunk.
     pub(super) fn states(&self, samples: f64) -> f64 {
         2.0 * (self.neurons + self.outputs) * samples * self.bytes

@@ -20,6 +20,7 @@ pub mod resume;
 pub mod setup;
 pub mod sink;
 pub mod spec;
+mod table;
 
 pub use cost::Cost;
 pub use folder::RunFolder;

@@ -10,10 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::host::{interrupt, machine};
 use crate::{Error, Result};
 
+mod csv;
 mod json;
 pub(crate) mod npz;
 mod tensors;
 
+pub use self::csv::parse_csv;
 pub use json::parse_json;
 pub use npz::{Npz, Shaped, read_npz};
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};

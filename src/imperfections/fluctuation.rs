@@ -187,7 +187,7 @@ impl<T: Scalar> Fluctuation<T> {
     }
 
     /// Adds what the processes remember to a checkpoint.
-    pub(super) fn save(&self, name: &str, tensors: &mut Tensors) {
+    pub(crate) fn save(&self, name: &str, tensors: &mut Tensors) {
         for (index, process) in self.processes.iter().enumerate() {
             let (state, gap) = process.memory();
             tensors.insert_reals(format!("{name}/{index}"), &[state.len()], state);
@@ -196,7 +196,7 @@ impl<T: Scalar> Fluctuation<T> {
     }
 
     /// Takes up what [`Self::save`] has written of the same noise and layout.
-    pub(super) fn load(&mut self, name: &str, tensors: &mut Tensors) -> Result<()> {
+    pub(crate) fn load(&mut self, name: &str, tensors: &mut Tensors) -> Result<()> {
         for (index, process) in self.processes.iter_mut().enumerate() {
             let state = tensors.reals(&format!("{name}/{index}"), &[self.shape.len()])?;
             let gap: Vec<f64> = tensors.reals(&format!("{name}/{index}/gap"), &[1])?;

@@ -219,6 +219,8 @@ pub struct SynapseNoise<T: Scalar> {
     unit: Fluctuation<T>,
     rails: Rails,
     /// The clamped inputs, [inputs × samples].
+    clamped: Vec<T>,
+    /// The inputs at present.
     inputs: Vec<T>,
     /// Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j over the synapses of each neuron of a layer.
     powers: Vec<[T; 3]>,
@@ -229,13 +231,21 @@ impl<T: Scalar> SynapseNoise<T> {
         // Rails that share their synapses still need two draws: their currents are correlated, not equal.
         let rails = unit.rails();
         let unit = if rails == Rails::Equal { unit.on(Rails::Independent) } else { unit };
-        Self { unit, rails, inputs: Vec::new(), powers: Vec::new() }
+        Self { unit, rails, clamped: Vec::new(), inputs: Vec::new(), powers: Vec::new() }
     }
 
     /// Takes in the clamped inputs, [inputs × samples], and makes room for the neurons of the largest layer.
     pub fn bind(&mut self, inputs: &[T], largest: usize) {
+        self.clamped = inputs.to_vec();
         self.inputs = inputs.to_vec();
         self.powers.reserve_exact(largest);
+    }
+
+    /// Puts the inputs as far from the clamped ones as is said, [inputs × samples].
+    pub fn move_inputs(&mut self, by: &[T]) {
+        for ((x, clamped), by) in self.inputs.iter_mut().zip(&self.clamped).zip(by) {
+            *x = *clamped + *by;
+        }
     }
 
     /// Adds the noise of every connection into each layer: `powers` adds what a sample's synapses into a layer sum, given its inputs.

@@ -31,7 +31,8 @@ use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::{IntegratorSpec, VectorField};
 use crate::simulation::lockin::Observer;
-use crate::simulation::teaching::{Teaching, Waveform};
+use crate::simulation::signal::Signal;
+use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
 use crate::substrate::Field;
 use crate::substrate::neurons::effective::Effective;
@@ -80,7 +81,7 @@ pub struct LocalLockIn<T: Scalar> {
     /// What a low pass keeps in a step, e^{−h/T}, and what it takes in.
     keep: f64,
     gain: f64,
-    /// The sample that is shown, [inputs].
+    /// The inputs at present, [inputs].
     inputs: Vec<T>,
     /// The output of each low pass, shaped as the parameters; the last one is the coefficient.
     pub stages: Vec<Parameters<T>>,
@@ -206,6 +207,8 @@ pub struct Plasticity<T: Scalar> {
     pub rhs_evaluations: u64,
     /// What the noise remembers from one epoch to the next.
     noise: NoiseMemory<T>,
+    /// What the inputs are moved by, from the start of the run to its end.
+    signal: Option<Signal<T>>,
     device: Device<T>,
     effective: Effective<T>,
 }
@@ -233,7 +236,21 @@ impl<T: Scalar> Plasticity<T> {
             epoch: 0,
             rhs_evaluations: 0,
             noise: NoiseMemory::default(),
+            signal: None,
         }
+    }
+
+    /// The same with a signal that is added to the inputs of every sample, on the clock of the run.
+    #[must_use]
+    pub fn with_signal(mut self, signal: Signal<T>) -> Self {
+        self.signal = Some(signal);
+        self
+    }
+
+    /// The inputs at the start of the last step.
+    #[must_use]
+    pub fn inputs(&self) -> &[T] {
+        &self.synapses.inputs
     }
 
     /// The network that learns.
@@ -287,6 +304,13 @@ impl<T: Scalar> Plasticity<T> {
         let mut field = Dynamics::new(&self.effective, sample, 2);
         field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
         field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs)?;
+        let circuits = other.unwrap_or(&mut self.synapses);
+        if let Some(mut signal) = self.signal.take() {
+            signal.advance(Time::at(self.tick));
+            circuits.inputs.clear();
+            circuits.inputs.extend(sample.inputs.iter().zip(signal.values()).map(|(x, shift)| *x + *shift));
+            field.vary_inputs(signal);
+        }
         // A converter rounds what it shows to the synapses, not the neurons.
         let mut start = Start { rates: Vec::new() };
         if around.converter.is_some() {
@@ -299,7 +323,6 @@ impl<T: Scalar> Plasticity<T> {
         simulation.tick = self.tick;
         simulation.white = around.white.take();
         simulation.converter = around.converter.take();
-        let circuits = other.unwrap_or(&mut self.synapses);
         let mut listening = Listening { circuits, effective: &self.effective };
         let outcome = simulation.run(1, &mut [&mut listening, &mut start]);
         self.tick = simulation.tick;
@@ -308,6 +331,7 @@ impl<T: Scalar> Plasticity<T> {
         around.white = simulation.white;
         around.converter = simulation.converter;
         around.held = simulation.field.release_noise();
+        self.signal = simulation.field.release_signal();
         outcome.map(|()| start.rates)
     }
 
@@ -359,7 +383,8 @@ impl<T: Scalar> Plasticity<T> {
     }
 
     /// The product that drives the weights, averaged over the first `count` samples of a set shown in a row while the weights
-    /// stand still, beside the adjoint gradient; another sample is shown before them. The run itself is not disturbed.
+    /// stand still, beside the adjoint gradient of the samples without a signal; another sample is shown before them. The run itself is
+    /// not disturbed.
     ///
     /// # Errors
     /// [`Error::Diverged`].
@@ -379,6 +404,7 @@ impl<T: Scalar> Plasticity<T> {
             epoch: self.epoch,
             rhs_evaluations: 0,
             noise: self.noise.clone(),
+            signal: self.signal.clone(),
             device: self.device.clone(),
             effective: self.effective.clone(),
         };
@@ -417,6 +443,7 @@ impl<T: Scalar> Learner for Plasticity<T> {
         }
         arrays.insert_reals("state", &[self.state.len()], &self.state);
         self.noise.save(0, arrays);
+        self.signal.iter().for_each(|signal| signal.save(arrays));
         snapshot.count("epoch", self.epoch);
         snapshot.count("tick", self.tick);
         snapshot.count("updates", self.optimiser.updates);
@@ -435,6 +462,9 @@ impl<T: Scalar> Learner for Plasticity<T> {
         if let Some(instant) = self.course.imperfections.instant() {
             let noise = NoiseMemory::load(0, &instant, &self.network, arrays)?;
             self.noise = noise.unwrap_or_default();
+        }
+        if let Some(signal) = &mut self.signal {
+            signal.load(arrays)?;
         }
         arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;

@@ -44,6 +44,8 @@ pub enum Purpose {
     Pattern = 16,
     /// How training images are changed, drawn in every epoch.
     Augmentation = 17,
+    /// Inputs that change at random, drawn at every tick.
+    InputSignal = 18,
 }
 
 /// A bijective mixer of 64 bits (the finaliser of SplitMix64).

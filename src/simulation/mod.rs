@@ -2,6 +2,7 @@
 
 pub mod integrators;
 pub mod lockin;
+pub mod signal;
 pub mod teaching;
 pub mod view;
 

@@ -14,6 +14,7 @@ use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::{Leak, VectorField};
+use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time};
 use crate::substrate::local::Local;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters, Role, Start};
@@ -235,6 +236,8 @@ struct Bound<'a, T: Scalar, E> {
     /// A frozen β of each sample; empty where all samples are taught alike.
     own_betas: Vec<C>,
     noise: Disturbances<T>,
+    /// What is added to the inputs in the course of time.
+    signal: Option<Signal<T>>,
     /// Jᵀ − J of each sample with its free state, where the coupling is corrected for its asymmetry.
     correction: Vec<(DMatrix<f64>, Vec<f64>)>,
     rates: Vec<T>,
@@ -258,6 +261,7 @@ impl<'a, T: Scalar, E: Equations> Bound<'a, T, E> {
             teaching: Teaching::none(),
             own_betas: Vec::new(),
             noise: Disturbances::none(),
+            signal: None,
             correction: Vec::new(),
             rates: vec![T::zero(); shape.len()],
             output_error: vec![T::zero(); substrate.equations.outputs() * shape.columns()],
@@ -285,9 +289,19 @@ impl<T: Scalar, E: Equations> VectorField<T> for Bound<'_, T, E> {
         let zeros = || vec![C::new(0.0, 0.0); self.substrate.size()];
         let (mut s, mut flow, mut slope) = (zeros(), zeros(), zeros());
         let common = self.teaching.beta(time);
+        if let Some(signal) = &mut self.signal {
+            signal.advance(time);
+        }
+        let mut moved = Vec::new();
         for sample in 0..self.shape.batch {
             gather(&self.shape, sample, state, &mut s);
-            equations.flow(&values, &self.inputs[sample], &s, &mut flow);
+            let mut inputs = &self.inputs[sample];
+            if let Some(signal) = &self.signal {
+                moved.clear();
+                moved.extend(inputs.iter().zip(signal.values()).map(|(x, shift)| x + shift.double()));
+                inputs = &moved;
+            }
+            equations.flow(&values, inputs, &s, &mut flow);
             if let Some((difference, free)) = self.correction.get(sample) {
                 for (i, f) in flow.iter_mut().enumerate() {
                     *f += (0..s.len()).map(|j| (s[j] - free[j]) * difference[(i, j)]).sum::<C>();
@@ -347,6 +361,7 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         Box::new(Self {
             teaching: self.teaching,
             own_betas: which.iter().filter_map(|i| self.own_betas.get(*i).copied()).collect(),
+            signal: self.signal.clone(),
             correction: which.iter().filter_map(|i| self.correction.get(*i).cloned()).collect(),
             ..narrow
         })
@@ -392,6 +407,14 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         Ok(())
     }
 
+    fn vary_inputs(&mut self, signal: Signal<T>) {
+        self.signal = Some(signal);
+    }
+
+    fn release_signal(&mut self) -> Option<Signal<T>> {
+        self.signal.take()
+    }
+
     fn set_step(&mut self, step: f64, lost: f64) {
         self.noise.set_step(step, lost);
     }
@@ -430,6 +453,10 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
 
     fn drive(&self) -> &[T] {
         &[]
+    }
+
+    fn reach(&self) -> f64 {
+        self.signal.as_ref().map_or(1.0, |signal| signal.peak().max(1.0))
     }
 
     fn evaluations(&self) -> u64 {

@@ -20,6 +20,7 @@ use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::VectorField;
+use crate::simulation::signal::Signal;
 use crate::simulation::teaching::Teaching;
 use local::Local;
 use parameters::{ParameterShape, Parameters};
@@ -136,6 +137,10 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     /// # Errors
     /// [`crate::Error::Input`] for noise that the substrate has no place for.
     fn hold_noise(&mut self, noise: Disturbances<T>, inputs: &[T]) -> Result<()>;
+    /// Adds a signal to the inputs of every sample from now on. Equilibria and linearisations are those of the inputs without it.
+    fn vary_inputs(&mut self, signal: Signal<T>);
+    /// Takes the signal out, to go on in another field of the same run.
+    fn release_signal(&mut self) -> Option<Signal<T>>;
     /// Sets the length of a step, in nominal τ, and the part of an isolated variable of τ = 1 that the integrator's step takes away:
     /// noise needs them.
     fn set_step(&mut self, step: f64, lost: f64);

@@ -8,6 +8,7 @@ use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::{Leak, VectorField};
+use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::activation;
 use crate::substrate::neurons::effective::Effective;
@@ -37,6 +38,8 @@ pub struct Dynamics<'a, T: Scalar> {
     correction: Option<Correction<T>>,
     /// The drive with the noise of the present step, where the inputs are noisy.
     noisy_drive: Vec<T>,
+    /// Where the inputs change in time.
+    moving: Option<Moving<T>>,
     rates: Vec<T>,
     /// Pre-activations, in the rate form only.
     potentials: Vec<T>,
@@ -62,6 +65,23 @@ impl<T: Scalar> Correction<T> {
         let current = shape.select(which, &self.current);
         let negated = if self.negated.is_empty() { Vec::new() } else { current.clone() };
         Self { current, free: shape.with_rails(1).select(which, &self.free), negated }
+    }
+}
+
+/// Inputs that change in time.
+struct Moving<T: Scalar> {
+    signal: Signal<T>,
+    /// What the signal adds to the inputs, [inputs × samples].
+    shift: Vec<T>,
+    /// The drive with it and with noise, if `fresh`.
+    drive: Vec<T>,
+    fresh: bool,
+}
+
+impl<T: Scalar> Moving<T> {
+    fn new(signal: Signal<T>, inputs: usize, shape: &StateShape) -> Self {
+        let (shift, drive) = (vec![T::zero(); inputs * shape.batch], vec![T::zero(); shape.len()]);
+        Self { signal, shift, drive, fresh: false }
     }
 }
 
@@ -111,6 +131,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             noise: Disturbances::none(),
             correction: None,
             noisy_drive: Vec::new(),
+            moving: None,
             rates: vec![T::zero(); shape.len()],
             potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
             output_error: vec![T::zero(); outputs],
@@ -161,10 +182,36 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         self.error_is_current = true;
     }
 
+    /// Moves the inputs, if they move, to a moment.
+    fn move_inputs(&mut self, time: Time) {
+        let Some(Moving { signal, shift, drive, fresh }) = &mut self.moving else { return };
+        if !signal.advance(time) && *fresh {
+            return;
+        }
+        *fresh = true;
+        shift.chunks_exact_mut(signal.values().len()).for_each(|x| x.copy_from_slice(signal.values()));
+        drive.copy_from_slice(if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive });
+        for (edge, synapses) in self.effective.from_input() {
+            synapses.drive(shift, &mut drive[self.shape.real(edge.to)]);
+        }
+        if let Some(synapse) = &mut self.noise.synapse {
+            synapse.move_inputs(shift);
+        }
+    }
+
+    /// Marks the drive as that of other noise or samples than at present.
+    fn refresh_drive(&mut self) {
+        self.moving.iter_mut().for_each(|moving| moving.fresh = false);
+    }
+
     /// Drive plus Σ W a, with a the given rates or else those of the state under evaluation.
     fn couple(&mut self, rates: Option<&[T]>, out: &mut [T]) {
         let rates = rates.unwrap_or(&self.rates);
-        let drive = if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive };
+        let drive = match &self.moving {
+            Some(moving) => &moving.drive,
+            None if self.noise.input.is_some() => &self.noisy_drive,
+            None => &self.drive,
+        };
         out.copy_from_slice(drive);
         let (effective, shape) = (self.effective, &self.shape);
         self.products += if let Some(Correction { current, free, negated }) = &mut self.correction {
@@ -262,7 +309,9 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
     }
 
     fn reach(&self) -> f64 {
-        self.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max) * self.effective.amplification()
+        let drive = self.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max);
+        let moved = self.moving.as_ref().map_or(1.0, |moving| moving.signal.peak().max(1.0));
+        drive * moved * self.effective.amplification()
     }
 
     fn release_noise(&mut self) -> Disturbances<T> {
@@ -277,7 +326,10 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
         let drive = self.shape.select(which, &self.drive);
         let places = which.iter().map(|sample| self.places[*sample]).collect();
+        let moving =
+            self.moving.as_ref().map(|moving| Moving::new(moving.signal.clone(), network.inputs, &shape));
         Box::new(Self {
+            moving,
             teaching: self.teaching,
             teaching_is_on: self.teaching_is_on,
             own_betas: own,
@@ -328,7 +380,16 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
             );
         }
         self.noise = noise;
+        self.refresh_drive();
         Ok(())
+    }
+
+    fn vary_inputs(&mut self, signal: Signal<T>) {
+        self.moving = Some(Moving::new(signal, self.effective.network().inputs, &self.shape));
+    }
+
+    fn release_signal(&mut self) -> Option<Signal<T>> {
+        self.moving.take().map(|moving| moving.signal)
     }
 
     fn set_step(&mut self, step: f64, lost: f64) {
@@ -342,6 +403,7 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         for (edge, synapses) in self.effective.from_input() {
             synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
         }
+        self.refresh_drive();
     }
 
     fn shape(&self) -> &StateShape {
@@ -386,6 +448,7 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
     fn target(&mut self, time: Time, state: &[T], out: &mut [T]) {
         self.evaluations += 1;
         self.error_is_current = false;
+        self.move_inputs(time);
         let beta = self.teaching.beta(time);
         match self.form {
             Form::Potential => {

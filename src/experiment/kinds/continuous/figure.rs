@@ -53,6 +53,11 @@ fn trace(folder: &Path, print: &Print) -> Result<()> {
         arrays.get(name).map(|(_, values)| values).ok_or_else(|| refuse(name, "found no such array"))
     };
     let time = array("time")?;
+    // They stand still in most runs, which keep none.
+    let moving = arrays.get("input").map_or(0, |(_, inputs)| inputs.len() / time.len().max(1));
+    if moving > 0 && array("input")?.len() != moving * time.len() {
+        return Err(refuse("input", "an array that does not fit the others"));
+    }
     let count = array("activity")?.len() / time.len().max(1);
     if ["activity", "coefficient", "weight"]
         .iter()
@@ -61,7 +66,7 @@ fn trace(folder: &Path, print: &Print) -> Result<()> {
     {
         return Err(refuse("", "arrays that do not fit together"));
     }
-    let panel = |name: &str, label: &str, legend: &str| -> Result<Panel> {
+    let panel = |name: &str, label: &str, legend: &str, count: usize| -> Result<Panel> {
         let values = array(name)?;
         let mut panel = Panel::new("time (τ)", label);
         for k in 0..count {
@@ -78,12 +83,14 @@ fn trace(folder: &Path, print: &Print) -> Result<()> {
         let values = array("weight")?.iter().skip(k).step_by(count).map(|w| w - start);
         weights = weights.line(format!("synapse {k}"), time.iter().copied().zip(values).collect());
     }
-    Figure::new()
-        .columns(1)
-        .panel_size(640, 190)
-        .panel(Panel::new("time (τ)", "Re β").line("", drive))
-        .panel(panel("activity", "Re a", "neuron")?)
-        .panel(panel("coefficient", "coefficient −s", "synapse")?)
+    let mut figure =
+        Figure::new().columns(1).panel_size(640, 190).panel(Panel::new("time (τ)", "Re β").line("", drive));
+    if moving > 0 {
+        figure = figure.panel(panel("input", "inputs x", "input", moving)?);
+    }
+    figure
+        .panel(panel("activity", "Re a", "neuron", count)?)
+        .panel(panel("coefficient", "coefficient −s", "synapse", count)?)
         .panel(weights)
         .write(folder, "trace", print)
         .map(drop)

@@ -17,10 +17,12 @@ use crate::experiment::cost::{self, Cost};
 use crate::experiment::epochs;
 use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
+use crate::experiment::origin::Origin;
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::experiment::spec::{Precision, validate_holomorphic};
+use crate::experiment::table;
 use crate::files::{Npz, Tensors};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, check_time_constants};
@@ -29,6 +31,7 @@ use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::network::{Network, Source};
 
@@ -62,6 +65,10 @@ spec! {
         /// How long each sample is shown, in τ: a whole number of steps, best of periods.
         #[schemars(extend("exclusiveMinimum" = 0))]
         pub presentation: f64,
+        /// How the inputs of whatever sample is shown change in time while the weights learn; they stand still when left out. Accuracies
+        /// and the adjoint are those of the samples as they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub waveform: Option<InputSignal>,
         /// The filter behind each synapse's multiplier.
         pub low_pass: LowPass,
         /// τ_w, in τ: a coefficient of one changes a weight by one in this time.
@@ -88,8 +95,8 @@ spec! {
         /// the adjoint; 0 for none.
         #[serde(default = "compared")]
         pub compare: usize,
-        /// Samples at the start of the run of which `trace.npz` records drive and activity (rates) at `time`, and coefficient
-        /// and weight at the end of the step that begins there; 0 for none.
+        /// Samples at the start of the run of which `trace.npz` records drive, inputs that change and activity (rates) at `time`, and
+        /// coefficient and weight at the end of the step that begins there; 0 for none.
         #[serde(default = "shown")]
         #[schemars(range(min = 0, max = 1000))]
         pub trace: usize,
@@ -122,6 +129,10 @@ fn shown() -> usize {
 }
 
 impl Kind for Continuous {
+    fn resolve(&mut self, origin: &Origin) -> Result<()> {
+        table::read(self.waveform.as_mut(), origin)
+    }
+
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.data.check().map_err(|e| e.under("data"))?;
         validate_holomorphic(network)?;
@@ -143,7 +154,11 @@ impl Kind for Continuous {
             let legal = "one with a fixed step: weights advance by the steps of the neurons";
             return Err(Invalid::new("integrator", "found an adaptive integrator", legal));
         }
-        let ticks = self.integrator.clock("period", self.period)?.ticks;
+        let clock = self.integrator.clock("period", self.period)?;
+        if let Some(waveform) = &self.waveform {
+            waveform.validate(network, self.integrator, clock).map_err(|e| e.under("waveform"))?;
+        }
+        let ticks = clock.ticks;
         if ticks < 3 {
             let found = format!("found {}, {ticks} steps", self.period);
             return Err(Invalid::new("period", found, "at least 3 steps"));
@@ -181,7 +196,9 @@ impl Kind for Continuous {
         let stages = cost::stages(self.integrator);
         // Each step moves the filters and the weight of every synapse.
         let poles = f64::from(self.low_pass.poles);
-        let step = substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9;
+        let moved = if self.waveform.is_some() { substrate.moving(stages) } else { 0.0 };
+        let step =
+            substrate.seconds(stages, 1.0, 2.0) + substrate.parameters * (2.0 + 2.0 * poles) * 1e-9 + moved;
         let measured = cost::inference(&self.inference, &substrate, train + test);
         let (p, b) = (substrate.parameter_bytes, substrate.bytes);
         let traced = (self.trace as f64).min(learnt) * presentation * 300.0;
@@ -257,7 +274,12 @@ impl Continuous {
         };
         let optimiser = Optimiser::new(euler, &self.learning_rates, network)
             .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?;
-        Ok(Plasticity::new(course, network, parameters, optimiser))
+        let mut plasticity = Plasticity::new(course, network, parameters, optimiser);
+        if let Some(waveform) = &self.waveform {
+            let signal = Signal::new(waveform, network.inputs, plasticity.course.step);
+            plasticity = plasticity.with_signal(signal);
+        }
+        Ok(plasticity)
     }
 }
 
@@ -279,7 +301,8 @@ fn run<T: Scalar>(
     epochs::learn(&mut plasticity, spec.epochs, sink, |plasticity, sink, _| {
         let start = std::time::Instant::now();
         let before = plasticity.epoch;
-        let mut trace = Trace::new(&setup.network, if before == 0 { spec.trace } else { 0 });
+        let samples = if before == 0 { spec.trace } else { 0 };
+        let mut trace = Trace::new(&setup.network, samples, spec.waveform.is_some());
         plasticity.epoch(train, |shown, now, rates| {
             bar.set_position(before * 1000 + (shown * 1000 / train.samples()) as u64);
             trace.record(shown, now, rates);
@@ -402,11 +425,14 @@ struct Trace {
     activity: Vec<f64>,
     coefficient: Vec<f64>,
     weights: Vec<f64>,
+    /// How many inputs are recorded: none where they stand still.
+    moving: usize,
+    inputs: Vec<f64>,
 }
 
 impl Trace {
     /// A recorder of the first `samples` samples: of the first connection between layers, or else from the input.
-    fn new(network: &Network, samples: usize) -> Self {
+    fn new(network: &Network, samples: usize, moving: bool) -> Self {
         let edge = network.edges.iter().find(|e| e.from != Source::Input).unwrap_or(&network.edges[0]);
         let ends = || edge.interaction.ends();
         Self {
@@ -419,6 +445,8 @@ impl Trace {
             activity: Vec::new(),
             coefficient: Vec::new(),
             weights: Vec::new(),
+            moving: if moving { network.inputs.min(SHOWN) } else { 0 },
+            inputs: Vec::new(),
         }
     }
 
@@ -433,6 +461,7 @@ impl Trace {
         let tick = now.tick - 1;
         self.time.push(tick as f64 * step);
         self.beta.push(teaching.beta(Time::at(tick)));
+        self.inputs.extend(now.inputs()[..self.moving].iter().map(|x| x.double()));
         let neurons = &rates[shape.column(self.layer, 0, 0)];
         let (coefficient, weights) =
             (now.synapses.coefficient().at(self.weight), now.parameters.at(self.weight));
@@ -454,6 +483,9 @@ impl Trace {
         arrays.insert("activity", &shape, &self.activity, "1", &["tick", "receiving neuron"]);
         arrays.insert("coefficient", &shape, &self.coefficient, "1", &axes);
         arrays.insert("weight", &shape, &self.weights, "1", &axes);
+        if self.moving > 0 {
+            arrays.insert("input", &[ticks, self.moving], &self.inputs, "1", &["tick", "input"]);
+        }
         arrays.insert("presentation", &[1], &[spec.presentation], "tau", &["scalar"]);
         sink.write("trace.npz", Content::Arrays(arrays))
     }

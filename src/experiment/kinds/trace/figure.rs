@@ -14,9 +14,12 @@ use crate::plot::{Figure, Mark, Panel, Print, Series};
 struct Neurons {
     neurons: Vec<String>,
     period: f64,
+    /// Whether they were asked for by name, so that all are drawn.
+    #[serde(default)]
+    chosen: bool,
 }
 
-/// Neurons shown as time traces.
+/// Neurons and inputs shown as time traces, unless they were asked for.
 const SHOWN: usize = 4;
 
 /// Draws `trace` from `trace.npz`.
@@ -25,9 +28,10 @@ const SHOWN: usize = 4;
 /// If the trace is missing or damaged, or the figure cannot be written.
 pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let path = folder.join("neurons.json");
-    let Neurons { neurons, period } = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
-        Error::input(path.display().to_string(), "", e.to_string(), "a trace written by holograd")
-    })?;
+    let Neurons { neurons, period, chosen } =
+        serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
+            Error::input(path.display().to_string(), "", e.to_string(), "a trace written by holograd")
+        })?;
     let file = folder.join("trace.npz");
     let arrays = read_npz(&file)?;
     let array = |name: &str| -> Result<&Vec<f64>> {
@@ -68,7 +72,8 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let (mut real, mut imaginary) = (panel("Re u, potentials"), panel("Im u, potentials"));
     let mut real_rates = panel("Re a, rates");
     // The teaching acts on the last layer: its neurons move most.
-    for (k, name) in neurons.iter().enumerate().skip(n.saturating_sub(SHOWN)) {
+    let first = if chosen { 0 } else { n.saturating_sub(SHOWN) };
+    for (k, name) in neurons.iter().enumerate().skip(first) {
         real = real.line(names::neuron(name), zip(time, &neuron(re, k)));
         imaginary = imaginary.line(names::neuron(name), zip(time, &neuron(im, k)));
         if let Some((re, _)) = rates {
@@ -84,7 +89,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
         let mut orbit: Vec<(f64, f64)> = x.iter().zip(y).map(|(x, y)| (x - cx, y - cy)).collect();
         orbit.extend(orbit.first().copied());
         // Those shown as time traces in their colours, the others as one.
-        orbits = orbits.series(match k.checked_sub(n.saturating_sub(SHOWN)) {
+        orbits = orbits.series(match k.checked_sub(first) {
             Some(shown) => Series::new(names::neuron(name), Mark::Line, orbit).colour(shown),
             None => Series::new("others", Mark::Dotted, orbit).in_black(),
         });
@@ -100,7 +105,17 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let error = Panel::new(format!("end of the record (τ); T = {period} τ"), "relative gradient error")
         .log_y()
         .line("running lock-in", zip(running, array("running_relative_error")?));
+    // They stand still in most runs, which keep none.
+    let input = arrays.get("input").filter(|(_, x)| x.len() % time.len().max(1) == 0 && !x.is_empty());
+    let input = input.map(|(_, values)| {
+        let count = values.len() / time.len();
+        (0..count.min(SHOWN)).fold(panel("inputs x"), |inputs, k| {
+            let course: Vec<f64> = values.iter().skip(k).step_by(count).copied().collect();
+            inputs.line(format!("input {}", k + 1), zip(time, &course))
+        })
+    });
     let (potentials, rates) = ([real, imaginary], rates.map(|_| real_rates));
-    let panels = std::iter::once(drive).chain(potentials).chain(rates).chain([orbits, bins, error]);
+    let panels =
+        std::iter::once(drive).chain(input).chain(potentials).chain(rates).chain([orbits, bins, error]);
     panels.fold(Figure::new().columns(3), Figure::panel).write(folder, "trace", print).map(drop)
 }

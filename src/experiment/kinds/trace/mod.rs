@@ -11,10 +11,12 @@ use crate::error::{Error, Invalid, Result, positive};
 use crate::experiment::cost::{self, Cost};
 use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
+use crate::experiment::origin::Origin;
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{Content, SUMMARY, Sink};
 use crate::experiment::spec::{Precision, referee, validate_holomorphic};
+use crate::experiment::table;
 use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
@@ -25,6 +27,7 @@ use crate::simulation::Simulation;
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::integrators::VectorField;
 use crate::simulation::lockin::{LockIn, Observer, Record, Window};
+use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
 use crate::substrate::Field;
@@ -58,6 +61,9 @@ spec! {
         /// Periods that are shown, from rest; the amplitude rises over the first.
         #[schemars(range(min = 2, max = 10_000))]
         pub periods: u64,
+        /// How the inputs of the sample change in time; they stand still when left out. The truth is the gradient of the sample as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub waveform: Option<InputSignal>,
         /// How the trajectory is integrated; noise needs a fixed step.
         #[serde(default = "referee")]
         pub integrator: IntegratorSpec,
@@ -98,6 +104,10 @@ impl Trace {
 }
 
 impl Kind for Trace {
+    fn resolve(&mut self, origin: &Origin) -> Result<()> {
+        table::read(self.waveform.as_mut(), origin)
+    }
+
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("period", self.period)?;
@@ -109,7 +119,11 @@ impl Kind for Trace {
             instant.check(self.integrator, Form::Potential).map_err(|e| e.under("integrator"))?;
         }
         self.shown(network)?;
-        let ticks = self.integrator.clock("period", self.period)?.ticks;
+        let clock = self.integrator.clock("period", self.period)?;
+        if let Some(waveform) = &self.waveform {
+            waveform.validate(network, self.integrator, clock).map_err(|e| e.under("waveform"))?;
+        }
+        let ticks = clock.ticks;
         if ticks < 3 {
             let found = format!("found {}, {ticks} steps", self.period);
             return Err(Invalid::new("period", found, "at least 3 steps"));
@@ -132,10 +146,14 @@ impl Kind for Trace {
         let evaluations = total * cost::stages(self.integrator);
         // The estimate is taken anew at the end of every period that ends at a tick.
         let running = total * period * (substrate.neurons + substrate.outputs) * 6e-9;
-        let tick = substrate.neurons * 16.0 + 60.0;
+        let (moved, inputs) = match self.waveform {
+            Some(_) => (substrate.moving(evaluations), substrate.inputs),
+            None => (0.0, 0.0),
+        };
+        let tick = substrate.neurons * 16.0 + inputs * 8.0 + 60.0;
         let work = Cost {
             evaluations,
-            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + running,
+            thread_seconds: substrate.seconds(evaluations, 1.0, 2.0) + moved + running,
             threads: 1.0,
             // Recorded, taken apart, and as an archive.
             memory: total * (5.0 * tick + 16.0 * substrate.outputs + 100.0)
@@ -201,6 +219,10 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
         Teaching { waveform: Waveform::Circular { ticks }, amplitude: spec.amplitude, onset: ticks };
     let mut field = Dynamics::new(&effective, &samples, 2);
     field.teach(teaching);
+    let signal = spec.waveform.as_ref().map(|waveform| Signal::new(waveform, network.inputs, clock.step));
+    if let Some(signal) = &signal {
+        field.vary_inputs(signal.clone());
+    }
     setting.hold_noise(&mut field, &samples)?;
     let len = field.shape().len();
     let white = setting.white_noise(&samples, spec.integrator, clock.step, field.leak(), len);
@@ -215,7 +237,8 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
         .map(|end| recorder.running(end, ticks, spec.amplitude, &samples, &effective, &truth.gradient))
         .collect();
     let last = running.last().ok_or_else(|| Error::Internal("an empty trace".into()))?;
-    write(spec, network, sink, &recorder, &running, (teaching, clock.step))?;
+    let inputs = signal.map(|signal| inputs(signal, &samples.inputs, total));
+    write(spec, network, sink, &recorder, &running, (teaching, clock.step), inputs)?;
     let spectrum = spectrum(&recorder.potentials[(total - ticks) as usize..]);
     let size = |k: usize| spectrum.iter().map(|c| c[k].norm()).fold(0.0, f64::max);
     let negative = (count_half(ticks)..ticks as usize).map(size).fold(0.0, f64::max);
@@ -239,7 +262,12 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
         format!("after {} periods: {agreement}", spec.periods),
         format!("spectrum: |c1| = {:.2e}, largest negative harmonic {negative:.1e}", size(1)),
     ];
-    if negative > TOLERATED * size(1) {
+    if spec.waveform.is_some() {
+        told.push(
+            "the harmonics of the changing inputs stand in the spectrum too, the negative ones among them"
+                .to_owned(),
+        );
+    } else if negative > TOLERATED * size(1) {
         told.push(format!(
             "warning: a power series in beta has no negative harmonics: it has not settled after {} periods, or amplitude {} is \
              beyond the radius of convergence and this is not a gradient",
@@ -247,6 +275,15 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
         ));
     }
     Ok(told)
+}
+
+/// The inputs at every tick, one after the other.
+fn inputs(mut signal: Signal<f64>, sample: &[f64], total: u64) -> Vec<f64> {
+    let at = |tick: u64| {
+        signal.advance(Time::at(tick));
+        sample.iter().zip(signal.values()).map(|(x, shift)| x + shift).collect::<Vec<f64>>()
+    };
+    (0..total).flat_map(at).collect()
 }
 
 /// First index of the negative half of a spectrum.
@@ -322,6 +359,7 @@ fn write(
     recorder: &Recorder,
     running: &[Running],
     (teaching, step): (Teaching, f64),
+    inputs: Option<Vec<f64>>,
 ) -> Result<()> {
     let total = recorder.potentials.len();
     let shown = spec.shown(network).map_err(|e| Error::Internal(e.found))?;
@@ -349,6 +387,9 @@ fn write(
     insert("spectrum", &[neurons, ticks], spectrum, &["neuron", "harmonic, the negative ones last"]);
     let time: Vec<f64> = (0..total).map(|tick| tick as f64 * step).collect();
     traces.insert("time", &[total], &time, "tau", &["tick"]);
+    if let Some(inputs) = inputs {
+        traces.insert("input", &[total, network.inputs], &inputs, "1", &["tick", "input"]);
+    }
     let end: Vec<f64> = (ticks..=total).map(|tick| tick as f64 * step).collect();
     let cosine: Vec<f64> = running.iter().map(|r| r.cosine).collect();
     let error: Vec<f64> = running.iter().map(|r| r.relative_error).collect();
@@ -358,5 +399,8 @@ fn write(
     sink.write("trace.npz", Content::Arrays(traces))?;
     let all = names(network);
     let neurons: Vec<&String> = shown.iter().map(|place| &all[*place]).collect();
-    sink.write_json("neurons.json", &json!({ "neurons": neurons, "period": spec.period }))
+    sink.write_json(
+        "neurons.json",
+        &json!({ "neurons": neurons, "period": spec.period, "chosen": spec.neurons.is_some() }),
+    )
 }
