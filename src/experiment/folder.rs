@@ -210,7 +210,7 @@ impl RunFolder {
             fs::remove_file(&complete).map_err(|e| Error::io(&complete, "remove", e))?;
         }
         for (name, source) in copies {
-            files::write_atomically(self.path.join(&name), &source.read()?)?;
+            files::write_atomically(self.path.join(&name), &source.whole()?)?;
         }
         if let Some(reference) = experiment.kind_mut().published_mut() {
             let bytes = read_published(&loaded.origin, reference)?;

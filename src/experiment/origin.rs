@@ -70,6 +70,17 @@ impl Origin {
         }
     }
 
+    /// What it holds, of any size that memory takes: parameters and samples are not written by hand.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn whole(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::Disk(path) => files::read_bytes(path),
+            Self::BuiltIn(_) => self.read(),
+        }
+    }
+
     /// The arrays of a safetensors file.
     ///
     /// # Errors
