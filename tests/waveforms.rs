@@ -180,7 +180,7 @@ fn noise_leaves_a_leaky_neuron_with_the_variance_of_theory() {
         "layers": [{ "name": "a", "size": NEURONS, "bias": false }], "connections": [{ "from": "input", "to": "a" }] });
     let mut problem = random(model, 1, 1);
     problem.samples.inputs.fill(0.0);
-    let diagonal = |k: usize| if k % (NEURONS + 1) == 0 { 1.0 } else { 0.0 };
+    let diagonal = |k: usize| if k.is_multiple_of(NEURONS + 1) { 1.0 } else { 0.0 };
     problem.parameters.at_mut(0).iter_mut().enumerate().for_each(|(k, w)| *w = diagonal(k));
     let (std, time) = (0.5, 2.0);
     let noise = json!({ "noise": { "std": std, "correlation_time": time, "seed": 3 } });

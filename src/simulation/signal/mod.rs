@@ -28,6 +28,7 @@ pub struct Signal<T: Scalar> {
 
 /// How it goes on.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a run has one signal")]
 enum Course<T: Scalar> {
     /// a sin(2π · pace · (tick + fraction) + φ).
     Sinusoid { amplitudes: Vec<f64>, phases: Vec<f64>, pace: f64 },
