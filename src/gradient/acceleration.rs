@@ -14,12 +14,12 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::teaching::Time;
 use crate::substrate::Field;
-use crate::substrate::slow_modes::decays;
+use crate::substrate::slow_modes::slowest_rates_from;
 
 /// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
 /// long a relaxation has to go before another acceleration, of half as many.
 const FOR_A_DIGIT: f64 = 16.0;
-/// Most products with J that look for a mode that grows.
+/// Products with J that look for a mode that grows.
 const PRODUCTS: usize = 20;
 /// Part of the force on a relaxed state that may be left unexplained, half-way to the proposal, by a field linear on the way.
 const BEND: f64 = 1.0;
@@ -138,9 +138,9 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut field = self.field.select(which);
         field.observe(&state);
         let linear = field.linearise(field.rates());
-        let (decays, products) = decays(&*linear, &way, PRODUCTS);
-        self.evaluations += products as u64;
-        for (sample, _) in which.iter().zip(decays).filter(|(_, decays)| !decays) {
+        let slowest = slowest_rates_from(&*linear, PRODUCTS, &way);
+        self.evaluations += PRODUCTS.min(field.shape().neurons()) as u64;
+        for (sample, _) in which.iter().zip(&slowest).filter(|(_, rate)| rate.is_nan() || **rate <= 0.0) {
             self.residuals[*sample] = f64::INFINITY;
         }
         which.iter().copied().filter(|sample| self.residuals[*sample].is_finite()).collect()

@@ -236,19 +236,17 @@ pub fn ritz_values<T: Scalar>(
     apply: impl FnMut(&[T], &mut [T]),
     steps: usize,
 ) -> Vec<Vec<Complex<f64>>> {
-    let projections = arnoldi(shape, apply, &vec![T::zero(); shape.len()], steps, |_, _| false);
-    projections.iter().map(Projection::eigenvalues).collect()
+    ritz_values_from(shape, apply, &vec![T::zero(); shape.len()], steps)
 }
 
-/// Each sample's operator on its Krylov space, started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps
-/// from any mode. It ends after so many `steps`, or where `enough` says so, which is asked after each product.
-pub fn arnoldi<T: Scalar>(
+/// As [`ritz_values`], started from `direction` and, as a tenth of it, the fixed vector, which no symmetry keeps from any mode. None where
+/// the operator has an element that is not a number.
+pub fn ritz_values_from<T: Scalar>(
     shape: &StateShape,
     mut apply: impl FnMut(&[T], &mut [T]),
     direction: &[T],
     steps: usize,
-    mut enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<Projection> {
+) -> Vec<Vec<Complex<f64>>> {
     // A fixed start without symmetry: the golden ratio's multiples are equidistributed.
     let golden = 0.5 * (5.0_f64.sqrt() - 1.0);
     let mut start = vec![T::zero(); shape.len()];
@@ -271,44 +269,27 @@ pub fn arnoldi<T: Scalar>(
     }
     let mut basis = vec![start];
     let steps = steps.min(shape.neurons());
-    let mut projections =
-        vec![Projection { matrix: DMatrix::zeros(steps, steps), size: 0, whole: false }; shape.batch];
+    let mut hessenberg = vec![DMatrix::<f64>::zeros(steps, steps); shape.batch];
+    let mut reached = vec![steps; shape.batch];
     for k in 0..steps {
         let mut next = vec![T::zero(); shape.len()];
         apply(&basis[k], &mut next);
-        for (sample, projection) in projections.iter_mut().enumerate() {
+        for (sample, h) in hessenberg.iter_mut().enumerate() {
             // What is lost of orthogonality multiplies from step to step, and eigenvalues appear that are none.
             let column = orthonormalise(shape, sample, &basis, f64::INFINITY, &mut next);
             for (i, entry) in column.iter().enumerate().take(steps) {
-                projection.matrix[(i, k)] = entry.re;
+                h[(i, k)] = entry.re;
             }
-            if !projection.whole {
-                projection.size = k + 1;
-                projection.whole = column[k + 1].re <= 1e3 * T::epsilon().double();
+            if column[k + 1].re <= 1e3 * T::epsilon().double() && reached[sample] == steps {
+                reached[sample] = k + 1;
             }
         }
         basis.push(next);
-        if enough(k + 1, &projections) {
-            break;
-        }
     }
-    projections
-}
-
-/// A matrix on a Krylov space of one sample.
-#[derive(Debug, Clone)]
-pub struct Projection {
-    matrix: DMatrix<f64>,
-    size: usize,
-    /// Whether no product leads out of the space.
-    whole: bool,
-}
-
-impl Projection {
-    /// The Ritz values; none where the matrix has an element that is not a number.
-    pub fn eigenvalues(&self) -> Vec<Complex<f64>> {
-        eigenvalues(&self.matrix.view((0, 0), (self.size, self.size)).into_owned()).unwrap_or_default()
-    }
+    let values = |(h, n): (&DMatrix<f64>, &usize)| -> Vec<Complex<f64>> {
+        eigenvalues(&h.view((0, 0), (*n, *n)).into_owned()).unwrap_or_default()
+    };
+    hessenberg.iter().zip(&reached).map(values).collect()
 }
 
 /// Every eigenvalue of a matrix, unless the QR iteration does not converge, as on a matrix with an element that is not a number.

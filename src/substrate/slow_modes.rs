@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::numerics::krylov::{Projection, arnoldi};
+use crate::numerics::krylov::ritz_values_from;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -26,59 +26,23 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
 /// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
 #[must_use]
 pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    let projections = project(linear, &vec![T::zero(); linear.shape().len()], products, |_, _| false);
-    projections.iter().map(|projection| slowest(&projection.eigenvalues())).collect()
+    slowest_rates_from(linear, products, &vec![T::zero(); linear.shape().len()])
 }
 
-/// Whether every mode decays, for each sample, and the products that it took. `start`, laid out as a real state, should hold more of the
-/// slow modes, and of those that grow, than of others.
-///
-/// There are `most` products, unless the slowest rates are known sooner: within the last few products none of them has come nearer to
-/// zero by more than half of what is left.
+/// As [`slowest_rates`], with fewer products needed where `start`, laid out as a real state, holds more of the slow modes than of others.
 #[must_use]
-pub fn decays<T: Scalar>(linear: &dyn Linear<T>, start: &[T], most: usize) -> (Vec<bool>, usize) {
-    const LOOKS: [[usize; 2]; 2] = [[7, 10], [12, 15]];
-    const CLOSER: f64 = 0.5;
-    let batch = linear.shape().batch;
-    let (mut products, mut before, mut known) = (0, vec![f64::INFINITY; batch], vec![false; batch]);
-    let enough = |done: usize, projections: &[Projection]| {
-        products = done;
-        let (first, second) = (LOOKS.iter().any(|l| l[0] == done), LOOKS.iter().any(|l| l[1] == done));
-        if !first && !second {
-            return false;
-        }
-        let samples = known.iter_mut().zip(&mut before).zip(projections);
-        for ((known, before), projection) in samples.filter(|((known, _), _)| !**known) {
-            let now = slowest(&projection.eigenvalues());
-            *known = second && *before - now <= CLOSER * now;
-            *before = now;
-        }
-        known.iter().all(|known| *known)
-    };
-    let projections = project(linear, start, most, enough);
-    let decays = |(known, projection): (bool, &Projection)| known || slowest(&projection.eigenvalues()) > 0.0;
-    (known.into_iter().zip(&projections).map(decays).collect(), products)
-}
-
-fn project<T: Scalar>(
-    linear: &dyn Linear<T>,
-    start: &[T],
-    products: usize,
-    enough: impl FnMut(usize, &[Projection]) -> bool,
-) -> Vec<Projection> {
-    let mut scratch = vec![T::zero(); linear.shape().len()];
+pub fn slowest_rates_from<T: Scalar>(linear: &dyn Linear<T>, products: usize, start: &[T]) -> Vec<f64> {
+    let shape = linear.shape();
+    let mut scratch = vec![T::zero(); shape.len()];
     let apply = |v: &[T], out: &mut [T]| {
         linear.target(Layout::Plain, v, out, &mut scratch);
         for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
             *o = (*o - *v) / *tau;
         }
     };
-    arnoldi(linear.shape(), apply, start, products, enough)
-}
-
-/// −max Re of some eigenvalues; not a number of none.
-fn slowest(values: &[Complex<f64>]) -> f64 {
-    values.iter().map(|z| -z.re).reduce(f64::min).unwrap_or(f64::NAN)
+    let values = ritz_values_from(shape, apply, start, products);
+    let slowest = |values: &Vec<Complex<f64>>| values.iter().map(|z| -z.re).reduce(f64::min);
+    values.iter().map(|values| slowest(values).unwrap_or(f64::NAN)).collect()
 }
 
 #[cfg(test)]
