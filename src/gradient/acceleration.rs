@@ -8,13 +8,13 @@
 use super::Stop;
 use super::equilibrium::{Equilibrium, LOOK, Settle, conclude, relax};
 use crate::error::Result;
-use crate::numerics::anderson::{Options, fixed_point};
+use crate::numerics::anderson::{Accelerated, Options, fixed_point};
 use crate::numerics::krylov::dot;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::teaching::Time;
-use crate::substrate::Field;
 use crate::substrate::slow_modes::modes_decay;
+use crate::substrate::{Field, Sweep};
 
 /// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
 /// long a relaxation has to go before another acceleration, of half as many.
@@ -52,6 +52,7 @@ pub(super) fn accelerate<'a, T: Scalar>(
 /// Proposed equilibria, and the relaxation that has to lead there.
 struct Trial<'a, T: Scalar> {
     field: Box<dyn Field<'a, T> + 'a>,
+    sweep: Option<Sweep>,
     /// Where relaxation is.
     relaxed: Vec<T>,
     /// G − s there.
@@ -79,44 +80,33 @@ impl<'a, T: Scalar> Trial<'a, T> {
             field.target(Time::at(tick), &relaxed, &mut force);
             relaxed.iter_mut().zip(&force).for_each(|(s, g)| *s += step * (*g - *s));
         }
+        field.target(Time::at(LOOK), &relaxed, &mut force);
+        force.iter_mut().zip(&relaxed).for_each(|(g, s)| *g -= *s);
         let (proposal, residuals) = (relaxed.clone(), vec![f64::INFINITY; batch]);
-        Self { field, relaxed, force, proposal, residuals, inspection, evaluations: LOOK }
+        let sweep = field.sweep();
+        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: LOOK + 1 }
     }
 
-    /// Accelerates some samples from where relaxation is, at most so many evaluations; the force there is known afterwards.
+    /// Accelerates some samples from where relaxation is, at most so many evaluations.
     fn propose(&mut self, which: &[usize], settle: &Settle, most: u64) {
         if which.is_empty() || most == 0 {
             return;
         }
-        let all = self.field.shape();
-        let shape = all.with_batch(which.len());
-        let mut proposal = all.select(which, &self.relaxed);
-        let mut force = proposal.clone();
-        let mut narrow: Option<Box<dyn Field<'a, T> + 'a>> = None;
-        let mut begun = false;
-        let (batch, field) = (all.batch, &mut self.field);
-        let map = |active: &[usize], s: &[T], g: &mut [T]| {
-            let width = narrow.as_ref().map_or(batch, |field| field.shape().batch);
-            if active.len() < width {
-                let places: Vec<usize> = active.iter().map(|place| which[*place]).collect();
-                narrow = Some(field.select(&places));
-            }
-            narrow.as_mut().unwrap_or(field).target(Time::at(0), s, g);
-            if !begun {
-                // Acceleration begins at the relaxed state.
-                force.copy_from_slice(g);
-                begun = true;
-            }
-        };
+        let shape = self.field.shape().with_batch(which.len());
+        let mut proposal = self.field.shape().select(which, &self.relaxed);
         let options =
             Options { mixing: settle.step.min(1.0), tolerance: settle.tolerance::<T>(), most, narrows: true };
-        let start = proposal.clone();
-        let end = fixed_point(&shape, map, &mut proposal, options);
+        let mut fields = Narrowing { field: &mut self.field, narrow: None, which };
+        let end = match &self.sweep {
+            None => {
+                let map =
+                    |active: &[usize], s: &[T], g: &mut [T]| fields.of(active).target(Time::at(0), s, g);
+                fixed_point(&shape, map, &mut proposal, options)
+            }
+            Some(sweep) => sweep_to_rest(&mut fields, sweep, &shape, &mut proposal, options),
+        };
         self.evaluations += end.evaluations;
-        let force = difference(&force, &start);
-        let all = self.field.shape();
-        put(&shape, &proposal, all, which, &mut self.proposal);
-        put(&shape, &force, all, which, &mut self.force);
+        put(&shape, &proposal, self.field.shape(), which, &mut self.proposal);
         which.iter().zip(&end.residuals).for_each(|(sample, residual)| self.residuals[*sample] = *residual);
     }
 
@@ -138,8 +128,9 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut field = self.field.select(which);
         field.observe(&state);
         let linear = field.linearise(field.rates());
-        let decay = modes_decay(&*linear, PRODUCTS, &way);
-        self.evaluations += PRODUCTS.min(field.shape().neurons()) as u64;
+        let decay = modes_decay(&*linear, self.sweep.as_ref(), PRODUCTS, &way);
+        let products = if self.sweep.is_some() { PRODUCTS.div_ceil(2) } else { PRODUCTS };
+        self.evaluations += products.min(field.shape().neurons()) as u64;
         for (sample, _) in which.iter().zip(&decay).filter(|(_, decays)| !**decays) {
             self.residuals[*sample] = f64::INFINITY;
         }
@@ -250,6 +241,67 @@ impl<'a, T: Scalar> Trial<'a, T> {
             }
         }
     }
+}
+
+/// The field of some samples, and of fewer and fewer of them.
+struct Narrowing<'f, 'a, T: Scalar> {
+    field: &'f mut Box<dyn Field<'a, T> + 'a>,
+    narrow: Option<Box<dyn Field<'a, T> + 'a>>,
+    which: &'f [usize],
+}
+
+impl<'a, T: Scalar> Narrowing<'_, 'a, T> {
+    /// The field of those at some places of `which`: once of fewer, never again of more.
+    fn of(&mut self, active: &[usize]) -> &mut (dyn Field<'a, T> + 'a) {
+        let width = self.narrow.as_ref().unwrap_or(self.field).shape().batch;
+        if active.len() < width {
+            let places: Vec<usize> = active.iter().map(|place| self.which[*place]).collect();
+            self.narrow = Some(self.field.select(&places));
+        }
+        &mut **self.narrow.as_mut().unwrap_or(self.field)
+    }
+}
+
+/// Accelerates sweeps, from a state of some samples that receives where they end. One set of layers alone is iterated where the state of
+/// the other is a function of it.
+fn sweep_to_rest<T: Scalar>(
+    fields: &mut Narrowing<'_, '_, T>,
+    sweep: &Sweep,
+    shape: &StateShape,
+    end: &mut [T],
+    options: Options,
+) -> Accelerated {
+    let iterated: Vec<usize> =
+        (0..shape.layers()).filter(|layer| sweep.own || sweep.then.contains(layer)).collect();
+    let part = shape.with_layers(&iterated);
+    let mut x = vec![T::zero(); part.len()];
+    shape.gather(&iterated, end, &mut x);
+    let (mut state, mut out) = (end.to_vec(), end.to_vec());
+    let map = |active: &[usize], s: &[T], g: &mut [T]| {
+        let now = shape.with_batch(active.len());
+        let (state, out) = (&mut state[..now.len()], &mut out[..now.len()]);
+        now.spread(&iterated, s, state);
+        for layers in [&sweep.first, &sweep.then] {
+            fields.of(active).target_of(layers, state, out);
+            layers.iter().for_each(|layer| state[now.layer(*layer)].copy_from_slice(&out[now.layer(*layer)]));
+        }
+        now.gather(&iterated, state, g);
+        // A sample's last sweep is that of the state at which it has arrived.
+        for (layer, (place, sample)) in
+            sweep.first.iter().flat_map(|layer| active.iter().enumerate().map(move |sample| (*layer, sample)))
+        {
+            for rail in 0..shape.rails {
+                end[shape.column(layer, rail, *sample)]
+                    .copy_from_slice(&state[now.column(layer, rail, place)]);
+            }
+        }
+    };
+    let ended = fixed_point(&part, map, &mut x, options);
+    for layer in &sweep.then {
+        let place = iterated.iter().take_while(|other| *other != layer).count();
+        end[shape.layer(*layer)].copy_from_slice(&x[part.layer(place)]);
+    }
+    ended
 }
 
 /// Steps of a relaxation.

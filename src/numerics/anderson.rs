@@ -48,7 +48,7 @@ pub(crate) struct Options {
 /// arrived is frozen, so that its result does not depend on the others.
 ///
 /// `x` holds any number of states laid out as `shape`, one after the other (harmonics, say). The map is told which samples it
-/// is given: all of them, or, if it `narrows`, without those that have arrived once they are half.
+/// is given: all of them, or, if it `narrows`, without those that have arrived once they are a quarter.
 pub(crate) fn fixed_point<T: Scalar>(
     shape: &StateShape,
     mut map: impl FnMut(&[usize], &[T], &mut [T]),
@@ -74,7 +74,7 @@ pub(crate) fn fixed_point<T: Scalar>(
         let finished = residual <= tolerance || end.evaluations >= most || !residual.is_finite();
         let late: Vec<usize> =
             (0..active.len()).filter(|place| end.residuals[active[*place]] > tolerance).collect();
-        let narrower = narrows && 2 * late.len() <= active.len();
+        let narrower = narrows && 4 * late.len() <= 3 * active.len();
         if finished || narrower {
             for (sample, columns) in active.iter().zip(&iterates.columns) {
                 copy(columns, &iterates.x, &all[*sample], x);

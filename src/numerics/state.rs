@@ -106,6 +106,28 @@ impl StateShape {
         part
     }
 
+    /// The layout of some of the layers.
+    #[must_use]
+    pub fn with_layers(&self, layers: &[usize]) -> Self {
+        Self { sizes: layers.iter().map(|layer| self.sizes[*layer]).collect(), ..*self }
+    }
+
+    /// Copies some of the layers of a state to where they lie without the others.
+    pub fn gather<T: Copy>(&self, layers: &[usize], state: &[T], part: &mut [T]) {
+        let to = self.with_layers(layers);
+        for (place, layer) in layers.iter().enumerate() {
+            part[to.layer(place)].copy_from_slice(&state[self.layer(*layer)]);
+        }
+    }
+
+    /// The reverse of [`Self::gather`].
+    pub fn spread<T: Copy>(&self, layers: &[usize], part: &[T], state: &mut [T]) {
+        let from = self.with_layers(layers);
+        for (place, layer) in layers.iter().enumerate() {
+            state[self.layer(*layer)].copy_from_slice(&part[from.layer(place)]);
+        }
+    }
+
     /// The same network and rails with another number of samples.
     #[must_use]
     pub fn with_batch(&self, batch: usize) -> Self {

@@ -21,7 +21,7 @@ use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::VectorField;
 use crate::simulation::signal::Signal;
-use crate::simulation::teaching::Teaching;
+use crate::simulation::teaching::{Teaching, Time};
 use local::Local;
 use parameters::{ParameterShape, Parameters};
 use samples::Samples;
@@ -111,6 +111,17 @@ pub trait Substrate<T: Scalar>: Send + Sync {
     );
 }
 
+/// The layers of a substrate in two sets, no layer connected to another of its own set, nor to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// Those that are evaluated first.
+    pub first: Vec<usize>,
+    /// Those that are evaluated at the new values of the others.
+    pub then: Vec<usize>,
+    /// Whether what a layer receives also depends on its own state, as from a pooling above it.
+    pub own: bool,
+}
+
 /// The field of a substrate bound to samples and teaching: G(t, s), and what a read-out sees of the state.
 pub trait Field<'a, T: Scalar>: VectorField<T> {
     /// The layout of the state.
@@ -123,6 +134,15 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a>;
     /// Place of a sample in its batch, for messages.
     fn place(&self, sample: usize) -> usize;
+    /// The layers in the order of a sweep, where it takes as much work as an evaluation and leads further: as the substrate is bound now.
+    fn sweep(&self) -> Option<Sweep> {
+        None
+    }
+    /// As [`VectorField::target`] of some layers: what `out` holds of the others is not defined.
+    fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {
+        let _ = layers;
+        self.target(Time::at(0), state, out);
+    }
     /// Sets the teaching signal.
     fn teach(&mut self, teaching: Teaching);
     /// The teaching signal.
@@ -179,6 +199,11 @@ pub trait Linear<T: Scalar> {
     fn tau(&self) -> &[T];
     /// out = ∂G/∂s v, or its transpose (without conjugation), so that J v = out − v.
     fn target(&self, layout: Layout, v: &[T], out: &mut [T], scratch: &mut [T]);
+    /// As [`Self::target`], not transposed, of some layers: what `out` holds of the others is not defined.
+    fn target_of(&self, layers: &[usize], v: &[T], out: &mut [T], scratch: &mut [T]) {
+        let _ = layers;
+        self.target(Layout::Plain, v, out, scratch);
+    }
     /// The same for the variable that is integrated, where that is another one; `corrected` for the field of
     /// [`Field::correct_asymmetry`].
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]);

@@ -179,8 +179,19 @@ impl<T: Scalar> Effective<T> {
 
     /// Adds what all layers send to each other at the given rates, laid out as `shape`. Returns the number of products.
     pub fn couple(&self, shape: &StateShape, rates: &[T], out: &mut [T]) -> u64 {
+        self.couple_to(|_| true, shape, rates, out)
+    }
+
+    /// As [`Self::couple`] of some of the receiving layers.
+    pub fn couple_to(
+        &self,
+        receives: impl Fn(usize) -> bool,
+        shape: &StateShape,
+        rates: &[T],
+        out: &mut [T],
+    ) -> u64 {
         let mut products = 0;
-        for (from, edge, synapses) in self.recurrent() {
+        for (from, edge, synapses) in self.recurrent().filter(|(_, edge, _)| receives(edge.to)) {
             let (sent, out) = (&rates[shape.layer(from)], &mut out[shape.layer(edge.to)]);
             match edge.direction {
                 Direction::Forward => synapses.forward(sent, shape.rails, out),

@@ -16,7 +16,7 @@ use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::linear::Linearised;
 use crate::substrate::neurons::network::Output;
 use crate::substrate::samples::Samples;
-use crate::substrate::{Field, Linear, Substrate};
+use crate::substrate::{Field, Linear, Substrate, Sweep};
 
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
 pub struct Dynamics<'a, T: Scalar> {
@@ -338,6 +338,32 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         })
     }
 
+    fn sweep(&self) -> Option<Sweep> {
+        let Disturbances { input, synapse, state, .. } = &self.noise;
+        let quiet = input.is_none() && synapse.is_none() && state.is_none();
+        let free = !self.teaching_is_on && self.own_betas.is_empty() && self.correction.is_none();
+        self.effective.network().sweep().filter(|_| quiet && free && self.moving.is_none())
+    }
+
+    fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {
+        let (effective, shape) = (self.effective, &self.shape);
+        let rate_form = self.form == Form::Rate;
+        if !rate_form {
+            let sends = |layer: usize| !effective.network().is_linear() || !layers.contains(&layer);
+            activate_some(effective, shape, sends, state, &mut self.rates);
+        }
+        let (rates, currents) =
+            if rate_form { (state, &mut self.potentials[..]) } else { (&self.rates[..], &mut *out) };
+        for layer in layers {
+            currents[shape.layer(*layer)].copy_from_slice(&self.drive[shape.layer(*layer)]);
+        }
+        self.products += effective.couple_to(|layer| layers.contains(&layer), shape, rates, currents);
+        if rate_form {
+            activate_some(effective, shape, |layer| layers.contains(&layer), &self.potentials, out);
+        }
+        self.error_is_current = false;
+    }
+
     fn teach(&mut self, teaching: Teaching) {
         self.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
@@ -473,7 +499,19 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
 
 /// ρ of a whole state, layer by layer.
 pub fn activate<T: Scalar>(effective: &Effective<T>, shape: &StateShape, potentials: &[T], rates: &mut [T]) {
-    for (index, layer) in effective.network().layers.iter().enumerate() {
+    activate_some(effective, shape, |_| true, potentials, rates);
+}
+
+/// ρ of some layers of a state.
+fn activate_some<T: Scalar>(
+    effective: &Effective<T>,
+    shape: &StateShape,
+    wanted: impl Fn(usize) -> bool,
+    potentials: &[T],
+    rates: &mut [T],
+) {
+    let layers = effective.network().layers.iter().enumerate();
+    for (index, layer) in layers.filter(|(index, _)| wanted(*index)) {
         let range = shape.layer(index);
         let (u, a) = (&potentials[range.clone()], &mut rates[range]);
         if shape.rails == 1 {

@@ -146,6 +146,16 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
         }
     }
 
+    fn target_of(&self, layers: &[usize], v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if !self.effective.network().is_linear() {
+            return self.couple(v, out, scratch);
+        }
+        self.scale_by_slope(v, scratch);
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        layers.iter().for_each(|layer| out[shape.layer(*layer)].fill(T::zero()));
+        self.effective.couple_to(|layer| layers.contains(&layer), &shape, scratch, out);
+    }
+
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]) {
         match (self.effective.form(), corrected) {
             (Form::Potential, false) => self.couple(v, out, scratch),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Invalid;
 use crate::numerics::state::StateShape;
+use crate::substrate::Sweep;
 use crate::substrate::neurons::activation::{Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
@@ -108,6 +109,29 @@ pub enum Output {
         /// Its size.
         size: usize,
     },
+}
+
+impl Network {
+    /// The layers in two sets, the first layer in the first, so that no connection leads from a layer to one of its own set; none where that
+    /// cannot be, or where one set has them all.
+    #[must_use]
+    pub fn sweep(&self) -> Option<Sweep> {
+        let mut set: Vec<Option<bool>> = vec![None; self.layers.len()];
+        let pairs = || self.recurrent().map(|(from, edge)| (from, edge.to));
+        while let Some(root) = set.iter().position(Option::is_none) {
+            set[root] = Some(false);
+            // Each round reaches the next neighbours.
+            for _ in 0..self.layers.len() {
+                for (a, b) in pairs().flat_map(|(from, to)| [(from, to), (to, from)]) {
+                    set[b] = set[b].or(set[a].map(|other| !other));
+                }
+            }
+        }
+        let of = |which: bool| (0..set.len()).filter(|layer| set[*layer] == Some(which)).collect();
+        let sweep = Sweep { first: of(false), then: of(true), own: !self.is_linear() };
+        let apart = pairs().all(|(from, to)| set[from] != set[to]);
+        (apart && !sweep.then.is_empty()).then_some(sweep)
+    }
 }
 
 impl Output {
