@@ -102,7 +102,7 @@ fn integrate(known: &Known, spec: IntegratorSpec, ticks: u64) -> (f64, u64) {
     let (mut state, mut target) = (known.start.to_vec(), vec![0.0; known.start.len()]);
     for tick in 0..ticks {
         field.target(Time::at(tick), &state, &mut target);
-        integrator.step(&mut field, tick, &mut state, &mut target, None).unwrap();
+        integrator.step(&mut field, tick, &mut state, &mut target).unwrap();
     }
     let mut exact = vec![0.0; state.len()];
     (known.exact)(END, &mut exact);

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convergence::{largest, negative_share, radius};
+use super::description::{Demands, Description};
 use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -40,14 +42,36 @@ pub struct Cauchy {
     pub nudged: Option<Settle>,
 }
 
-impl Cauchy {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+impl Description for Cauchy {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         if !(1..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));
         }
         self.settle.validate().map_err(|e| e.under("settle"))?;
         self.nudged.map_or(Ok(()), |nudged| nudged.validate().map_err(|e| e.under("nudged")))
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            complex: true,
+            tied: self.per_synapse,
+            phases: [Some(("settle", self.settle)), self.nudged.map(|nudged| ("nudged", nudged))],
+            frozen: true,
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
+        let points = self.points as f64;
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + points * work::settling(nudged, bytes),
+            rails: 2.0,
+            states: points + nudged.average / nudged.step,
+            parameters: work::lock_ins(self.per_synapse),
+        }
     }
 }
 

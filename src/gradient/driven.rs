@@ -123,11 +123,9 @@ pub(super) fn run<T: Scalar>(
     if state.len() != len {
         *state = vec![T::zero(); len];
     }
-    let white = setting.white_noise(samples, drive.integrator, drive.step, field.leak(), len);
-    let integrator = drive.integrator.build(drive.step, field.leak(), len);
+    let integrator = setting.integrator(samples, drive.integrator, drive.step, &*field)?;
     let mut simulation = Simulation::new(field, integrator, drive.step, std::mem::take(state));
     simulation.tick = drive.begin;
-    simulation.white = white;
     simulation.converter = setting.converter(simulation.field.shape());
 
     let last_period = drive.teaching.ticks_per_period().min(drive.length);

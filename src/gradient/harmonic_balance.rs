@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
+use super::description::{Demands, Description};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::json::partial;
@@ -93,21 +95,6 @@ fn over_accelerated<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::
 }
 
 impl HarmonicBalance {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
-        positive("amplitude", self.amplitude)?;
-        self.period.map_or(Ok(()), |period| positive("period", period))?;
-        self.tolerance.map_or(Ok(()), |tolerance| positive("tolerance", tolerance))?;
-        match self.drive {
-            Course::Cosine => chebyshev::check_order(self.harmonics)?,
-            Course::Circular if !(1..=99).contains(&self.harmonics) => {
-                let found = format!("found {}", self.harmonics);
-                return Err(Invalid::new("harmonics", found, "1 to 99 harmonics"));
-            }
-            Course::Circular => {}
-        }
-        self.settle.validate().map_err(|e| e.under("settle"))
-    }
-
     /// ωτ.
     fn drive_rate(&self) -> f64 {
         self.period.map_or(0.0, |period| std::f64::consts::TAU / period)
@@ -461,6 +448,47 @@ impl<T: Scalar> Balance<'_, '_, T> {
             lockin.observe(point as u64, &view);
         }
         (lockin, self.field.evaluations() + self.products)
+    }
+}
+
+impl Description for HarmonicBalance {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        self.period.map_or(Ok(()), |period| positive("period", period))?;
+        self.tolerance.map_or(Ok(()), |tolerance| positive("tolerance", tolerance))?;
+        match self.drive {
+            Course::Cosine => chebyshev::check_order(self.harmonics)?,
+            Course::Circular if !(1..=99).contains(&self.harmonics) => {
+                let found = format!("found {}", self.harmonics);
+                return Err(Invalid::new("harmonics", found, "1 to 99 harmonics"));
+            }
+            Course::Circular => {}
+        }
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+
+    fn demands(&self) -> Demands {
+        // The first harmonic alone is a linear response.
+        let more = self.harmonics > 1;
+        Demands {
+            amplitude: self.amplitude,
+            complex: more && self.drive == Course::Circular,
+            harmonics: more && self.drive == Course::Cosine,
+            solved: true,
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
+        // whose unknowns a Krylov space of as many vectors holds several times.
+        let points = if self.harmonics > 1 { 8.0 * self.harmonics as f64 } else { 1.0 };
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + work::ACCELERATED * points,
+            rails: 2.0,
+            states: work::ACCELERATED + 4.0 * points,
+            ..Work::default()
+        }
     }
 }
 

@@ -22,14 +22,13 @@ use crate::gradient::equilibrium::Settle;
 use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::memory::WHOLE;
-use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
-use crate::simulation::integrators::{IntegratorSpec, VectorField};
+use crate::simulation::integrators::{Integrator, IntegratorSpec, VectorField};
 use crate::simulation::lockin::Observer;
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
@@ -182,7 +181,8 @@ impl<T: Scalar> Observer<T> for Start<T> {
 /// What acts on the trajectory at every instant, with its memory.
 struct Surroundings<T: Scalar> {
     held: Disturbances<T>,
-    white: Option<WhiteNoise<T>>,
+    /// With what kicks the state.
+    integrator: Box<dyn Integrator<T>>,
     converter: Option<Converter<T>>,
 }
 
@@ -266,15 +266,16 @@ impl<T: Scalar> Plasticity<T> {
     /// [`Error::Diverged`], which names epoch and sample.
     pub fn epoch(&mut self, train: &Dataset, mut witness: impl FnMut(usize, &Self, &[T])) -> Result<()> {
         let order = batches(train.samples(), 1, self.course.seed, self.epoch);
-        let mut surroundings = self.surroundings(self.epoch);
+        let mut surroundings = self.surroundings(self.epoch)?;
         let steps = order.len() as u64 * self.course.presentation * self.course.epochs;
         self.program();
         for (shown, place) in order.iter().enumerate() {
             let sample = self.sample(&train.select_augmented(place, self.course.seed, self.epoch));
             self.synapses.inputs.clone_from(&sample.inputs);
             for _ in 0..self.course.presentation {
-                let rates =
-                    self.step(&sample, &mut surroundings, steps).map_err(|e| self.locate(e, shown))?;
+                let stepped = self.step(&sample, surroundings, steps);
+                let (around, rates) = stepped.map_err(|e| self.locate(e, shown))?;
+                surroundings = around;
                 witness(shown, self, &rates);
             }
         }
@@ -284,26 +285,32 @@ impl<T: Scalar> Plasticity<T> {
     }
 
     /// One step of neurons, low passes and weights; returns the rates at its start, laid out as the state.
-    fn step(&mut self, sample: &Samples<T>, around: &mut Surroundings<T>, steps: u64) -> Result<Vec<T>> {
-        let rates = self.advance(sample, around, None)?;
+    fn step(
+        &mut self,
+        sample: &Samples<T>,
+        around: Surroundings<T>,
+        steps: u64,
+    ) -> Result<(Surroundings<T>, Vec<T>)> {
+        let stepped = self.advance(sample, around, None)?;
         let rate = self.course.schedule.factor(self.optimiser.updates, steps);
         let change = self.optimiser.change(&self.parameters, self.synapses.coefficient(), rate);
         self.parameters.add_scaled(T::one(), change);
         self.program();
-        Ok(rates)
+        Ok(stepped)
     }
 
     /// One step of the neurons, seen by the synapses or by another observer; returns the rates at its start.
     fn advance(
         &mut self,
         sample: &Samples<T>,
-        around: &mut Surroundings<T>,
+        around: Surroundings<T>,
         other: Option<&mut LocalLockIn<T>>,
-    ) -> Result<Vec<T>> {
-        let Course { amplitude, period, integrator, step, .. } = self.course;
+    ) -> Result<(Surroundings<T>, Vec<T>)> {
+        let Course { amplitude, period, step, .. } = self.course;
+        let Surroundings { held, integrator, converter } = around;
         let mut field = Dynamics::new(&self.effective, sample, 2);
         field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
-        field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs)?;
+        field.hold_noise(held, &sample.inputs)?;
         let circuits = other.unwrap_or(&mut self.synapses);
         if let Some(mut signal) = self.signal.take() {
             signal.advance(Time::at(self.tick));
@@ -313,51 +320,49 @@ impl<T: Scalar> Plasticity<T> {
         }
         // A converter rounds what it shows to the synapses, not the neurons.
         let mut start = Start { rates: Vec::new() };
-        if around.converter.is_some() {
+        if converter.is_some() {
             field.observe(&self.state);
             start.rates = field.rates().to_vec();
         }
-        let integrator = integrator.build(step, field.leak(), self.state.len());
         let mut simulation =
             Simulation::new(Box::new(field), integrator, step, std::mem::take(&mut self.state));
         simulation.tick = self.tick;
-        simulation.white = around.white.take();
-        simulation.converter = around.converter.take();
+        simulation.converter = converter;
         let mut listening = Listening { circuits, effective: &self.effective };
         let outcome = simulation.run(1, &mut [&mut listening, &mut start]);
         self.tick = simulation.tick;
         self.rhs_evaluations += simulation.field.evaluations();
         self.state = simulation.state;
-        around.white = simulation.white;
-        around.converter = simulation.converter;
-        around.held = simulation.field.release_noise();
+        let held = simulation.field.release_noise();
         self.signal = simulation.field.release_signal();
-        outcome.map(|()| start.rates)
+        let Simulation { integrator, converter, .. } = simulation;
+        outcome.map(|()| (Surroundings { held, integrator, converter }, start.rates))
     }
 
     /// The noise of an epoch. Every epoch draws its own numbers, so that a resumed run goes on alike; processes with a memory go on.
-    fn surroundings(&self, epoch: u64) -> Surroundings<T> {
+    fn surroundings(&self, epoch: u64) -> Result<Surroundings<T>> {
         let Course { imperfections, seed, integrator, step, .. } = &self.course;
+        let field = Dynamics::new(&self.effective, &self.blank(), 2);
+        let (leak, shape) = (field.leak(), field.shape());
         let Some(instant) = imperfections.instant() else {
-            return Surroundings { held: Disturbances::none(), white: None, converter: None };
+            let integrator = integrator.build(*step, leak, shape.len());
+            return Ok(Surroundings { held: Disturbances::none(), integrator, converter: None });
         };
-        let shape = StateShape::new(&self.network, 1, 2);
         let Instant { state, readout, device_seed, .. } = instant;
-        let white = match (state, integrator.method()) {
-            (Some(Noise::White { std, rails }), Some(method)) => {
+        let integrator = match state {
+            Some(noise) => {
                 let key = NoiseKey::new(*seed, Purpose::StateNoise, epoch);
-                let field = Dynamics::new(&self.effective, &self.blank(), 2);
-                Some(WhiteNoise::new(key, (std, rails), 0, (method, *step), field.leak(), shape.len()))
+                noise.integrator(key, 0, (*integrator, *step), leak, shape)?
             }
-            _ => None,
+            None => integrator.build(*step, leak, shape.len()),
         };
         let outputs = self.network.output.size();
-        let held = Disturbances::new(&instant, *seed, epoch, &shape, self.network.inputs, 0);
-        Surroundings {
+        let held = Disturbances::new(&instant, *seed, epoch, shape, self.network.inputs, 0);
+        Ok(Surroundings {
             held: self.noise.clone().resumed(WHOLE, held),
-            white,
-            converter: readout.and_then(|r| Converter::new(&r, device_seed, &shape, outputs)),
-        }
+            integrator,
+            converter: readout.and_then(|r| Converter::new(&r, device_seed, shape, outputs)),
+        })
     }
 
     /// A sample of zeros.
@@ -408,14 +413,14 @@ impl<T: Scalar> Plasticity<T> {
             device: self.device.clone(),
             effective: self.effective.clone(),
         };
-        let mut around = self.surroundings(self.epoch);
+        let mut around = self.surroundings(self.epoch)?;
         let ticks = count as u64 * self.course.presentation;
         let mut average = LocalLockIn::averaging(&self.network, &self.course, ticks);
         for place in 0..count as u32 {
             let sample = self.sample(&data.select(&[place]));
             average.inputs.clone_from(&sample.inputs);
             for _ in 0..self.course.presentation {
-                still.advance(&sample, &mut around, Some(&mut average))?;
+                (around, _) = still.advance(&sample, around, Some(&mut average))?;
             }
         }
         let all = self.sample(&data.select(&(0..count as u32).collect::<Vec<_>>()));

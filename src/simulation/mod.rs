@@ -7,7 +7,6 @@ pub mod teaching;
 pub mod view;
 
 use crate::error::{Error, Result};
-use crate::imperfections::noise::WhiteNoise;
 use crate::imperfections::readout::Converter;
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::Integrator;
@@ -30,8 +29,6 @@ pub struct Simulation<'a, T: Scalar> {
     pub field: Box<dyn Field<'a, T> + 'a>,
     /// The integrator.
     pub integrator: Box<dyn Integrator<T>>,
-    /// White state noise, if any.
-    pub white: Option<WhiteNoise<T>>,
     /// What the observers see through, if not the bare substrate.
     pub converter: Option<Converter<T>>,
     /// Length of a step, in nominal τ.
@@ -68,7 +65,6 @@ impl<'a, T: Scalar> Simulation<'a, T> {
             populations: field.substrate().populations(),
             field,
             integrator,
-            white: None,
             converter: None,
             step,
             state,
@@ -93,9 +89,8 @@ impl<'a, T: Scalar> Simulation<'a, T> {
                 self.field.observe_evaluated(&self.state);
                 self.show(observers);
             }
-            let Self { field, integrator, white, state, target, tick, .. } = self;
-            let kick = white.as_mut().map(|noise| noise.draw(*tick, field.shape()));
-            integrator.step(&mut **field, *tick, state, target, kick)?;
+            let Self { field, integrator, state, target, tick, .. } = self;
+            integrator.step(&mut **field, *tick, state, target)?;
             self.tick += 1;
         }
         self.check()

@@ -72,7 +72,8 @@ fn run(spec: &Amplitude, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     for (label, estimator) in &spec.estimators {
         let (mut errors, mut failures, mut warned) = (Vec::new(), 0, Vec::new());
         for &amplitude in &spec.amplitudes {
-            let estimator = estimator.with_amplitude(amplitude).build::<f64>();
+            let estimator = estimator.build::<f64>();
+            let estimator = estimator.with_amplitude(amplitude).unwrap_or(estimator);
             let mut point = AmplitudePoint {
                 estimator: label.clone(),
                 amplitude,

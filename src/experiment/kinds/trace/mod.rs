@@ -25,7 +25,6 @@ use crate::imperfections::{Device, Imperfections};
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::simulation::integrators::VectorField;
 use crate::simulation::lockin::{LockIn, Observer, Record, Window};
 use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
@@ -224,10 +223,8 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     }
     setting.hold_noise(&mut field, &samples)?;
     let len = field.shape().len();
-    let white = setting.white_noise(&samples, spec.integrator, clock.step, field.leak(), len);
-    let integrator = spec.integrator.build(clock.step, field.leak(), len);
+    let integrator = setting.integrator(&samples, spec.integrator, clock.step, &field)?;
     let mut simulation = Simulation::new(Box::new(field), integrator, clock.step, vec![0.0; len]);
-    simulation.white = white;
     simulation.converter = setting.converter(simulation.field.shape());
     let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;

@@ -377,8 +377,8 @@ fn estimate_or_halve<T: Scalar>(
         let amplitude = spec.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
         states.clone_from(&before);
         memories.iter().zip(&remembered).for_each(|(memory, before)| memory.restore(before));
-        outcome =
-            estimate_batch(&*spec.estimator.with_amplitude(amplitude).build(), setting, samples, states);
+        let halved = estimator.with_amplitude(amplitude);
+        outcome = estimate_batch(halved.as_deref().unwrap_or(estimator), setting, samples, states);
     }
     Ok((outcome?, u64::from(halvings)))
 }
