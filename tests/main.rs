@@ -35,4 +35,5 @@ mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;
+mod versions;
 mod waveforms;

@@ -313,6 +313,27 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
     }
 }
 
+#[test]
+fn white_noise_is_refused_where_it_has_no_place_instead_of_dropped() {
+    let problem = isolated(1.0, 2);
+    let effective = problem.effective(Form::Potential);
+    let noise = Noise::White { std: 0.1, rails: Rails::Independent };
+    let noise = Some(Surroundings::new(Instant::on_state(noise), 1));
+    let setting = Setting { noise, diagnose: false, ..Setting::quiet(&effective) };
+    for (integrator, taken) in
+        [("euler", true), ("heun", true), ("rk4", false), ("dopri5", false), ("map", false)]
+    {
+        let spec: EstimatorSpec = serde_json::from_value(json!({ "oscillation": {
+            "amplitude": 0.1, "period": 64.0, "integrator": integrator } }))
+        .unwrap();
+        let told = estimate_batch(&*spec.build::<f64>(), &setting, &problem.samples, &mut Vec::new());
+        match told {
+            Ok(_) => assert!(taken, "{integrator} drops it"),
+            Err(error) => assert!(!taken && error.to_string().contains("found white noise with"), "{error}"),
+        }
+    }
+}
+
 /// The standard normal distribution function (Abramowitz & Stegun 7.1.26, to 1.5e-7).
 fn normal_cdf(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;

@@ -188,7 +188,7 @@ pub(super) fn samples(setup: &Setup, path: &str) -> Result<f64> {
 
 /// A network's numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Substrate {
+pub(super) struct Size {
     pub(super) inputs: f64,
     pub(super) neurons: f64,
     pub(super) outputs: f64,
@@ -201,7 +201,7 @@ pub(super) struct Substrate {
     pub(super) parameter_bytes: f64,
 }
 
-impl Substrate {
+impl Size {
     pub(super) fn new(network: &Network, precision: Precision) -> Self {
         let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
         let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
@@ -244,7 +244,7 @@ impl Substrate {
 }
 
 /// What an estimator takes over so many samples.
-pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) -> Cost {
     let chunk = spec.work(substrate.bytes);
     let chunks = (samples / CHUNK as f64).ceil();
     let together = samples.min(CHUNK as f64);
@@ -264,19 +264,19 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f6
 }
 
 /// Inference of so many samples.
-pub(super) fn inference(settle: &Settle, substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn inference(settle: &Settle, substrate: &Size, samples: f64) -> Cost {
     let chunks = (samples / CHUNK as f64).ceil();
     let evaluations = chunks * settling(settle, substrate.bytes);
     Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
 }
 
 /// The truth that estimates are compared with.
-pub(super) fn truth(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn truth(substrate: &Size, samples: f64) -> Cost {
     estimator(&EstimatorSpec::Adjoint(crate::gradient::Adjoint::default()), substrate, samples)
 }
 
 /// A study of given parameters and samples, beside its estimates.
-pub(super) fn study(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn study(substrate: &Size, samples: f64) -> Cost {
     Cost {
         memory: 8.0 * substrate.parameter_bytes
             + samples * (3.0 * substrate.inputs + substrate.outputs) * substrate.bytes,
@@ -285,7 +285,7 @@ pub(super) fn study(substrate: &Substrate, samples: f64) -> Cost {
     }
 }
 
-pub(super) fn with_study(substrate: &Substrate, samples: f64, work: Cost) -> Cost {
+pub(super) fn with_study(substrate: &Size, samples: f64, work: Cost) -> Cost {
     let study = study(substrate, samples);
     Cost { memory: study.memory + work.memory, ..study + work }
 }

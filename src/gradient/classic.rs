@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::description::{Demands, Description};
-use super::equilibrium::{self, Instant, Phase, Settle};
+use super::equilibrium::{self, Observation, Phase, Settle};
 use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
@@ -120,7 +120,7 @@ impl<T: Scalar> Estimator<T> for Classic {
             let share = if minus.is_some() { 0.5 } else { 1.0 };
             for phase in nudged.into_iter().flatten() {
                 let share = share / phase.instants.len() as f64;
-                for Instant { rates, output_error } in &phase.instants {
+                for Observation { rates, output_error } in &phase.instants {
                     substrate.add_readout(&shape, (rates, output_error), share, &mut gradient, &mut scratch);
                 }
             }

@@ -146,7 +146,7 @@ pub(super) fn run<T: Scalar>(
     let residual = largest_difference(&simulation.state, &before);
     let evaluations = simulation.field.evaluations();
     setting.keep_noise(simulation.field.release_noise());
-    *state = simulation.state;
+    *state = simulation.trajectory.state;
     Ok(Diagnostics {
         drive_rate: drive.drive_rate,
         ..Diagnostics::frozen(evaluations, residual, Stop::RecordComplete)

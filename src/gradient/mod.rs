@@ -67,6 +67,28 @@ pub struct Setting<'a, T: Scalar> {
     pub diagnose: bool,
 }
 
+impl<'a, T: Scalar> Setting<'a, T> {
+    /// A substrate without noise, observed with all diagnostics.
+    #[must_use]
+    pub fn quiet(substrate: &'a dyn Substrate<T>) -> Self {
+        Self { substrate, noise: None, update: 0, diagnose: true }
+    }
+}
+
+/// The estimate of a batch without noise, from rest. `estimator` is a name or an object as in experiment files, `"adjoint"` or
+/// `{"oscillation": {"amplitude": 0.1, "period": 80.0}}`.
+///
+/// # Errors
+/// An estimator that there is not, and [`Error::Diverged`].
+pub fn estimate<T: Scalar>(
+    substrate: &dyn Substrate<T>,
+    samples: &Samples<T>,
+    estimator: &str,
+) -> Result<Estimate<T>> {
+    let estimator = estimator.parse::<EstimatorSpec>()?.build();
+    estimate_batch(&*estimator, &Setting::quiet(substrate), samples, &mut Vec::new())
+}
+
 /// What acts on the substrate at every instant.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a, T: Scalar> {

@@ -1,14 +1,19 @@
 //! The `estimator` field of an experiment: the one table of estimators.
 
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::description::{Demands, Described, Repeated};
 use super::work::Work;
 use super::{Adjoint, Auto, Cauchy, Chebyshev, Classic, Estimator, HarmonicBalance, Oscillation, Staircase};
-use crate::error::Invalid;
+use crate::error::{Error, Invalid};
+use crate::files::parse_json;
 use crate::imperfections::Imperfections;
 use crate::json::choice::{allow_names, choice};
+use crate::json::wording::plain;
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
@@ -37,6 +42,22 @@ pub enum EstimatorSpec {
 }
 
 choice!(EstimatorSpec);
+
+impl FromStr for EstimatorSpec {
+    type Err = Error;
+
+    /// A name, or an object as in experiment files.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refused = |error: serde_json::Error| {
+            let (found, legal) = plain(&error.to_string());
+            Error::input("the estimator", "", found, legal)
+        };
+        let is_object = text.trim_start().starts_with('{');
+        let value =
+            if is_object { parse_json(text.as_bytes()).map_err(refused)? } else { Value::from(text.trim()) };
+        serde_json::from_value(value).map_err(refused)
+    }
+}
 
 impl EstimatorSpec {
     /// The estimator by its name in experiment files, in a precision of the caller's: what it is told by is the same in both.

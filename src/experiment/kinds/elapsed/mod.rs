@@ -90,7 +90,7 @@ impl Kind for Elapsed {
     }
 
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let (samples, _) = cost::counts(setup, &self.data, options)?;
         let chunks = (samples / CHUNK as f64).ceil();
         let mut work = Cost::default();
@@ -126,14 +126,14 @@ fn round(richardson: u32) -> u64 {
 }
 
 /// One period T, 2T, 4T … of an estimator: what it has seen so far.
-struct Course {
+struct Sequence {
     estimator: Box<dyn Estimator<f64>>,
     states: Vec<Vec<f64>>,
     sum: Parameters<f64>,
     periods: u64,
 }
 
-impl Course {
+impl Sequence {
     /// Drives for some more periods.
     fn drive(&mut self, periods: u64, setting: &Setting<'_, f64>, samples: &Samples<f64>) -> Result<u64> {
         let mut evaluations = 0;
@@ -176,26 +176,26 @@ fn run(spec: &Elapsed, setup: &Setup, sink: &mut dyn Sink, options: &Options) ->
     for (label, estimator) in &spec.estimators {
         let repeated = |doublings| estimator.repeated(doublings, network.is_tied());
         let Some(Repeated { period, richardson, .. }) = repeated(0) else { continue };
-        let course = |doublings| {
-            Some(Course {
+        let sequence = |doublings| {
+            Some(Sequence {
                 estimator: repeated(doublings)?.estimator.build(),
                 states: start.clone(),
                 sum: Parameters::zeros(network.shapes()),
                 periods: 0,
             })
         };
-        let mut courses: Vec<Course> = (0..richardson).filter_map(course).collect();
-        // All courses together take as long as `periods` of one.
+        let mut sequences: Vec<Sequence> = (0..richardson).filter_map(sequence).collect();
+        // All sequences together take as long as `periods` of one.
         let round = round(richardson);
         let rounds = spec.periods / round;
         let mut evaluations = 0;
         for count in 1..=rounds {
-            for (k, course) in (0..richardson).zip(&mut courses) {
-                evaluations += course.drive(1 << (richardson - 1 - k), &setting, &samples)?;
+            for (k, sequence) in (0..richardson).zip(&mut sequences) {
+                evaluations += sequence.drive(1 << (richardson - 1 - k), &setting, &samples)?;
             }
             let mut gradient = Parameters::zeros(network.shapes());
-            for (weight, course) in extrapolation_weights(courses.len()).iter().zip(&courses) {
-                gradient.add_scaled(*weight / course.periods as f64, &course.sum);
+            for (weight, sequence) in extrapolation_weights(sequences.len()).iter().zip(&sequences) {
+                gradient.add_scaled(*weight / sequence.periods as f64, &sequence.sum);
             }
             let agreement = compare(&gradient, &truth);
             let missing = || Error::Internal("a gradient of zero".into());

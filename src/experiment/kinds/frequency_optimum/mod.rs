@@ -210,7 +210,7 @@ impl Kind for FrequencyOptimum {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let stages = cost::stages(self.integrator);
         let record = cost::steps(self.integrator, self.record + self.settle_time);
         let runs = (self.periods.len() * self.noise.corners.len() * self.repeats) as f64;

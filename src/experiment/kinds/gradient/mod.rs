@@ -48,7 +48,7 @@ impl Kind for Gradient {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, self.precision);
+        let substrate = cost::Size::new(&setup.network, self.precision);
         let samples = cost::samples(setup, &self.batch)?;
         let mut work = Cost::default();
         for (_, e) in &self.estimators {

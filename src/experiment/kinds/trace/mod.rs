@@ -29,15 +29,14 @@ use crate::simulation::lockin::{LockIn, Observer, Record, Window};
 use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
-use crate::substrate::Field;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Layer, Network};
-use crate::substrate::neurons::readout;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
+use crate::substrate::{Field, Substrate};
 
 /// How its run folders are kept.
 pub(super) const KEEPING: Keeping =
@@ -138,7 +137,7 @@ impl Kind for Trace {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let period = cost::ticks(self.integrator, self.period);
         let total = period * self.periods as f64;
         let evaluations = total * cost::stages(self.integrator);
@@ -206,7 +205,7 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     sink.begin()?;
     let device = Device::fabricate(network, &spec.imperfections);
     let effective = device.effective(Form::Potential, &parameters, 0);
-    let quiet = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let quiet = Setting::quiet(&effective);
     let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
     let setting =
         Setting { noise: spec.imperfections.instant().map(|i| Surroundings::new(i, spec.seed)), ..quiet };
@@ -327,7 +326,7 @@ impl Recorder {
             free: &real_part(&real, &rest.rates),
             output_error: &rest.output_error[..outputs],
         };
-        let agreement = compare(&readout::gradient(effective, &real, samples, &local), truth).synapses;
+        let agreement = compare(&effective.gradient(&real, samples, &local), truth).synapses;
         Running {
             cosine: agreement.cosine.unwrap_or(0.0),
             relative_error: agreement.relative_error.unwrap_or(f64::NAN),
