@@ -81,7 +81,7 @@ impl SparseSpec {
         let said: Vec<&str> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
         if let [first, second, ..] = said[..] {
             let found = format!("found both `{first}` and `{second}`");
-            return Err(Invalid::new("", found, "one of `fan_in`, `pattern` and `mask`"));
+            return Err(Invalid::new("", found, "one of the three: `fan_in`, `pattern` or `mask`"));
         }
         let rows = match (self.fan_in, &self.pattern) {
             (Some(fan_in), _) if (1..=senders).contains(&fan_in) => return Ok(()),
@@ -95,8 +95,11 @@ impl SparseSpec {
                 return Err(Invalid::new("mask", "found a mask that has not been read", legal));
             }
             (None, None) => {
-                let legal = "one of `fan_in`, `pattern` and `mask`";
-                return Err(Invalid::new("", "found no pattern", legal));
+                return Err(Invalid::new(
+                    "",
+                    "found neither `fan_in`, `pattern` nor `mask`",
+                    "one of the three",
+                ));
             }
         };
         if rows.len() != receivers {
