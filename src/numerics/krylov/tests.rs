@@ -189,6 +189,44 @@ fn almost_equal_eigenvalues_do_not_keep_the_iteration_going() {
 }
 
 #[test]
+fn modes_decay_where_no_eigenvalue_grows() {
+    let shape = shape([9, 6], 40, 1);
+    let mut random = stream(3, Purpose::Data, 4);
+    // From almost symmetric to far from normal, some of them stable though vectors grow at first.
+    let matrices: Vec<DMatrix<f64>> = (0..40)
+        .map(|sample| {
+            let skew = 0.1 * f64::from(sample);
+            DMatrix::from_fn(15, 15, |i, j| {
+                let entry = 0.4 * (2.0 * random.random::<f64>() - 1.0);
+                if i < j {
+                    (1.0 + skew) * entry
+                } else if i > j {
+                    entry
+                } else {
+                    entry - 1.0
+                }
+            })
+        })
+        .collect();
+    let complex: Vec<_> = matrices.iter().map(|m| m.map(|x| Complex::new(x, 0.0))).collect();
+    let shifted = |v: &[f64], out: &mut [f64]| {
+        multiply(&shape, &complex, v, out);
+        out.iter_mut().zip(v).for_each(|(o, v)| *o += 0.7 * v);
+    };
+    let found = decays(&shape, shifted, 0.7, &vec![0.0; shape.len()], 15);
+    let growth = |m: &DMatrix<f64>| m.complex_eigenvalues().iter().map(|z| z.re).fold(f64::MIN, f64::max);
+    let grows_at_first = |m: &DMatrix<f64>| (m + m.transpose()).symmetric_eigenvalues().max() > 0.0;
+    let transient = matrices.iter().filter(|m| growth(m) < 0.0 && grows_at_first(m)).count();
+    let unstable = matrices.iter().filter(|m| growth(m) > 0.0).count();
+    assert!(transient > 3 && unstable > 3 && transient + unstable < 38, "{transient}, {unstable}");
+    for (sample, (matrix, decays)) in matrices.iter().zip(&found).enumerate() {
+        assert_eq!(*decays, growth(matrix) < 0.0, "sample {sample}: {}", growth(matrix));
+    }
+    let nothing = |_: &[f64], out: &mut [f64]| out.fill(f64::NAN);
+    assert_eq!(decays(&shape, nothing, 0.0, &vec![0.0; shape.len()], 15), vec![false; 40]);
+}
+
+#[test]
 fn ritz_values_stop_where_the_subspace_is_invariant() {
     // Two eigenvalues only: no vector spans more than two directions.
     let shape = shape([4, 3], 2, 1);
