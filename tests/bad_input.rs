@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::program::{self, contents, holograd, run, text};
 use holograd::files::{Tensors, Values, read_tensors, write_tensors};
+use holograd::substrate::neurons::model::ModelSpec;
 use serde_json::{Value, json};
 
 /// A training run of a fraction of a second.
@@ -567,4 +568,33 @@ fn an_unwritable_folder_is_reported() {
     let obeyed = fs::write(locked.join("probe"), "").is_err();
     let out = if obeyed { "locked/out" } else { "/sys/out" };
     refuse_all(files.path(), &[(&format!("{SHORT} --out {out}"), &[out, "cannot create"])]);
+}
+
+/// With a read-out the cost is the read-out's; without one it stands at the top of the model. Nothing wins over the other.
+#[test]
+fn a_cost_stands_in_one_place() {
+    let told = |readout: Option<&str>, cost: Option<&str>| {
+        let mut model = json!({ "name": "small", "input": 2, "layers": [{ "name": "h1", "size": 3 }], "activation": "tanh",
+            "connections": [{ "from": "input", "to": "h1" }] });
+        if let Some(cost) = readout {
+            model["readout"] = json!({ "from": "h1", "classes": 2, "cost": cost });
+        }
+        if let Some(cost) = cost {
+            model["cost"] = json!(cost);
+        }
+        let spec: ModelSpec = serde_json::from_value(model).unwrap();
+        spec.validate().err().map(|invalid| invalid.to_string())
+    };
+    let (cross_entropy, squared_error) = (Some("cross_entropy"), Some("squared_error"));
+    assert_eq!((told(cross_entropy, None), told(None, squared_error)), (None, None));
+    for (readout, cost, words) in [
+        (cross_entropy, cross_entropy, "at `cost`: found a cost beside a read-out; put it in `readout.cost`"),
+        (cross_entropy, squared_error, "at `cost`: found a cost beside a read-out; put it in `readout.cost`"),
+        (squared_error, None, "at `readout.cost`: found squared_error; a read-out has `cross_entropy`"),
+        (None, cross_entropy, "at `cost`: found cross_entropy without a read-out"),
+        (None, None, "found neither `readout` nor `cost`"),
+    ] {
+        let message = told(readout, cost).unwrap_or_default();
+        assert!(message.contains(words), "{message}");
+    }
 }
