@@ -53,7 +53,7 @@ pub struct HarmonicBalance {
     /// Period of the drive, in τ; null for an infinitely slow one, which has no frequency bias.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: Option<f64>,
-    /// PeriodicDrive of the drive.
+    /// Course of the drive.
     pub drive: PeriodicDrive,
     /// |β|, or b. The gradient of a circular drive does not depend on it.
     #[schemars(extend("exclusiveMinimum" = 0))]
