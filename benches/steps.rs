@@ -7,7 +7,7 @@ use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
 use holograd::numerics::scalar::Scalar;
 use holograd::simulation::Simulation;
-use holograd::simulation::integrators::{FixedStep, Method, VectorField};
+use holograd::simulation::integrators::{IntegratorSpec, VectorField};
 use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
 use holograd::simulation::teaching::{Teaching, Time, Waveform};
 use holograd::simulation::view::View;
@@ -46,13 +46,14 @@ fn period(criterion: &mut Criterion) {
     let effective =
         Effective::new(&network, Form::Potential, &Parameters::<f32>::initial(network.shapes(), 0));
     let batch = samples::<f32>(10);
-    for method in [Method::Euler, Method::ExponentialEuler, Method::Rk4] {
+    for name in ["euler", "exponential_euler", "rk4"] {
+        let integrator: IntegratorSpec = serde_json::from_value(json!(name)).expect("a legal integrator");
         let mut field = Dynamics::new(&effective, &batch, 2);
         field.teach(Teaching { waveform: Waveform::Circular { ticks: 100 }, amplitude: 0.4, onset: 0 });
         let len = field.shape().len();
-        let stepper = Box::new(FixedStep::new(method, 0.5, field.leak(), len));
+        let stepper = integrator.build(0.5, field.leak(), len);
         let mut simulation = Simulation::new(Box::new(field), stepper, 0.5, vec![0.0; len]);
-        group.bench_function(format!("{method:?}"), |bencher| {
+        group.bench_function(name, |bencher| {
             bencher.iter(|| simulation.run(black_box(100), &mut []).expect("a stable network"));
         });
     }

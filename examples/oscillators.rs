@@ -5,15 +5,13 @@
 //! Sine and cosine are entire, so the flow is holomorphic; what a coupling sees locally is ∂E/∂K_ij = −cos(θ_i − θ_j).
 //! `cargo run --release --example oscillators` prints how far three ways to its gradient agree.
 
-use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
+use holograd::gradient::{compare::finite_differences, estimate};
 use holograd::substrate::custom::{C, Custom, Equations, shapes};
-use holograd::substrate::parameters::Parameters;
-use holograd::substrate::samples::Samples;
-use serde_json::json;
+use holograd::substrate::{parameters::Parameters, samples::Samples};
 
 const OSCILLATORS: usize = 7;
 const INPUTS: usize = 3;
-/// The last ones are compared with the targets: C = ½ Σ (θ − y)².
+/// The last ones are compared with the targets, by C = ½ Σ (θ − y)² as long as nothing else is said.
 const OUTPUTS: usize = 2;
 
 struct Oscillators;
@@ -59,15 +57,6 @@ impl Equations for Oscillators {
         }
     }
 
-    fn output_error(&self, y: &[f64], s: &[C], out: &mut [C]) {
-        out.iter_mut().zip(&s[OSCILLATORS - OUTPUTS..]).zip(y).for_each(|((o, s), y)| *o = s - y);
-    }
-
-    fn cost_slope(&self, _: &[C], output_error: &[C], out: &mut [C]) {
-        out.fill(C::new(0.0, 0.0));
-        out[OSCILLATORS - OUTPUTS..].copy_from_slice(output_error);
-    }
-
     fn local_gradient(&self, _: &[&[f64]], x: &[f64], s: &[f64], delta: &[f64], gradient: &mut [&mut [f64]]) {
         let [coupling, input, field] = gradient else { return };
         for (place, i, j) in pairs() {
@@ -86,40 +75,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let wave = |k: usize| 0.1 + 0.08 * (1.7 * (k + 13 * index) as f64).sin();
         parameters.at_mut(index).iter_mut().enumerate().for_each(|(k, p)| *p = wave(k));
     }
-    let samples = Samples {
-        inputs: vec![0.3, -0.8, 0.5, -0.4, 0.9, 0.1],
-        targets: vec![0.4, -0.3, 0.2, 0.6],
-        count: 2,
-        first: 0,
+    let samples = Samples::of(2, &[0.3, -0.8, 0.5, -0.4, 0.9, 0.1], &[0.4, -0.3, 0.2, 0.6]);
+    let told = |parameters: &Parameters<f64>, estimator: &str| {
+        estimate(&Custom::new(Oscillators, parameters), &samples, estimator)
     };
-    let estimate = |parameters: &Parameters<f64>, estimator: serde_json::Value| {
-        let substrate = Custom::new(Oscillators, parameters);
-        let setting = Setting { substrate: &substrate, noise: None, update: 0, diagnose: true };
-        let spec: EstimatorSpec = serde_json::from_value(estimator).expect("a legal estimator");
-        estimate_batch(&*spec.build(), &setting, &samples, &mut Vec::new())
-    };
-    let adjoint = estimate(&parameters, json!("adjoint"))?.gradient;
-    let drive = json!({ "oscillation": { "amplitude": 0.3, "period": 80.0, "settle_periods": 2, "richardson": 3,
-        "integrator": { "rk4": { "step": 0.1 } } } });
-    let waited = estimate(&parameters, drive)?.gradient;
-    let cost = |parameters: &Parameters<f64>| {
-        let errors = estimate(parameters, json!("adjoint")).map(|e| e.output_error.norm_squared());
-        errors.map(|squares| 0.5 * squares / samples.count as f64)
-    };
-    let (mut numeric, mut off) = (0.0_f64, 0.0_f64);
-    for (index, element) in
-        (0..parameters.len()).flat_map(|i| (0..adjoint.at(i).len()).map(move |e| (i, e))).collect::<Vec<_>>()
-    {
-        let at = |shift: f64| {
-            let mut moved = parameters.clone();
-            moved.at_mut(index)[element] += shift;
-            cost(&moved)
-        };
-        let slope: f64 = (8.0 * (at(1e-3)? - at(-1e-3)?) - (at(2e-3)? - at(-2e-3)?)) / 12e-3;
-        let exact: f64 = adjoint.at(index)[element];
-        numeric = numeric.max((slope - exact).abs());
-        off = off.max((waited.at(index)[element] - exact).abs());
-    }
+    let adjoint = told(&parameters, "adjoint")?.gradient;
+    let drive = r#"{ "oscillation": { "amplitude": 0.3, "period": 80.0, "settle_periods": 2, "richardson": 3,
+        "integrator": { "rk4": { "step": 0.1 } } } }"#;
+    let waited = told(&parameters, drive)?.gradient;
+    let numeric = finite_differences(&parameters, 1e-3, |parameters| {
+        told(parameters, "adjoint").map(|e| 0.5 * e.output_error.norm_squared() / samples.count as f64)
+    })?;
+    let largest = |off: &Parameters<f64>| off.iter().flat_map(|(_, v)| v).fold(0.0, |a, b| b.abs().max(a));
+    let [numeric, off] = [numeric, waited].map(|mut gradient| {
+        gradient.add_scaled(-1.0, &adjoint);
+        largest(&gradient)
+    });
     println!("adjoint against finite differences {numeric:.1e}, oscillation against the adjoint {off:.1e}");
     assert!(numeric < 1e-9 && off < 1e-5);
     Ok(())

@@ -26,7 +26,7 @@
 //! let effective = Effective::new(&network, Form::Potential, &parameters);
 //! let inputs = nalgebra::DMatrix::<f64>::from_column_slice(3, 2, &[0.5, -1.0, 0.2, 1.0, 0.3, -0.7]);
 //! let samples = Samples::labelled(&inputs, &[0, 1], 2);
-//! let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+//! let setting = Setting::quiet(&effective);
 //!
 //! let drive = r#"{ "oscillation": { "amplitude": 0.3, "period": 100.0, "richardson": 2 } }"#;
 //! let oscillation = serde_json::from_str::<EstimatorSpec>(drive)?.build();

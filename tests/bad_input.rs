@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::program::{self, contents, holograd, run, text};
 use holograd::files::{Tensors, Values, read_tensors, write_tensors};
+use holograd::substrate::neurons::model::ModelSpec;
 use serde_json::{Value, json};
 
 /// A training run of a fraction of a second.
@@ -569,40 +570,31 @@ fn an_unwritable_folder_is_reported() {
     refuse_all(files.path(), &[(&format!("{SHORT} --out {out}"), &[out, "cannot create"])]);
 }
 
-/// A drive far beyond the radius of convergence is a failed run, not bad input: the folder stays, without a summary.
+/// With a read-out the cost is the read-out's; without one it stands at the top of the model. Nothing wins over the other.
 #[test]
-fn a_diverging_run_says_when_where_and_what_to_lower() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, amplitude) in [("a", "10"), ("b", "1000"), ("c", "1e6"), ("d", "1e30")] {
-        let set = format!("estimator.oscillation.amplitude={amplitude}");
-        let output =
-            run(folder.path(), &["run", "digits", "--set", &set, "--set", "epochs=3", "--out", name]);
-        let message = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "amplitude {amplitude}: {message}");
-        for word in ["epoch 1, batch ", " t = ", "layer `h", "neuron ", "sample ", "lower `amplitude`"] {
-            assert!(message.contains(word), "no {word:?} in {message}");
+fn a_cost_stands_in_one_place() {
+    let told = |readout: Option<&str>, cost: Option<&str>| {
+        let mut model = json!({ "name": "small", "input": 2, "layers": [{ "name": "h1", "size": 3 }], "activation": "tanh",
+            "connections": [{ "from": "input", "to": "h1" }] });
+        if let Some(cost) = readout {
+            model["readout"] = json!({ "from": "h1", "classes": 2, "cost": cost });
         }
-        assert!(!message.contains("panicked"), "{message}");
-        assert!(folder.path().join(name).join("experiment.json").exists());
-        assert!(!folder.path().join(name).join("summary.json").exists());
-    }
-}
-
-/// A smaller drive has no bias, so a batch that diverges may be estimated again with less of it; not for ever.
-#[test]
-fn halving_the_amplitude_saves_a_diverging_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let train = |halvings: &str, out: &str| {
-        let amplitude = "estimator.oscillation.amplitude=1000";
-        run(
-            folder.path(),
-            &["run", "digits", "--set", amplitude, "--set", "epochs=1", "--set", halvings, "--out", out],
-        )
+        if let Some(cost) = cost {
+            model["cost"] = json!(cost);
+        }
+        let spec: ModelSpec = serde_json::from_value(model).unwrap();
+        spec.validate().err().map(|invalid| invalid.to_string())
     };
-    assert_eq!(train("halvings=2", "few").status.code(), Some(1));
-    let saved = train("halvings=20", "many");
-    assert!(saved.status.success(), "{}", text(&saved.stderr));
-    let epoch = &program::metrics(&folder.path().join("many"))[0];
-    assert!(epoch["halvings"].as_u64().unwrap() > 2, "{epoch}");
-    assert!(epoch["test_loss"].as_f64().is_some(), "{epoch}");
+    let (cross_entropy, squared_error) = (Some("cross_entropy"), Some("squared_error"));
+    assert_eq!((told(cross_entropy, None), told(None, squared_error)), (None, None));
+    for (readout, cost, words) in [
+        (cross_entropy, cross_entropy, "at `cost`: found a cost beside a read-out; put it in `readout.cost`"),
+        (cross_entropy, squared_error, "at `cost`: found a cost beside a read-out; put it in `readout.cost`"),
+        (squared_error, None, "at `readout.cost`: found squared_error; a read-out has `cross_entropy`"),
+        (None, cross_entropy, "at `cost`: found cross_entropy without a read-out"),
+        (None, None, "found neither `readout` nor `cost`"),
+    ] {
+        let message = told(readout, cost).unwrap_or_default();
+        assert!(message.contains(words), "{message}");
+    }
 }

@@ -72,7 +72,7 @@ impl Problem {
         let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
         spec.validate(&self.network, form, None).unwrap();
         let effective = self.effective(form);
-        let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+        let setting = Setting::quiet(&effective);
         estimate_batch(&*spec.build(), &setting, &self.samples, &mut Vec::new()).unwrap()
     }
 

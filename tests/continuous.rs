@@ -10,7 +10,7 @@ use crate::program::{json, metrics, run, succeed, text};
 use holograd::data::{Dataset, batches};
 use holograd::gradient::compare::compare;
 use holograd::imperfections::Imperfections;
-use holograd::learning::{Course, Optimiser, OptimiserSpec, Plasticity, Schedule};
+use holograd::learning::{Optimiser, OptimiserSpec, Plasticity, Protocol, Schedule};
 use holograd::simulation::integrators::IntegratorSpec;
 use holograd::simulation::signal::Signal;
 use holograd::substrate::neurons::form::Form;
@@ -21,9 +21,9 @@ use nalgebra::DMatrix;
 use num_complex::Complex;
 use serde_json::{Value, json};
 
-/// A course with Runge–Kutta steps of 0.25 τ.
-fn course(amplitude: f64, period: u64, presentation: u64, time_constant: f64) -> Course {
-    Course {
+/// A protocol with Runge–Kutta steps of 0.25 τ.
+fn protocol(amplitude: f64, period: u64, presentation: u64, time_constant: f64) -> Protocol {
+    Protocol {
         seed: 0,
         imperfections: Imperfections::default(),
         form: Form::Potential,
@@ -40,10 +40,10 @@ fn course(amplitude: f64, period: u64, presentation: u64, time_constant: f64) ->
 }
 
 /// A run whose weights move at 1/τ_w = `rate`.
-fn plasticity(problem: &Problem, course: Course, rate: f64, leak: f64) -> Plasticity<f64> {
-    let euler = OptimiserSpec::Sgd { learning_rate: course.step * rate, momentum: 0.0, weight_decay: leak };
+fn plasticity(problem: &Problem, protocol: Protocol, rate: f64, leak: f64) -> Plasticity<f64> {
+    let euler = OptimiserSpec::Sgd { learning_rate: protocol.step * rate, momentum: 0.0, weight_decay: leak };
     let optimiser = Optimiser::new(euler, &BTreeMap::new(), &problem.network).unwrap();
-    Plasticity::new(course, &problem.network, problem.parameters.clone(), optimiser)
+    Plasticity::new(protocol, &problem.network, problem.parameters.clone(), optimiser)
 }
 
 /// The samples of a problem as a data set; its inputs must fit single precision.
@@ -72,8 +72,8 @@ fn the_coefficient_of_weights_that_stand_still_is_the_lock_in_of_every_synapse()
         "readout": { "from": "b", "classes": 3 } });
     let problem = rounded(random(model, 1, 3));
     let (period, periods, time_constant) = (80_u64, 3_u64, 30.0);
-    let course = course(0.2, period, period * periods, time_constant);
-    let mut run = plasticity(&problem, course, 0.0, 0.0);
+    let protocol = protocol(0.2, period, period * periods, time_constant);
+    let mut run = plasticity(&problem, protocol, 0.0, 0.0);
     run.epoch(&dataset(&problem, &[label(&problem)]), |_, _, _| {}).unwrap();
     assert_eq!(run.parameters, problem.parameters);
 
@@ -174,17 +174,17 @@ fn neurons_circuits_and_weights_obey_one_differential_equation() {
     let truths = [integrate(start, &order, 20.0, |_| 0.0), integrate(start, &order, 20.0, wave)];
     let off = |step: f64, truth: [f64; 4], signal: Option<&Value>| {
         let ticks = |time: f64| (time / step).round() as u64;
-        let course = Course {
+        let protocol = Protocol {
             seed: 7,
             integrator: IntegratorSpec::Euler { step },
             step,
             poles: 2,
-            ..course(AMPLITUDE, ticks(PERIOD), ticks(20.0), LOW_PASS)
+            ..protocol(AMPLITUDE, ticks(PERIOD), ticks(20.0), LOW_PASS)
         };
         let euler =
             OptimiserSpec::Sgd { learning_rate: step / WEIGHT_TIME, momentum: 0.0, weight_decay: LEAK };
         let optimiser = Optimiser::new(euler, &BTreeMap::new(), &network).unwrap();
-        let mut run = Plasticity::new(course, &network, parameters.clone(), optimiser);
+        let mut run = Plasticity::new(protocol, &network, parameters.clone(), optimiser);
         if let Some(signal) = signal {
             let signal = serde_json::from_value(signal.clone()).unwrap();
             run = run.with_signal(Signal::new(&signal, 1, step));
@@ -218,7 +218,7 @@ fn slow_weights_descend_the_gradient_up_to_the_frequency_bias() {
     let measured = theory.map(|(time, expected)| {
         let period = (4.0 * time) as u64;
         let periods = 15;
-        let mut run = plasticity(&problem, course(0.3, period, periods * period, time / 2.0), rate, 0.0);
+        let mut run = plasticity(&problem, protocol(0.3, period, periods * period, time / 2.0), rate, 0.0);
         let mut before = None;
         run.epoch(&data, |_, now, _| {
             if now.tick == (periods - 1) * period {
@@ -287,8 +287,8 @@ fn the_witness_sees_the_rates_at_the_start_of_each_step() {
             (IntegratorSpec::Rk4 { step: h }, 1.0 - h + h * h / 2.0 - h.powi(3) / 6.0 + h.powi(4) / 24.0),
             (IntegratorSpec::ExponentialEuler { step: h }, (-h).exp()),
         ] {
-            let course = Course { integrator, step: h, imperfections, ..course(1e-12, 10, 10, 1.0) };
-            let mut run = plasticity(&problem, course, 0.0, 0.0);
+            let protocol = Protocol { integrator, step: h, imperfections, ..protocol(1e-12, 10, 10, 1.0) };
+            let mut run = plasticity(&problem, protocol, 0.0, 0.0);
             let mut seen = Vec::new();
             run.epoch(&dataset(&problem, &[0]), |_, _, rates| seen.push(rates[0])).unwrap();
             for (tick, rate) in seen.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use crate::common::{Problem, order, random, slope, toy};
-use holograd::gradient::compare::{agreement, compare};
+use holograd::gradient::compare::{agreement, compare, finite_differences};
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, Surroundings, estimate_batch};
 use holograd::imperfections::Imperfections;
@@ -102,22 +102,10 @@ fn cost(problem: &Problem, parameters: &Parameters<f64>) -> f64 {
 /// Largest difference between the adjoint and a four-point central difference of the cost, over every parameter.
 fn off_finite_differences(problem: &Problem) -> f64 {
     let gradient = problem.estimate(Form::Potential, json!("adjoint")).gradient;
-    let step = 1e-3;
-    let mut parameters = problem.parameters.clone();
-    let mut worst = 0.0_f64;
-    for index in 0..parameters.len() {
-        for element in 0..parameters.at(index).len() {
-            let nominal = parameters.at(index)[element];
-            let mut at = |steps: f64| {
-                parameters.at_mut(index)[element] = nominal + steps * step;
-                cost(problem, &parameters)
-            };
-            let difference = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * step);
-            parameters.at_mut(index)[element] = nominal;
-            worst = worst.max((difference - gradient.at(index)[element]).abs());
-        }
-    }
-    worst
+    let cost = |parameters: &Parameters<f64>| Ok::<_, std::convert::Infallible>(cost(problem, parameters));
+    let Ok(numeric) = finite_differences(&problem.parameters, 1e-3, cost);
+    let pairs = numeric.iter().zip(gradient.iter()).flat_map(|((_, a), (_, b))| a.iter().zip(b));
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -351,7 +339,7 @@ fn a_staircase_may_begin_at_the_free_equilibrium() {
     let found = problem.estimate(Form::Rate, staircase(settle.clone()));
     // By hand: relaxed first, then driven from there.
     let effective = problem.effective(Form::Rate);
-    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting::quiet(&effective);
     let settle: Settle = serde_json::from_value(settle).unwrap();
     let free = equilibrium::free(&setting, &problem.samples, &settle).unwrap();
     let shape = StateShape::new(&problem.network, 2, 1);

@@ -102,7 +102,7 @@ fn integrate(known: &Known, spec: IntegratorSpec, ticks: u64) -> (f64, u64) {
     let (mut state, mut target) = (known.start.to_vec(), vec![0.0; known.start.len()]);
     for tick in 0..ticks {
         field.target(Time::at(tick), &state, &mut target);
-        integrator.step(&mut field, tick, &mut state, &mut target, None).unwrap();
+        integrator.step(&mut field, tick, &mut state, &mut target).unwrap();
     }
     let mut exact = vec![0.0; state.len()];
     (known.exact)(END, &mut exact);
@@ -176,7 +176,7 @@ fn from_tick(tick: u64, integrator: IntegratorSpec) -> Vec<f64> {
     simulation.tick = tick;
     simulation.run(40, &mut []).unwrap();
     assert_eq!(simulation.tick, tick + 40);
-    simulation.state
+    simulation.trajectory.state
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn time_constants_only_rescale_the_clock() {
             let stepper = spec(json!(method)).build(step, field.leak(), len);
             let mut simulation = Simulation::new(Box::new(field), stepper, step, vec![0.0; len]);
             simulation.run(9, &mut []).unwrap();
-            simulation.state
+            simulation.trajectory.state
         };
         for (fast, slow) in run(1.0).iter().zip(run(2.0)) {
             assert!((fast - slow).abs() < 1e-14, "{method}");

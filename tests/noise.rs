@@ -8,7 +8,7 @@ use holograd::imperfections::noise::{Noise, Rails, WhiteNoise};
 use holograd::numerics::rng::{NoiseKey, Purpose};
 use holograd::numerics::state::StateShape;
 use holograd::simulation::Simulation;
-use holograd::simulation::integrators::{FixedStep, Integrator, Leak, Method, VectorField};
+use holograd::simulation::integrators::{FixedStep, Integrator, Kicks, Leak, Method, VectorField};
 use holograd::simulation::teaching::Time;
 use holograd::substrate::Field;
 use holograd::substrate::neurons::effective::Effective;
@@ -49,11 +49,10 @@ fn noisy<'a>(
 ) -> Simulation<'a, f64> {
     let field = Dynamics::new(effective, samples, 2);
     let len = field.shape().len();
-    let integrator = Box::new(FixedStep::new(method, step, field.leak(), len));
-    let white = WhiteNoise::new(key(3), (SIGMA, rails), 0, (method, step), field.leak(), len);
-    let mut simulation = Simulation::new(Box::new(field), integrator, step, vec![0.0; len]);
-    simulation.white = Some(white);
-    simulation
+    let white =
+        WhiteNoise::new(key(3), (SIGMA, rails), 0, (method, step), field.leak(), field.shape().clone());
+    let integrator = Box::new(FixedStep::new(method, step, field.leak(), len).kicked(white));
+    Simulation::new(Box::new(field), integrator, step, vec![0.0; len])
 }
 
 #[test]
@@ -314,6 +313,27 @@ fn the_signal_to_noise_ratio_is_that_of_closed_forms() {
     }
 }
 
+#[test]
+fn white_noise_is_refused_where_it_has_no_place_instead_of_dropped() {
+    let problem = isolated(1.0, 2);
+    let effective = problem.effective(Form::Potential);
+    let noise = Noise::White { std: 0.1, rails: Rails::Independent };
+    let noise = Some(Surroundings::new(Instant::on_state(noise), 1));
+    let setting = Setting { noise, diagnose: false, ..Setting::quiet(&effective) };
+    for (integrator, taken) in
+        [("euler", true), ("heun", true), ("rk4", false), ("dopri5", false), ("map", false)]
+    {
+        let spec: EstimatorSpec = serde_json::from_value(json!({ "oscillation": {
+            "amplitude": 0.1, "period": 64.0, "integrator": integrator } }))
+        .unwrap();
+        let told = estimate_batch(&*spec.build::<f64>(), &setting, &problem.samples, &mut Vec::new());
+        match told {
+            Ok(_) => assert!(taken, "{integrator} drops it"),
+            Err(error) => assert!(!taken && error.to_string().contains("found white noise with"), "{error}"),
+        }
+    }
+}
+
 /// The standard normal distribution function (Abramowitz & Stegun 7.1.26, to 1.5e-7).
 fn normal_cdf(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;
@@ -343,7 +363,7 @@ fn increments_are_normal() {
         let (step, rate) = (0.25, 0.5);
         let leak = Leak::Uniform(rate);
         let mut white =
-            WhiteNoise::new(key(6), (SIGMA, Rails::Independent), 0, (method, step), &leak, shape.len());
+            WhiteNoise::new(key(6), (SIGMA, Rails::Independent), 0, (method, step), &leak, shape.clone());
         // h = 1/8: 1 − R² over the square of what a step makes of an increment.
         let variance = match method {
             Method::Euler => 1.0 - 0.875 * 0.875,
@@ -351,8 +371,7 @@ fn increments_are_normal() {
             _ => 1.0 - (-0.25_f64).exp(),
         };
         let std = SIGMA * variance.sqrt();
-        let values: Vec<f64> =
-            (0..5).flat_map(|tick| white.draw(tick, &shape).to_vec()).map(|x| x / std).collect();
+        let values: Vec<f64> = (0..5).flat_map(|tick| white.draw(tick).to_vec()).map(|x| x / std).collect();
         let statistic = kolmogorov_smirnov(values.clone());
         println!("{method:?}: {statistic:.2}");
         assert!(statistic < 1.95, "{method:?}: {statistic}");
@@ -361,7 +380,7 @@ fn increments_are_normal() {
         // One neuron over time is as normal as the neurons at one time.
         let mut course: Vec<f64> = Vec::new();
         for tick in 0..2000 {
-            course.push(white.draw(tick, &shape)[17] / std);
+            course.push(white.draw(tick)[17] / std);
         }
         assert!(kolmogorov_smirnov(course.clone()) < 1.95);
         let deviation = correlation(&course[1..], &course[..1999]) * 2000_f64.sqrt();
@@ -381,9 +400,9 @@ fn draws_do_not_depend_on_how_a_batch_was_cut() {
             first,
             (Method::Euler, 0.5),
             &leak,
-            shape.len(),
+            shape.clone(),
         );
-        let white = white.draw(11, &shape).to_vec();
+        let white = white.draw(11).to_vec();
         let noise = Noise::Held { std: 1.0, shared: false, rails: Rails::Independent };
         let held = Fluctuation::<f64>::new(noise, key(7), first, &shape).advance(11).to_vec();
         (shape, white, held)
@@ -450,13 +469,23 @@ impl VectorField<f64> for Scalar {
     }
 }
 
+/// The same increment in every step.
+struct Given(Vec<f64>);
+
+impl Kicks<f64> for Given {
+    fn draw(&mut self, _tick: u64) -> &[f64] {
+        &self.0
+    }
+}
+
 /// One step of ds/dt = g(s) − s from `s`, with an increment.
 fn step(method: Method, h: f64, g: fn(f64) -> f64, s: &mut Vec<f64>, kick: &[f64]) {
     let mut field = Scalar { g, leak: Leak::Uniform(1.0) };
     let mut target = vec![0.0; s.len()];
     field.target(Time::at(0), s, &mut target);
     FixedStep::new(method, h, &field.leak.clone(), s.len())
-        .step(&mut field, 0, s, &mut target, Some(kick))
+        .kicked(Given(kick.to_vec()))
+        .step(&mut field, 0, s, &mut target)
         .unwrap();
 }
 
@@ -520,11 +549,11 @@ fn moments_converge_weakly_with_orders_one_and_two() {
                 0,
                 (method, h),
                 &Leak::Uniform(1.0),
-                shape.len(),
+                shape.clone(),
             );
             let mut unit = vec![0.0; 24];
             key(1).normals(0, 0, &mut unit);
-            let std = white.draw(0, &shape)[0] / unit[0];
+            let std = white.draw(0)[0] / unit[0];
             let (mut mean, mut variance) = (start, 0.0);
             for _ in 0..(end / h).round() as u64 {
                 mean *= decay;

@@ -235,7 +235,7 @@ fn single(estimator: &Value) -> Diagnostics {
     let Samples { inputs, targets, count, first } = &problem.samples;
     let samples = Samples { inputs: narrow(inputs), targets: narrow(targets), count: *count, first: *first };
     let effective = Effective::new(&problem.network, Form::Potential, &parameters);
-    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting::quiet(&effective);
     let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
     estimate_batch(&*spec.build(), &setting, &samples, &mut Vec::new()).unwrap().diagnostics
 }

@@ -1,5 +1,7 @@
 //! Connections of limited fan-in, against dense ones whose other weights are zero.
 
+use std::fs;
+
 use holograd::files::Tensors;
 use holograd::gradient::Estimate;
 use holograd::imperfections::{Device, Imperfections};
@@ -9,6 +11,7 @@ use holograd::substrate::parameters::Parameters;
 use serde_json::{Value, json};
 
 use crate::common::{Problem, random};
+use crate::program::succeed;
 
 /// Three layers with a loop; sparse from the input, between layers with each kind of feedback, and from a layer to itself.
 fn model(feedback: &Value, sparse: bool) -> Value {
@@ -201,4 +204,109 @@ fn patterns_that_cannot_be_are_refused_with_their_place() {
     layer(json!({ "name": "b" }), "neither `size` nor `shape`");
     layer(json!({ "name": "b", "size": 7, "shape": [1, 1, 7] }), "both `size` and `shape`");
     layer(json!({ "name": "b", "shape": [1, 0, 7] }), "found 0");
+}
+
+/// What the mask of the tests says.
+const MASK: &str = "# from a to b\n1, 0, 1\n0, 1, 0\n0, 0, 0\n1, 1, 1\n";
+
+/// A folder with an experiment, its model in a folder of its own and the model's mask beside it.
+fn masked(mask: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("models")).unwrap();
+    fs::write(folder.path().join("models/mask.csv"), mask).unwrap();
+    let model = json!({ "name": "masked", "input": 64, "activation": "tanh",
+        "layers": [{ "name": "a", "size": 3 }, { "name": "b", "size": 4 }],
+        "connections": [{ "from": "input", "to": "a" },
+            { "from": "a", "to": "b", "feedback": "tied", "sparse": { "mask": "mask.csv" } }],
+        "readout": { "from": "b", "classes": 10 } });
+    write(&folder, "models/masked.json", &model);
+    let train = json!({ "kind": "train", "model": "models/masked.json", "data": { "digits": { "test_fraction": 0.95 } },
+        "estimator": "harmonic_balance", "optimiser": { "sgd": { "learning_rate": 0.1 } }, "batch_size": 32, "epochs": 1 });
+    write(&folder, "train.json", &train);
+    folder
+}
+
+fn write(folder: &tempfile::TempDir, name: &str, value: &Value) {
+    fs::write(folder.path().join(name), value.to_string()).unwrap();
+}
+
+fn load(folder: &tempfile::TempDir, name: &str) -> holograd::Result<holograd::experiment::Loaded> {
+    holograd::experiment::load(folder.path().join(name).to_str().unwrap(), &[])
+}
+
+#[test]
+fn a_mask_is_a_pattern_in_a_file_and_runs_keep_it() {
+    let folder = masked(MASK);
+    let pattern = json!({ "seed": 0, "pattern": [[0, 2], [1], [], [0, 1, 2]] });
+    let loaded = load(&folder, "train.json").unwrap();
+    let resolved = serde_json::to_value(&loaded.experiment).unwrap();
+    assert_eq!(resolved["model"]["connections"][1]["sparse"], pattern);
+    let mut model: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("models/masked.json")).unwrap()).unwrap();
+    model["connections"][1]["sparse"] = pattern;
+    let listed: ModelSpec = serde_json::from_value(model.clone()).unwrap();
+    let listed = holograd::substrate::neurons::network::Network::new(&listed).unwrap();
+    assert_eq!(listed.edges[1].interaction, loaded.network.edges[1].interaction);
+    assert!(succeed(folder.path(), &["check", "models/masked.json"]).contains("a legal model"));
+
+    // In a sweep, whose experiment lies elsewhere.
+    model["connections"][1]["sparse"] = json!({ "mask": "../models/mask.csv" });
+    let mut train: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("train.json")).unwrap()).unwrap();
+    train["model"] = model;
+    fs::create_dir(folder.path().join("base")).unwrap();
+    write(&folder, "base/train.json", &train);
+    write(
+        &folder,
+        "sweep.json",
+        &json!({ "kind": "sweep", "experiment": "base/train.json", "vary": { "epochs": [1, 2] } }),
+    );
+    load(&folder, "sweep.json").unwrap();
+    let by_path = json!({ "kind": "sweep", "experiment": "base/train.json", "vary": { "model": ["models/masked.json"] } });
+    write(&folder, "sweep.json", &by_path);
+    load(&folder, "sweep.json").unwrap();
+
+    // A run goes on without the file.
+    succeed(folder.path(), &["run", "train.json", "--out", "out"]);
+    fs::remove_file(folder.path().join("models/mask.csv")).unwrap();
+    succeed(folder.path(), &["verify", "out"]);
+    succeed(folder.path(), &["run", "out/experiment.json", "--out", "out", "--set", "epochs=2", "--resume"]);
+}
+
+#[test]
+fn masks_that_do_not_fit_are_refused_by_file_and_place() {
+    let cases: [(&str, &[&str]); 5] = [
+        ("1,0,1\n0,1,0\n", &["found 2 rows of 3", "4 rows, the receiving neurons, of 3, the sending ones"]),
+        (
+            "1,0,1\n0,2,0\n0,0,0\n1,1,1\n",
+            &["row 2, column 2", "found 2", "1 where there is a synapse, otherwise 0"],
+        ),
+        ("0,0,0\n0,0,0\n0,0,0\n0,0,0\n", &["found no synapse", "at least one 1; a row may be of zeros"]),
+        ("1,0,1\n0,x,0\n0,0,0\n1,1,1\n", &["line 2, column 2", "found \"x\"", "finite number"]),
+        ("1,0,1\n0,1\n0,0,0\n1,1,1\n", &["line 2", "found a row of 2"]),
+    ];
+    for (mask, told) in cases {
+        let folder = masked(mask);
+        let message = load(&folder, "train.json").unwrap_err().to_string();
+        for part in told.iter().chain(&["mask.csv (from ", "masked.json, `connections[1].sparse.mask`)"]) {
+            assert!(message.contains(part), "{part} is not in: {message}");
+        }
+    }
+    let folder = masked(MASK);
+    fs::remove_file(folder.path().join("models/mask.csv")).unwrap();
+    let message = load(&folder, "train.json").unwrap_err().to_string();
+    assert!(message.contains("`connections[1].sparse.mask`: cannot read"), "{message}");
+    let model = |sparse: Value| {
+        let mut model = model(&json!("none"), true);
+        model["connections"][1]["sparse"] = sparse;
+        let spec: ModelSpec = serde_json::from_value(model).unwrap();
+        spec.validate().unwrap_err().to_string()
+    };
+    let both = model(json!({ "fan_in": 2, "mask": "mask.csv" }));
+    assert!(both.contains("found both `fan_in` and `mask`"), "{both}");
+    let unread = model(json!({ "mask": "mask.csv" }));
+    assert!(
+        unread.contains("connections[1].sparse.mask") && unread.contains("has not been read"),
+        "{unread}"
+    );
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::batch::{self, Keys};
-use super::sets::{Content, Form, ImageSet, Opened, Published, Records, append_planes};
+use super::sets::{Content, Distribution, ImageSet, Opened, Publication, Records, append_planes};
 use super::unpacked::{Unpacked, refused};
 use crate::Result;
 
@@ -36,7 +36,7 @@ pub(super) static CIFAR10: ImageSet = ImageSet {
     fetch: "mkdir -p data && cd data && curl -fLO https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz && \
             tar xf cifar-10-binary.tar.gz",
     heads: Some([[6, 9, 9, 4, 1, 1, 2, 7, 8, 3], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]]),
-    published: Some(Published {
+    published: Some(Publication {
         images: [10_000, 10_000],
         md5: [
             &[
@@ -74,13 +74,13 @@ pub(super) static CIFAR100: ImageSet = ImageSet {
     fetch: "mkdir -p data && cd data && curl -fLO https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz && \
             tar xf cifar-100-binary.tar.gz",
     heads: Some([[19, 29, 0, 11, 1, 86, 90, 28, 23, 31], [49, 33, 72, 51, 71, 92, 15, 14, 23, 0]]),
-    published: Some(Published {
+    published: Some(Publication {
         images: [50_000, 10_000],
         md5: [&["16019d7e3df5f24257cddd939b257f8d"], &["f0ef6b0ae62326f3e7ffdfab6717acfc"]],
     }),
 };
 
-const BINARY_10: Form = Form {
+const BINARY_10: Distribution = Distribution {
     train: &[
         &["data_batch_1.bin", "data_batch_1.bin.gz"],
         &["data_batch_2.bin", "data_batch_2.bin.gz"],
@@ -93,21 +93,21 @@ const BINARY_10: Form = Form {
     open: |_, _, files| open_binary(files, &TEN),
 };
 
-const BINARY_100: Form = Form {
+const BINARY_100: Distribution = Distribution {
     train: &[&["train.bin", "train.bin.gz"]],
     test: &[&["test.bin", "test.bin.gz"]],
     series: false,
     open: |_, _, files| open_binary(files, &HUNDRED),
 };
 
-const PICKLE_10: Form = Form {
+const PICKLE_10: Distribution = Distribution {
     train: &[&["data_batch_1"], &["data_batch_2"], &["data_batch_3"], &["data_batch_4"], &["data_batch_5"]],
     test: &[&["test_batch"]],
     series: true,
     open: |set, part, files| batch::open(set, part, files, Keys { labels: "labels", first_label: 0 }),
 };
 
-const PICKLE_100: Form = Form {
+const PICKLE_100: Distribution = Distribution {
     train: &[&["train"]],
     test: &[&["test"]],
     series: false,

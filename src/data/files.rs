@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::images::{Augment, Normalise};
-use super::sets::{Form, ImageSet};
+use super::sets::{Distribution, ImageSet};
 use crate::error::Invalid;
 use crate::{Error, Result};
 
@@ -60,7 +60,7 @@ pub struct Lookup {
 /// The files of a set.
 pub(super) struct Found {
     pub(super) folder: PathBuf,
-    pub(super) form: &'static Form,
+    pub(super) form: &'static Distribution,
     pub(super) train: Vec<PathBuf>,
     pub(super) test: Vec<PathBuf>,
 }
@@ -134,7 +134,7 @@ pub(super) fn find(set: &'static ImageSet, roots: &[PathBuf]) -> Result<Found> {
 
 type Files = (Vec<PathBuf>, Vec<PathBuf>);
 
-impl Form {
+impl Distribution {
     /// The training and the test files in a folder, or what is missing.
     fn files_in(&self, folder: &Path) -> std::result::Result<Files, Vec<&'static str>> {
         // In any of the spellings in which it is passed on.

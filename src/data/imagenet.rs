@@ -1,7 +1,7 @@
 //! Downsampled ImageNet (Chrabaszcz, Loshchilov and Hutter, arXiv:1707.08819), in the pickle and the npz form of its publishers.
 
 use super::batch::{self, Keys};
-use super::sets::{Form, ImageSet};
+use super::sets::{Distribution, ImageSet};
 
 const CLASSES: usize = 1000;
 /// Mean and deviation of the full-size images, which everyone takes.
@@ -58,7 +58,7 @@ macro_rules! validation {
     };
 }
 
-const PICKLE: Form = Form {
+const PICKLE: Distribution = Distribution {
     train: &[
         training!("train_data_batch_1"),
         training!("train_data_batch_2"),
@@ -76,7 +76,7 @@ const PICKLE: Form = Form {
     open: |set, part, files| batch::open(set, part, files, KEYS),
 };
 
-const NPZ: Form = Form {
+const NPZ: Distribution = Distribution {
     train: &[
         training!("train_data_batch_1.npz"),
         training!("train_data_batch_2.npz"),

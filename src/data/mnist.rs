@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::idx::{count_images, read_images, read_labels};
-use super::sets::{Content, Form, ImageSet, Records};
+use super::sets::{Content, Distribution, ImageSet, Records};
 use super::unpacked::refused;
 use crate::Result;
 
@@ -64,7 +64,7 @@ macro_rules! spelt {
     };
 }
 
-const IDX: Form = Form {
+const IDX: Distribution = Distribution {
     train: &[spelt!("train-images", "idx3-ubyte"), spelt!("train-labels", "idx1-ubyte")],
     test: &[spelt!("t10k-images", "idx3-ubyte"), spelt!("t10k-labels", "idx1-ubyte")],
     series: false,

@@ -44,18 +44,18 @@ pub(super) struct ImageSet {
     pub(super) normalise: Option<([f64; 3], [f64; 3])>,
     /// Folders that hold it, below a folder of data sets.
     pub(super) folders: &'static [&'static str],
-    pub(super) forms: &'static [Form],
+    pub(super) forms: &'static [Distribution],
     /// The files, in words, and commands that fetch them.
     pub(super) looked_for: &'static str,
     pub(super) fetch: &'static str,
     /// The labels that its training and its test part start with, where they are known.
     pub(super) heads: Option<[[u32; 10]; 2]>,
     /// Sums of the publishers' pickles or MATLAB files, where they are known.
-    pub(super) published: Option<Published>,
+    pub(super) published: Option<Publication>,
 }
 
 /// What is known of the publishers' files of the training and of the test images.
-pub(super) struct Published {
+pub(super) struct Publication {
     /// Images of each file.
     pub(super) images: [usize; 2],
     /// MD5 sums of the files, in their order.
@@ -63,7 +63,7 @@ pub(super) struct Published {
 }
 
 /// A form in which a set is distributed.
-pub(super) struct Form {
+pub(super) struct Distribution {
     /// Training and test files, each with the names that it goes by.
     pub(super) train: &'static [&'static [&'static str]],
     pub(super) test: &'static [&'static [&'static str]],

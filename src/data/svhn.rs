@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch::check_sum;
 use super::mat::{Variable, number, variables, width};
-use super::sets::{Content, Form, ImageSet, Part, Published, Records};
+use super::sets::{Content, Distribution, ImageSet, Part, Publication, Records};
 use super::unpacked::{open, refused};
 use crate::{Error, Result};
 
@@ -27,13 +27,13 @@ pub(super) static SVHN: ImageSet = ImageSet {
     fetch: "mkdir -p data/svhn && cd data/svhn && for f in train_32x32.mat test_32x32.mat; do \
             curl -fLO http://ufldl.stanford.edu/housenumbers/$f; done",
     heads: None,
-    published: Some(Published {
+    published: Some(Publication {
         images: [73_257, 26_032],
         md5: [&["e26dedcc434d2e4c54c9b2d4a06d8373"], &["eb5a983be6a315427106f1b164d9cef3"]],
     }),
 };
 
-const MATLAB: Form = Form {
+const MATLAB: Distribution = Distribution {
     train: &[&["train_32x32.mat"]],
     test: &[&["test_32x32.mat"]],
     series: false,

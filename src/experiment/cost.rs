@@ -1,7 +1,6 @@
 //! What an experiment takes, told before anything is taken: work, time, memory and disk, all from its description.
 //!
-//! Counts of evaluations are those of the description; where a phase ends when it has settled, that of a network whose slowest
-//! mode relaxes at a tenth of 1/τ. Times are multiply–adds and activations at the rates measured for `docs/performance.md`, so
+//! Counts of evaluations are those of the description (`gradient/work.rs`). Times are multiply–adds and activations at the rates measured for `docs/performance.md`, so
 //! that they hold within a factor of a few. Memory counts copies of parameters, states and records.
 
 use std::fmt;
@@ -14,9 +13,9 @@ use super::spec::Precision;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::Settle;
-use crate::gradient::{CHUNK, EstimatorSpec, Solver};
+pub(super) use crate::gradient::work::{ACCELERATED, settling, stages, steps, ticks};
+use crate::gradient::{CHUNK, EstimatorSpec};
 use crate::host::machine;
-use crate::simulation::integrators::IntegratorSpec;
 use crate::substrate::neurons::network::{Network, Output, Source};
 
 /// Multiply–adds of a thread in a second, in single precision.
@@ -25,12 +24,6 @@ const PRODUCTS: f64 = 2e10;
 const ACTIVATION: f64 = 3e-9;
 /// Seconds that an evaluation takes beside its neurons.
 pub(super) const EVALUATION: f64 = 1e-6;
-/// Rate of the slowest mode of a network, in 1/τ, where how long it settles is not known.
-const SLOWEST: f64 = 0.1;
-/// Evaluations in which an accelerated phase settles, and products in which a linear equation is solved.
-pub(super) const ACCELERATED: f64 = 60.0;
-/// Right-hand sides that an adaptive integrator evaluates for each sample of its lock-in.
-const ADAPTIVE: f64 = 20.0;
 /// Copies of the parameters that a training run holds at its peak, beside one for each chunk of a batch: values, optimiser, device,
 /// both layouts of both directions, and a checkpoint on its way to disk.
 pub(super) const COPIES: f64 = 16.0;
@@ -195,7 +188,7 @@ pub(super) fn samples(setup: &Setup, path: &str) -> Result<f64> {
 
 /// A network's numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Substrate {
+pub(super) struct Size {
     pub(super) inputs: f64,
     pub(super) neurons: f64,
     pub(super) outputs: f64,
@@ -208,7 +201,7 @@ pub(super) struct Substrate {
     pub(super) parameter_bytes: f64,
 }
 
-impl Substrate {
+impl Size {
     pub(super) fn new(network: &Network, precision: Precision) -> Self {
         let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
         let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
@@ -250,138 +243,9 @@ impl Substrate {
     }
 }
 
-/// What an estimator does with a chunk of samples.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Chunk {
-    pub(super) evaluations: f64,
-    pub(super) rails: f64,
-    /// Copies of the chunk's complex states beside those of any evaluation.
-    pub(super) states: f64,
-    /// Numbers of each parameter, where every synapse has its own lock-in.
-    pub(super) parameters: f64,
-}
-
-/// Evaluations of a step of an integrator.
-pub(super) fn stages(integrator: IntegratorSpec) -> f64 {
-    match integrator {
-        IntegratorSpec::Map | IntegratorSpec::Euler { .. } | IntegratorSpec::ExponentialEuler { .. } => 1.0,
-        IntegratorSpec::Heun { .. } => 2.0,
-        IntegratorSpec::Rk4 { .. } => 4.0,
-        IntegratorSpec::Dopri5 { .. } | IntegratorSpec::Dop853 { .. } => ADAPTIVE,
-    }
-}
-
-/// Steps of a stretch of time; of a validated duration.
-pub(super) fn ticks(integrator: IntegratorSpec, duration: f64) -> f64 {
-    integrator.clock("", duration).map_or(0.0, |clock| clock.ticks as f64)
-}
-
-/// Steps of a stretch of any length, with an adaptive integrator at the step that its smallest period has.
-pub(super) fn steps(integrator: IntegratorSpec, duration: f64) -> f64 {
-    duration / integrator.fixed_step().map_or(1.0, |(_, step)| step)
-}
-
-/// Evaluations until a phase has settled.
-pub(super) fn settling(settle: &Settle, bytes: f64) -> f64 {
-    let longest = (settle.max_time / settle.step).ceil();
-    let tolerance = settle.tolerance.unwrap_or(if bytes < 8.0 { 2e-6 } else { 1e-13 });
-    let averaged = settle.average / settle.step;
-    let settled = if tolerance == 0.0 {
-        longest
-    } else if settle.accelerate {
-        longest.min(ACCELERATED)
-    } else {
-        longest.min((-tolerance.min(0.5).ln() / SLOWEST / settle.step).ceil())
-    };
-    settled + averaged
-}
-
-pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
-    let settled = |settle: &Settle| settling(settle, bytes);
-    // Periods T, 2T, 4T …: a fixed step takes so many more, an adaptive one about as many.
-    let richardson = |count: u64| 2_f64.powi(count as i32) - 1.0;
-    let synapses = |own: bool| if own { 4.0 } else { 0.0 };
-    match estimator {
-        EstimatorSpec::Adjoint(e) => {
-            let solved = match e.solver {
-                Solver::Gmres => ACCELERATED,
-                Solver::Bptt { steps } => steps as f64,
-            };
-            Chunk {
-                evaluations: settled(&e.settle) + solved,
-                rails: 1.0,
-                states: ACCELERATED,
-                parameters: 0.0,
-            }
-        }
-        EstimatorSpec::Classic(e) => {
-            let phases = if e.centred { 2.0 } else { 1.0 };
-            let nudged = settled(e.nudged.as_ref().unwrap_or(&e.settle));
-            let averaged = e.nudged.as_ref().unwrap_or(&e.settle).average / e.settle.step;
-            Chunk {
-                evaluations: settled(&e.settle) + phases * nudged,
-                rails: 1.0,
-                states: averaged,
-                parameters: synapses(e.per_synapse),
-            }
-        }
-        EstimatorSpec::Cauchy(e) => {
-            let nudged = e.nudged.as_ref().unwrap_or(&e.settle);
-            Chunk {
-                evaluations: settled(&e.settle) + e.points as f64 * settled(nudged),
-                rails: 2.0,
-                states: e.points as f64 + nudged.average / nudged.step,
-                parameters: synapses(e.per_synapse),
-            }
-        }
-        EstimatorSpec::Staircase(e) => {
-            let period = e.points as f64 * ticks(e.integrator, e.hold);
-            let free = e.free.as_ref().map_or(0.0, settled);
-            Chunk {
-                evaluations: free + (e.settle_periods + e.periods) as f64 * period * stages(e.integrator),
-                rails: 2.0,
-                states: 0.0,
-                parameters: synapses(e.per_synapse),
-            }
-        }
-        EstimatorSpec::Oscillation(e) => Chunk {
-            evaluations: (e.settle_periods + e.periods) as f64
-                * ticks(e.integrator, e.period)
-                * richardson(e.richardson)
-                * stages(e.integrator),
-            rails: 2.0,
-            states: 0.0,
-            parameters: synapses(e.per_synapse),
-        },
-        EstimatorSpec::Chebyshev(e) => Chunk {
-            evaluations: (e.settle_periods + e.periods) as f64
-                * ticks(e.integrator, e.period)
-                * richardson(e.richardson)
-                * stages(e.integrator),
-            rails: 1.0,
-            states: e.harmonics.unwrap_or(30) as f64,
-            parameters: 0.0,
-        },
-        EstimatorSpec::HarmonicBalance(e) => {
-            // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
-            // whose unknowns a Krylov space of as many vectors holds several times.
-            let points = if e.harmonics > 1 { 8.0 * e.harmonics as f64 } else { 1.0 };
-            Chunk {
-                evaluations: settled(&e.settle) + ACCELERATED * points,
-                rails: 2.0,
-                states: ACCELERATED + 4.0 * points,
-                parameters: 0.0,
-            }
-        }
-        EstimatorSpec::Auto(e) => {
-            Chunk { evaluations: e.budget as f64, rails: 2.0, states: ACCELERATED, parameters: 0.0 }
-        }
-    }
-}
-
 /// What an estimator takes over so many samples.
-pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost {
-    let chunk = chunk(spec, substrate.bytes);
+pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) -> Cost {
+    let chunk = spec.work(substrate.bytes);
     let chunks = (samples / CHUNK as f64).ceil();
     let together = samples.min(CHUNK as f64);
     let threads = chunks.min(rayon::current_num_threads() as f64).max(1.0);
@@ -400,19 +264,19 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f6
 }
 
 /// Inference of so many samples.
-pub(super) fn inference(settle: &Settle, substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn inference(settle: &Settle, substrate: &Size, samples: f64) -> Cost {
     let chunks = (samples / CHUNK as f64).ceil();
     let evaluations = chunks * settling(settle, substrate.bytes);
     Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
 }
 
 /// The truth that estimates are compared with.
-pub(super) fn truth(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn truth(substrate: &Size, samples: f64) -> Cost {
     estimator(&EstimatorSpec::Adjoint(crate::gradient::Adjoint::default()), substrate, samples)
 }
 
 /// A study of given parameters and samples, beside its estimates.
-pub(super) fn study(substrate: &Substrate, samples: f64) -> Cost {
+pub(super) fn study(substrate: &Size, samples: f64) -> Cost {
     Cost {
         memory: 8.0 * substrate.parameter_bytes
             + samples * (3.0 * substrate.inputs + substrate.outputs) * substrate.bytes,
@@ -421,7 +285,7 @@ pub(super) fn study(substrate: &Substrate, samples: f64) -> Cost {
     }
 }
 
-pub(super) fn with_study(substrate: &Substrate, samples: f64, work: Cost) -> Cost {
+pub(super) fn with_study(substrate: &Size, samples: f64, work: Cost) -> Cost {
     let study = study(substrate, samples);
     Cost { memory: study.memory + work.memory, ..study + work }
 }

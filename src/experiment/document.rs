@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::origin::Origin;
 use super::spec::ModelRef;
 use crate::error::{Error, Invalid, Result};
-use crate::files;
+use crate::files::{self, parse_csv};
 use crate::host::machine;
 use crate::json::wording;
-use crate::substrate::neurons::model::ModelSpec;
+use crate::substrate::neurons::interactions::sparse::SparseSpec;
+use crate::substrate::neurons::model::{ConnectionSpec, ModelSpec};
 use crate::substrate::neurons::network::Network;
 
 /// The JSON of a file, less the place of its schema.
@@ -83,13 +84,51 @@ pub(crate) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Net
     if let ModelRef::Path(path) = model {
         let file = origin.beside(path);
         let value = parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
-        let spec: ModelSpec = deserialise(value, &file.display())?;
+        let mut spec: ModelSpec = deserialise(value, &file.display())?;
+        read_masks(&mut spec, &file, "")?;
         let network = network(&spec).map_err(|invalid| invalid.in_file(file.display()))?;
         *model = ModelRef::Whole(Box::new(spec));
         return Ok(network);
     }
     let ModelRef::Whole(spec) = model else { unreachable!("a path was replaced above") };
+    read_masks(spec, origin, "model.")?;
     network(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
+}
+
+/// Writes out the patterns of sparse connections that a model, written below `prefix` in `origin`, names by the files of their masks.
+///
+/// # Errors
+/// If a file is missing or damaged, or does not fit the layers.
+pub(crate) fn read_masks(model: &mut ModelSpec, origin: &Origin, prefix: &str) -> Result<()> {
+    for i in 0..model.connections.len() {
+        let ConnectionSpec { from, to, sparse: Some(sparse), .. } = &model.connections[i] else { continue };
+        let SparseSpec { fan_in: None, pattern: None, mask: Some(path), .. } = sparse else { continue };
+        // What is wrong with the layers is told by the model.
+        let (Some(receivers), Some(senders)) = (model.layer_size(to), model.layer_size(from)) else {
+            continue;
+        };
+        let file = origin.beside(path);
+        let field = format!("{prefix}connections[{i}].sparse.mask");
+        let mask = file.read().and_then(|bytes| parse_csv(&file.display(), &bytes));
+        let mask = mask.map_err(|e| e.referred_to_by(&origin.display(), &field))?;
+        let pattern = SparseSpec::pattern_of(&mask, receivers, senders)
+            .map_err(|invalid| invalid.in_file(file.display()).referred_to_by(&origin.display(), &field))?;
+        if let Some(sparse) = &mut model.connections[i].sparse {
+            (sparse.pattern, sparse.mask) = (Some(pattern), None);
+        }
+    }
+    Ok(())
+}
+
+/// Changes the paths of masks in the value of a model.
+pub(crate) fn mask_paths(model: &mut Value, mut change: impl FnMut(&mut String) -> Result<()>) -> Result<()> {
+    let connections = model.get_mut("connections").and_then(Value::as_array_mut);
+    for connection in connections.into_iter().flatten() {
+        if let Some(Value::String(path)) = connection.pointer_mut("/sparse/mask") {
+            change(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The experiment at `reference`, its own references rewritten to start where `origin` lies; what is published of it is left out,
@@ -104,6 +143,14 @@ pub(crate) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
         {
             *path = format!("{folder}{path}");
         }
+    }
+    if let Some(model) = value.get_mut("model") {
+        mask_paths(model, |path| {
+            if Path::new(path.as_str()).is_relative() {
+                path.insert_str(0, folder);
+            }
+            Ok(())
+        })?;
     }
     if let Some(data) = value.get_mut("data") {
         data_folders("data", data, &mut |_, path| {

@@ -155,7 +155,8 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
     for text in overrides {
         apply_override(&mut value, text, &origin)?;
     }
-    let model: ModelSpec = document::deserialise(value, &origin.display())?;
+    let mut model: ModelSpec = document::deserialise(value, &origin.display())?;
+    document::read_masks(&mut model, &origin, "")?;
     let network = network(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
     let legal = format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons());
     Ok(with_warnings(legal, &untaught(&network, |_| true)))

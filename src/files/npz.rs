@@ -25,11 +25,11 @@ pub struct Npz {
 struct Entry {
     /// The array as a `.npy` file.
     npy: Vec<u8>,
-    description: Description,
+    description: ArrayDescription,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Description {
+struct ArrayDescription {
     unit: String,
     shape: Vec<usize>,
     axes: Vec<String>,
@@ -64,7 +64,7 @@ impl Npz {
         let numbers = values.iter().map(|x| x.double());
         let npy =
             if T::NAME == f32::NAME { npy(shape, numbers.map(|x| x as f32)) } else { npy(shape, numbers) };
-        let description = Description {
+        let description = ArrayDescription {
             unit: unit.to_owned(),
             shape: shape.to_vec(),
             axes: axes.iter().map(|&axis| axis.to_owned()).collect(),
@@ -82,7 +82,7 @@ impl Npz {
         let bytes =
             self.to_bytes().map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
         write_atomically(path, &bytes)?;
-        let units: BTreeMap<&String, &Description> =
+        let units: BTreeMap<&String, &ArrayDescription> =
             self.arrays.iter().map(|(name, entry)| (name, &entry.description)).collect();
         write_json(sidecar(path), &units)
     }

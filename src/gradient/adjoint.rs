@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::description::{Demands, Description};
 use super::equilibrium::{self, Settle};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
 use crate::numerics::krylov::gmres;
@@ -36,12 +38,29 @@ pub enum Solver {
     },
 }
 
-impl Adjoint {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+impl Description for Adjoint {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         if self.solver == (Solver::Bptt { steps: 0 }) {
             return Err(Invalid::new("solver.bptt.steps", "found 0", "at least 1 step"));
         }
         self.settle.validate().map_err(|e| e.under("settle"))
+    }
+
+    fn demands(&self) -> Demands {
+        Demands::default()
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        let solved = match self.solver {
+            Solver::Gmres => work::ACCELERATED,
+            Solver::Bptt { steps } => steps as f64,
+        };
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + solved,
+            rails: 1.0,
+            states: work::ACCELERATED,
+            ..Work::default()
+        }
     }
 }
 

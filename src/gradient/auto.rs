@@ -5,11 +5,13 @@ use std::f64::consts::TAU;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::description::{Demands, Description};
 use super::driven::{self, Response};
 use super::equilibrium::{self, Settle};
 use super::extrapolation::{Extrapolation, Measured, norm, relative_difference};
 use super::harmonic_balance::HarmonicBalance;
 use super::oscillation::Oscillation;
+use super::work::{self, Work};
 use super::{Estimate, Estimator, Setting, Stop};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -73,22 +75,6 @@ fn euler() -> IntegratorSpec {
 }
 
 impl Auto {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
-        positive("amplitude", self.amplitude)?;
-        if !(1e-9..=0.5).contains(&self.relative_error) {
-            let found = format!("found {}", self.relative_error);
-            return Err(Invalid::new("relative_error", found, "1e-9 to 0.5"));
-        }
-        if self.budget == 0 {
-            return Err(Invalid::new("budget", "found 0", "at least 1 evaluation"));
-        }
-        if self.integrator.is_adaptive() {
-            let legal = "the cost of an adaptive integrator cannot be planned: use a fixed-step one";
-            return Err(Invalid::new("integrator", "found an adaptive integrator", legal));
-        }
-        self.integrator.validate().map_err(|e| e.under("integrator"))
-    }
-
     /// The drive whose period is `factor` times the base period of `ticks` steps.
     fn drive(&self, ticks: u64, step: f64, factor: u64) -> driven::Drive {
         Oscillation {
@@ -151,6 +137,37 @@ impl Auto {
     }
 }
 
+impl Description for Auto {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        if !(1e-9..=0.5).contains(&self.relative_error) {
+            let found = format!("found {}", self.relative_error);
+            return Err(Invalid::new("relative_error", found, "1e-9 to 0.5"));
+        }
+        if self.budget == 0 {
+            return Err(Invalid::new("budget", "found 0", "at least 1 evaluation"));
+        }
+        if self.integrator.is_adaptive() {
+            let legal = "the cost of an adaptive integrator cannot be planned: use a fixed-step one";
+            return Err(Invalid::new("integrator", "found an adaptive integrator", legal));
+        }
+        self.integrator.validate().map_err(|e| e.under("integrator"))
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            complex: true,
+            integrator: Some(self.integrator),
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, _bytes: f64) -> Work {
+        Work { evaluations: self.budget as f64, rails: 2.0, states: work::ACCELERATED, ..Work::default() }
+    }
+}
+
 impl<T: Scalar> Estimator<T> for Auto {
     fn amplitude(&self) -> f64 {
         // What is solved for does not depend on it.
@@ -200,7 +217,7 @@ impl<T: Scalar> Estimator<T> for Auto {
             return Err(refused(what, "keep the network faster (smaller weights, `rate_floor`)".into()));
         }
         let (_, step) = self.integrator.fixed_step().expect("validated");
-        let per_step = stages(self.integrator);
+        let per_step = self.integrator.evaluations().expect("validated: a fixed step");
         let ticks = ((TAU / (FIRST * slowest) / step).ceil() as u64).max(LEAST_TICKS);
         let decay = |factor: u64| (-slowest * (ticks * factor) as f64 * step).exp();
         let cost = |factor: u64| self.patience(decay(factor)) * ticks * factor * per_step;
@@ -256,14 +273,5 @@ impl Auto {
         let change = relative_difference(&at_zero(&measured[1..]), &at_zero(&measured));
         // A response of zero has no error.
         change.is_none_or(|c| c <= self.relative_error)
-    }
-}
-
-/// Evaluations in a step.
-fn stages(integrator: IntegratorSpec) -> u64 {
-    match integrator {
-        IntegratorSpec::Map | IntegratorSpec::Euler { .. } | IntegratorSpec::ExponentialEuler { .. } => 1,
-        IntegratorSpec::Heun { .. } => 2,
-        _ => 4,
     }
 }

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convergence::{largest, negative_share, radius};
-use super::equilibrium::{self, Instant, Phase, Settle, complexified, imaginary_part, real_part};
+use super::description::{Demands, Description};
+use super::equilibrium::{self, Observation, Phase, Settle, complexified, imaginary_part, real_part};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -40,14 +42,36 @@ pub struct Cauchy {
     pub nudged: Option<Settle>,
 }
 
-impl Cauchy {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+impl Description for Cauchy {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         if !(1..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));
         }
         self.settle.validate().map_err(|e| e.under("settle"))?;
         self.nudged.map_or(Ok(()), |nudged| nudged.validate().map_err(|e| e.under("nudged")))
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            complex: true,
+            tied: self.per_synapse,
+            phases: [Some(("settle", self.settle)), self.nudged.map(|nudged| ("nudged", nudged))],
+            frozen: true,
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
+        let points = self.points as f64;
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + points * work::settling(nudged, bytes),
+            rails: 2.0,
+            states: points + nudged.average / nudged.step,
+            parameters: work::lock_ins(self.per_synapse),
+        }
     }
 }
 
@@ -77,13 +101,13 @@ impl<T: Scalar> Estimator<T> for Cauchy {
         let mut unsettled = free.stop == Stop::TimeLimit;
         // The phases follow each other in time: noise goes on, and cancels between them as far as it stands still.
         let mut tick = free.tick;
-        let mut phases: Vec<Vec<Instant<T>>> = Vec::with_capacity(points as usize);
+        let mut phases: Vec<Vec<Observation<T>>> = Vec::with_capacity(points as usize);
         let outputs = StateShape::block(substrate.outputs(), samples.count, 2);
         for k in 0..points {
             // a(β̄) is the conjugate of a(β) around a real free state; noise breaks the symmetry.
             if !setting.is_noisy() && 2 * k > points {
                 let mirror = &phases[(points - k) as usize];
-                let conjugate = |instant: &Instant<T>| Instant {
+                let conjugate = |instant: &Observation<T>| Observation {
                     rates: conjugate(&complex, &instant.rates),
                     output_error: conjugate(&outputs, &instant.output_error),
                 };
@@ -102,7 +126,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             evaluations += point.evaluations;
             residual = residual.max(point.residual);
             unsettled |= point.stop == Stop::TimeLimit;
-            let complexify = |instant: &Instant<T>| Instant {
+            let complexify = |instant: &Observation<T>| Observation {
                 rates: complexified(&real, &instant.rates),
                 output_error: complexified(&outputs, &instant.output_error),
             };
@@ -132,7 +156,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
             for (k, phase) in (0..).zip(&phases) {
                 let share = 1.0 / (points as f64 * phase.len() as f64);
                 let weight = root_of_unity(k, points).conj() * (share / amplitude);
-                for Instant { rates, output_error } in phase {
+                for Observation { rates, output_error } in phase {
                     substrate.add_products(&complex, rates, weight, &mut gradient, &mut scratch);
                     substrate.add_readout(
                         &complex,

@@ -6,10 +6,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::description::{Demands, Description};
 use super::driven::{self, Drive, Response};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, norm};
 use super::oscillation::Oscillation;
+use super::work::Work;
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result};
 use crate::numerics::scalar::Scalar;
@@ -94,27 +96,6 @@ impl Chebyshev {
         }
     }
 
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
-        self.timing().validate()?;
-        let samples = self.integrator.clock("period", self.period)?.ticks;
-        if let Some(order) = self.harmonics {
-            check_order(order)?;
-            if 2 * (order + 1) >= samples {
-                let found = format!("found {order} with {samples} samples in a period");
-                let legal =
-                    "fewer than half the samples: use a longer period, a smaller step or fewer harmonics";
-                return Err(Invalid::new("harmonics", found, legal));
-            }
-        } else if samples < 5 {
-            let found = format!("found {}, {samples} samples", self.period);
-            return Err(Invalid::new("period", found, "at least 5 samples, which tell the second harmonic"));
-        } else if self.periods < 2 {
-            let legal = "at least 2 periods, whose scatter is the noise; or an explicit `harmonics`";
-            return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
-        }
-        Ok(())
-    }
-
     /// Highest order that may enter.
     fn most(&self, samples: u64) -> u64 {
         let resolved = (samples - 1) / 2 - 1;
@@ -159,6 +140,42 @@ impl Chebyshev {
             scatter: None,
             diagnostics,
         })
+    }
+}
+
+impl Description for Chebyshev {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
+        self.timing().validate()?;
+        let samples = self.integrator.clock("period", self.period)?.ticks;
+        if let Some(order) = self.harmonics {
+            check_order(order)?;
+            if 2 * (order + 1) >= samples {
+                let found = format!("found {order} with {samples} samples in a period");
+                let legal =
+                    "fewer than half the samples: use a longer period, a smaller step or fewer harmonics";
+                return Err(Invalid::new("harmonics", found, legal));
+            }
+        } else if samples < 5 {
+            let found = format!("found {}, {samples} samples", self.period);
+            return Err(Invalid::new("period", found, "at least 5 samples, which tell the second harmonic"));
+        } else if self.periods < 2 {
+            let legal = "at least 2 periods, whose scatter is the noise; or an explicit `harmonics`";
+            return Err(Invalid::new("periods", format!("found {}", self.periods), legal));
+        }
+        Ok(())
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            harmonics: self.harmonics != Some(1),
+            integrator: Some(self.integrator),
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        Work { rails: 1.0, states: self.harmonics.unwrap_or(30) as f64, ..self.timing().work(bytes) }
     }
 }
 

@@ -4,7 +4,9 @@ use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::equilibrium::{self, Instant, Phase, Settle};
+use super::description::{Demands, Description};
+use super::equilibrium::{self, Observation, Phase, Settle};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -38,11 +40,32 @@ pub struct Classic {
     pub nudged: Option<Settle>,
 }
 
-impl Classic {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+impl Description for Classic {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         self.settle.validate().map_err(|e| e.under("settle"))?;
         self.nudged.map_or(Ok(()), |nudged| nudged.validate().map_err(|e| e.under("nudged")))
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            tied: self.per_synapse,
+            phases: [Some(("settle", self.settle)), self.nudged.map(|nudged| ("nudged", nudged))],
+            frozen: true,
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        let phases = if self.centred { 2.0 } else { 1.0 };
+        let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + phases * work::settling(nudged, bytes),
+            rails: 1.0,
+            states: nudged.average / nudged.step,
+            parameters: work::lock_ins(self.per_synapse),
+        }
     }
 }
 
@@ -97,7 +120,7 @@ impl<T: Scalar> Estimator<T> for Classic {
             let share = if minus.is_some() { 0.5 } else { 1.0 };
             for phase in nudged.into_iter().flatten() {
                 let share = share / phase.instants.len() as f64;
-                for Instant { rates, output_error } in &phase.instants {
+                for Observation { rates, output_error } in &phase.instants {
                     substrate.add_readout(&shape, (rates, output_error), share, &mut gradient, &mut scratch);
                 }
             }

@@ -7,6 +7,30 @@ use serde::{Deserialize, Serialize};
 use crate::numerics::scalar::Scalar;
 use crate::substrate::parameters::{Parameters, Role};
 
+/// The gradient of a cost by its values alone: a four-point central difference with a step for every parameter in turn.
+///
+/// # Errors
+/// The first of `cost`.
+pub fn finite_differences<E>(
+    parameters: &Parameters<f64>,
+    step: f64,
+    mut cost: impl FnMut(&Parameters<f64>) -> Result<f64, E>,
+) -> Result<Parameters<f64>, E> {
+    let (mut gradient, mut moved) = (Parameters::zeros(parameters.shapes()), parameters.clone());
+    for index in 0..parameters.len() {
+        for (element, nominal) in parameters.at(index).iter().enumerate() {
+            let mut at = |steps: f64| {
+                moved.at_mut(index)[element] = nominal + steps * step;
+                cost(&moved)
+            };
+            let slope = (8.0 * (at(1.0)? - at(-1.0)?) - (at(2.0)? - at(-2.0)?)) / (12.0 * step);
+            moved.at_mut(index)[element] = *nominal;
+            gradient.at_mut(index)[element] = slope;
+        }
+    }
+    Ok(gradient)
+}
+
 /// How close one gradient is to another.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {

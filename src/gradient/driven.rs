@@ -123,11 +123,9 @@ pub(super) fn run<T: Scalar>(
     if state.len() != len {
         *state = vec![T::zero(); len];
     }
-    let white = setting.white_noise(samples, drive.integrator, drive.step, field.leak(), len);
-    let integrator = drive.integrator.build(drive.step, field.leak(), len);
+    let integrator = setting.integrator(samples, drive.integrator, drive.step, &*field)?;
     let mut simulation = Simulation::new(field, integrator, drive.step, std::mem::take(state));
     simulation.tick = drive.begin;
-    simulation.white = white;
     simulation.converter = setting.converter(simulation.field.shape());
 
     let last_period = drive.teaching.ticks_per_period().min(drive.length);
@@ -148,7 +146,7 @@ pub(super) fn run<T: Scalar>(
     let residual = largest_difference(&simulation.state, &before);
     let evaluations = simulation.field.evaluations();
     setting.keep_noise(simulation.field.release_noise());
-    *state = simulation.state;
+    *state = simulation.trajectory.state;
     Ok(Diagnostics {
         drive_rate: drive.drive_rate,
         ..Diagnostics::frozen(evaluations, residual, Stop::RecordComplete)

@@ -9,11 +9,11 @@ use crate::error::{Invalid, Result, non_negative, positive};
 use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::Simulation;
 use crate::simulation::integrators::{FixedStep, Leak, Method};
 use crate::simulation::lockin::Observer;
 use crate::simulation::teaching::Teaching;
 use crate::simulation::view::View;
+use crate::simulation::{Simulation, Trajectory};
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Substrate};
 
@@ -92,7 +92,7 @@ impl Settle {
 
 /// What a read-out sees of a substrate at one tick.
 #[derive(Debug, Clone)]
-pub struct Instant<T> {
+pub struct Observation<T> {
     /// Rates, laid out as the state.
     pub rates: Vec<T>,
     /// p − y (or a − y), [outputs × rails·batch].
@@ -108,7 +108,7 @@ pub struct Equilibrium<T: Scalar> {
     /// p − y (or a − y), [outputs × rails·batch]: the mean of `instants`.
     pub output_error: Vec<T>,
     /// What the read-out sees: the last tick, or those that [`Settle::average`] asks for.
-    pub instants: Vec<Instant<T>>,
+    pub instants: Vec<Observation<T>>,
     /// W_in x + b, laid out as the state.
     pub drive: Vec<T>,
     /// Largest |G − s|.
@@ -166,7 +166,7 @@ pub(super) const LOOK: u64 = 8;
 /// Every tick from a first one.
 struct Recent<T> {
     first: u64,
-    instants: Vec<Instant<T>>,
+    instants: Vec<Observation<T>>,
 }
 
 impl<T: Scalar> Observer<T> for Recent<T> {
@@ -176,7 +176,7 @@ impl<T: Scalar> Observer<T> for Recent<T> {
 
     fn observe(&mut self, _tick: u64, view: &View<'_, T>) {
         let (rates, output_error) = (view.rates.to_vec(), view.output_error.to_vec());
-        self.instants.push(Instant { rates, output_error });
+        self.instants.push(Observation { rates, output_error });
     }
 }
 
@@ -278,7 +278,7 @@ pub(super) fn relax<'a, T: Scalar>(
         simulation.observe(&mut [&mut recent])?;
     }
     let stop = if residual <= tolerance || tolerance == 0.0 { Stop::Settled } else { Stop::TimeLimit };
-    let Simulation { mut field, state, tick, .. } = simulation;
+    let Simulation { mut field, trajectory: Trajectory { state, tick, .. } } = simulation;
     field.observe(&state);
     let noise = field.release_noise();
     Ok((Equilibrium { residual, tick, stop, ..conclude(field, state, recent.instants) }, noise))
@@ -288,12 +288,12 @@ pub(super) fn relax<'a, T: Scalar>(
 pub(super) fn conclude<T: Scalar>(
     field: Box<dyn Field<'_, T> + '_>,
     state: Vec<T>,
-    instants: Vec<Instant<T>>,
+    instants: Vec<Observation<T>>,
 ) -> Equilibrium<T> {
     let (rates, output_error) = (field.rates().to_vec(), field.output_error().to_vec());
-    let last = Instant { rates, output_error };
+    let last = Observation { rates, output_error };
     let instants = if instants.is_empty() { vec![last] } else { instants };
-    let mean = |part: fn(&Instant<T>) -> &[T]| {
+    let mean = |part: fn(&Observation<T>) -> &[T]| {
         let weight = T::of(1.0 / instants.len() as f64);
         let mut sum = vec![T::zero(); part(&instants[0]).len()];
         for instant in &instants {

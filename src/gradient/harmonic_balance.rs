@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
+use super::description::{Demands, Description};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
+use super::work::{self, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::json::partial;
@@ -36,7 +38,7 @@ const MOST_PRODUCTS: u64 = 3000;
 /// The course of the drive over a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Course {
+pub enum PeriodicDrive {
     /// |β| e^{iωt}.
     #[default]
     Circular,
@@ -52,7 +54,7 @@ pub struct HarmonicBalance {
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub period: Option<f64>,
     /// Course of the drive.
-    pub drive: Course,
+    pub drive: PeriodicDrive,
     /// |β|, or b. The gradient of a circular drive does not depend on it.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude: f64,
@@ -74,7 +76,7 @@ impl Default for HarmonicBalance {
     fn default() -> Self {
         Self {
             period: None,
-            drive: Course::Circular,
+            drive: PeriodicDrive::Circular,
             amplitude: 0.1,
             harmonics: 1,
             tolerance: None,
@@ -93,21 +95,6 @@ fn over_accelerated<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::
 }
 
 impl HarmonicBalance {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
-        positive("amplitude", self.amplitude)?;
-        self.period.map_or(Ok(()), |period| positive("period", period))?;
-        self.tolerance.map_or(Ok(()), |tolerance| positive("tolerance", tolerance))?;
-        match self.drive {
-            Course::Cosine => chebyshev::check_order(self.harmonics)?,
-            Course::Circular if !(1..=99).contains(&self.harmonics) => {
-                let found = format!("found {}", self.harmonics);
-                return Err(Invalid::new("harmonics", found, "1 to 99 harmonics"));
-            }
-            Course::Circular => {}
-        }
-        self.settle.validate().map_err(|e| e.under("settle"))
-    }
-
     /// ωτ.
     fn drive_rate(&self) -> f64 {
         self.period.map_or(0.0, |period| std::f64::consts::TAU / period)
@@ -136,9 +123,9 @@ impl HarmonicBalance {
         setting: &Setting<'a, T>,
         samples: &Samples<T>,
         free: &Equilibrium<T>,
-    ) -> Response<'a, T> {
-        let linear = Response::new(setting, samples, free, self.drive_rate());
-        Response { corrected: self.correct_asymmetry, ..linear }
+    ) -> Resolvent<'a, T> {
+        let linear = Resolvent::new(setting, samples, free, self.drive_rate());
+        Resolvent { corrected: self.correct_asymmetry, ..linear }
     }
 
     fn balance<T: Scalar>(
@@ -146,7 +133,7 @@ impl HarmonicBalance {
         setting: &Setting<'_, T>,
         samples: &Samples<T>,
         free: &Equilibrium<T>,
-        linear: &Response<'_, T>,
+        linear: &Resolvent<'_, T>,
     ) -> Result<SteadyState<T>> {
         let mut field = setting.substrate.bind(samples, self.drive.rails(), None);
         if self.correct_asymmetry {
@@ -196,7 +183,7 @@ impl HarmonicBalance {
     }
 }
 
-impl Course {
+impl PeriodicDrive {
     fn rails(self) -> usize {
         match self {
             Self::Circular => 2,
@@ -231,7 +218,7 @@ impl<T: Scalar> SteadyState<T> {
 }
 
 /// (ikωτ − J) and its inverse.
-struct Response<'a, T: Scalar> {
+struct Resolvent<'a, T: Scalar> {
     at_rest: Box<dyn Linear<T> + 'a>,
     /// Layout of a real state.
     shape: StateShape,
@@ -243,11 +230,11 @@ struct Response<'a, T: Scalar> {
 /// The variable whose equation is solved: the one that the response is told in, or the one that is integrated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Variable {
-    Response,
+    Resolvent,
     Integrated,
 }
 
-impl<'a, T: Scalar> Response<'a, T> {
+impl<'a, T: Scalar> Resolvent<'a, T> {
     fn new(setting: &Setting<'a, T>, samples: &Samples<T>, free: &Equilibrium<T>, drive_rate: f64) -> Self {
         let at_rest = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
         Self { shape: at_rest.shape().clone(), at_rest, drive_rate, corrected: false }
@@ -273,8 +260,8 @@ impl<'a, T: Scalar> Response<'a, T> {
     /// out = −J v, for a real or complex v; `scratch` is as long as v.
     fn decay(&self, variable: Variable, v: &[T], out: &mut [T], scratch: &mut [T]) {
         match (variable, self.corrected) {
-            (Variable::Response, false) => self.at_rest.target(Layout::Plain, v, out, scratch),
-            (Variable::Response, true) => self.at_rest.corrected(v, out, scratch),
+            (Variable::Resolvent, false) => self.at_rest.target(Layout::Plain, v, out, scratch),
+            (Variable::Resolvent, true) => self.at_rest.corrected(v, out, scratch),
             (Variable::Integrated, corrected) => self.at_rest.integrated(corrected, v, out, scratch),
         }
         out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
@@ -310,7 +297,7 @@ impl<'a, T: Scalar> Response<'a, T> {
         let mut right_per_tau = right.to_vec();
         per_tau(&mut right_per_tau);
         let apply = |v: &[T], out: &mut [T]| {
-            self.decay(Variable::Response, v, out, &mut scratch);
+            self.decay(Variable::Resolvent, v, out, &mut scratch);
             per_tau(out);
         };
         gmres_shifted(&self.shape, apply, self.drive_rate, &right_per_tau, tolerance)
@@ -322,13 +309,13 @@ impl<'a, T: Scalar> Response<'a, T> {
         // The response to a frozen drive is real.
         if self.drive_rate == 0.0 {
             let start = vec![T::zero(); drive.len()];
-            let (potentials, solved) = self.solve(Variable::Response, 1, &drive, start, tolerance);
+            let (potentials, solved) = self.solve(Variable::Resolvent, 1, &drive, start, tolerance);
             self.at_rest.observe(&potentials, &mut drive);
             return (complexified(&self.shape, &drive), solved);
         }
         let (start, products) = self.solve_with_real_directions(&drive, tolerance);
         let mut rates = complexified(&self.shape, &drive);
-        let (potentials, solved) = self.solve(Variable::Response, 1, &rates, start, tolerance);
+        let (potentials, solved) = self.solve(Variable::Resolvent, 1, &rates, start, tolerance);
         self.at_rest.observe(&potentials, &mut rates);
         (rates, Solved { products: products + solved.products, ..solved })
     }
@@ -336,11 +323,11 @@ impl<'a, T: Scalar> Response<'a, T> {
 
 /// The equations at a number of points, with their present solution.
 struct Balance<'a, 'b, T: Scalar> {
-    course: Course,
+    course: PeriodicDrive,
     amplitude: f64,
     tolerance: f64,
     field: Box<dyn Field<'a, T> + 'a>,
-    linear: &'b Response<'a, T>,
+    linear: &'b Resolvent<'a, T>,
     points: usize,
     /// c₀, c₁, …: complex states, one after the other.
     coefficients: Vec<T>,
@@ -410,8 +397,8 @@ impl<T: Scalar> Balance<'_, '_, T> {
     fn beta(&self, point: usize) -> Complex<f64> {
         let unit = self.turn(point, 1);
         match self.course {
-            Course::Circular => unit * self.amplitude,
-            Course::Cosine => Complex::new(unit.re * self.amplitude, 0.0),
+            PeriodicDrive::Circular => unit * self.amplitude,
+            PeriodicDrive::Cosine => Complex::new(unit.re * self.amplitude, 0.0),
         }
     }
 
@@ -422,19 +409,19 @@ impl<T: Scalar> Balance<'_, '_, T> {
         let len = complex.len();
         let mut sum = vec![T::zero(); len];
         for (k, c) in c.chunks_exact(len).enumerate() {
-            let twice = if k > 0 && self.course == Course::Cosine { 2.0 } else { 1.0 };
+            let twice = if k > 0 && self.course == PeriodicDrive::Cosine { 2.0 } else { 1.0 };
             add_product(&complex, self.turn(point, k) * twice, c, &mut sum);
         }
         match self.course {
-            Course::Circular => sum,
-            Course::Cosine => real_part(shape, &sum),
+            PeriodicDrive::Circular => sum,
+            PeriodicDrive::Cosine => real_part(shape, &sum),
         }
     }
 
     fn on_two_rails<'c>(&self, state: &'c [T]) -> std::borrow::Cow<'c, [T]> {
         match self.course {
-            Course::Circular => state.into(),
-            Course::Cosine => complexified(&self.linear.shape, state).into(),
+            PeriodicDrive::Circular => state.into(),
+            PeriodicDrive::Cosine => complexified(&self.linear.shape, state).into(),
         }
     }
 
@@ -464,11 +451,52 @@ impl<T: Scalar> Balance<'_, '_, T> {
     }
 }
 
+impl Description for HarmonicBalance {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
+        positive("amplitude", self.amplitude)?;
+        self.period.map_or(Ok(()), |period| positive("period", period))?;
+        self.tolerance.map_or(Ok(()), |tolerance| positive("tolerance", tolerance))?;
+        match self.drive {
+            PeriodicDrive::Cosine => chebyshev::check_order(self.harmonics)?,
+            PeriodicDrive::Circular if !(1..=99).contains(&self.harmonics) => {
+                let found = format!("found {}", self.harmonics);
+                return Err(Invalid::new("harmonics", found, "1 to 99 harmonics"));
+            }
+            PeriodicDrive::Circular => {}
+        }
+        self.settle.validate().map_err(|e| e.under("settle"))
+    }
+
+    fn demands(&self) -> Demands {
+        // The first harmonic alone is a linear response.
+        let more = self.harmonics > 1;
+        Demands {
+            amplitude: self.amplitude,
+            complex: more && self.drive == PeriodicDrive::Circular,
+            harmonics: more && self.drive == PeriodicDrive::Cosine,
+            solved: true,
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
+        // whose unknowns a Krylov space of as many vectors holds several times.
+        let points = if self.harmonics > 1 { 8.0 * self.harmonics as f64 } else { 1.0 };
+        Work {
+            evaluations: work::settling(&self.settle, bytes) + work::ACCELERATED * points,
+            rails: 2.0,
+            states: work::ACCELERATED + 4.0 * points,
+            ..Work::default()
+        }
+    }
+}
+
 impl<T: Scalar> Estimator<T> for HarmonicBalance {
     fn amplitude(&self) -> f64 {
         match self.drive {
-            Course::Circular => 0.0,
-            Course::Cosine => self.amplitude,
+            PeriodicDrive::Circular => 0.0,
+            PeriodicDrive::Cosine => self.amplitude,
         }
     }
 
@@ -490,7 +518,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
         diagnostics.drive_rate = self.drive_rate();
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         let reading = match self.drive {
-            Course::Circular => {
+            PeriodicDrive::Circular => {
                 let (response, solved) = linear.response(&free.output_error, self.tolerance::<T>());
                 diagnostics.solved(solved, self.tolerance::<T>());
                 if setting.diagnose && self.harmonics >= 3 {
@@ -506,7 +534,7 @@ impl<T: Scalar> Estimator<T> for HarmonicBalance {
                 let (free, output_error) = (complexified(&real, &free.rates), free.output_error);
                 Reading { response, free, output_error, last_harmonic: None }
             }
-            Course::Cosine => {
+            PeriodicDrive::Cosine => {
                 let steady = self.balance(setting, samples, &free, &linear)?;
                 diagnostics.rhs_evaluations += steady.evaluations;
                 diagnostics.harmonics = Some(self.harmonics);

@@ -8,6 +8,7 @@ mod chebyshev;
 mod classic;
 pub mod compare;
 mod convergence;
+mod description;
 mod driven;
 pub mod equilibrium;
 mod extrapolation;
@@ -16,18 +17,19 @@ mod oscillation;
 mod series;
 mod spec;
 mod staircase;
+pub(crate) mod work;
 
 pub use adjoint::{Adjoint, Solver};
 pub use auto::Auto;
 pub use cauchy::Cauchy;
 pub use chebyshev::Chebyshev;
 pub use classic::Classic;
+pub(crate) use description::{Repeated, check_time_constants};
 pub use extrapolation::{Extrapolation, extrapolation_weights};
 pub use harmonic_balance::{HarmonicBalance, SteadyState};
 pub use oscillation::Oscillation;
 pub(crate) use series::TOLERATED;
 pub use spec::EstimatorSpec;
-pub(crate) use spec::check_time_constants;
 pub use staircase::Staircase;
 
 use nalgebra::DMatrix;
@@ -38,13 +40,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::imperfections::NoiseMemory;
 use crate::imperfections::instant::{Disturbances, Instant};
-use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::numerics::krylov::Solved;
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::integrators::{IntegratorSpec, Leak};
+use crate::simulation::integrators::{Integrator, IntegratorSpec};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::slow_modes::slowest_rate;
@@ -64,6 +65,28 @@ pub struct Setting<'a, T: Scalar> {
     pub update: u64,
     /// Whether to spend evaluations on diagnostics that the gradient does not need.
     pub diagnose: bool,
+}
+
+impl<'a, T: Scalar> Setting<'a, T> {
+    /// A substrate without noise, observed with all diagnostics.
+    #[must_use]
+    pub fn quiet(substrate: &'a dyn Substrate<T>) -> Self {
+        Self { substrate, noise: None, update: 0, diagnose: true }
+    }
+}
+
+/// The estimate of a batch without noise, from rest. `estimator` is a name or an object as in experiment files, `"adjoint"` or
+/// `{"oscillation": {"amplitude": 0.1, "period": 80.0}}`.
+///
+/// # Errors
+/// An estimator that there is not, and [`Error::Diverged`].
+pub fn estimate<T: Scalar>(
+    substrate: &dyn Substrate<T>,
+    samples: &Samples<T>,
+    estimator: &str,
+) -> Result<Estimate<T>> {
+    let estimator = estimator.parse::<EstimatorSpec>()?.build();
+    estimate_batch(&*estimator, &Setting::quiet(substrate), samples, &mut Vec::new())
 }
 
 /// What acts on the substrate at every instant.
@@ -492,21 +515,23 @@ impl<'a, T: Scalar> Setting<'a, T> {
         self.noise.and_then(|noise| noise.instant.readout).map_or(0.0, |readout| readout.phase_error)
     }
 
-    /// White noise for an integrator, if that is what the setting has.
-    pub(crate) fn white_noise(
+    /// The integrator of a field of the samples, with what kicks its state.
+    ///
+    /// # Errors
+    /// White noise on the state with an integrator that has no place for it.
+    pub(crate) fn integrator(
         &self,
         samples: &Samples<T>,
         integrator: IntegratorSpec,
         step: f64,
-        leak: &Leak<T>,
-        len: usize,
-    ) -> Option<WhiteNoise<T>> {
-        let Surroundings { instant, seed, .. } = self.noise?;
-        let (Some(Noise::White { std, rails }), Some(method)) = (instant.state, integrator.method()) else {
-            return None;
+        field: &dyn Field<'_, T>,
+    ) -> Result<Box<dyn Integrator<T>>> {
+        let (leak, shape) = (field.leak(), field.shape());
+        let Some(Surroundings { instant: Instant { state: Some(noise), .. }, seed, .. }) = self.noise else {
+            return Ok(integrator.build(step, leak, shape.len()));
         };
         let key = NoiseKey::new(seed, Purpose::StateNoise, self.update);
-        Some(WhiteNoise::new(key, (std, rails), samples.first, (method, step), leak, len))
+        noise.integrator(key, samples.first, (integrator, step), leak, shape)
     }
 
     /// Slowest relaxation rate around rates a* over all samples, when diagnosing.

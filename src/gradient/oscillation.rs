@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::description::{Demands, Description, Repeated};
 use super::driven::{self, Drive};
 use super::extrapolation::Extrapolation;
-use super::{Estimate, Estimator, Setting};
+use super::work::{self, Work};
+use super::{Estimate, Estimator, EstimatorSpec, Setting};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::{Clock, IntegratorSpec};
@@ -66,7 +68,44 @@ fn two() -> u64 {
 }
 
 impl Oscillation {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+    /// The steps of a period that is `factor` times the base period.
+    fn drive_clock(&self, factor: u64) -> Clock {
+        let clock = self.integrator.clock("period", self.period).expect("validated");
+        // An adaptive clock keeps its samples per period, a fixed step its length.
+        if self.integrator.is_adaptive() {
+            Clock { step: clock.step * factor as f64, ..clock }
+        } else {
+            Clock { ticks: clock.ticks * factor, ..clock }
+        }
+    }
+
+    /// The drive at `period`, a whole number of times the base period.
+    pub(super) fn drive(&self, factor: u64, from_rest: bool) -> Drive {
+        let Clock { ticks, step } = self.drive_clock(factor);
+        let length = self.periods * ticks;
+        let onset = if from_rest { (self.onset_periods * ticks as f64).round() as u64 } else { 0 };
+        let drive = Drive {
+            teaching: Teaching { waveform: Waveform::Circular { ticks }, amplitude: self.amplitude, onset },
+            integrator: self.integrator,
+            step,
+            begin: 0,
+            settle: self.settle_periods * ticks,
+            length,
+            record: Record {
+                start: self.settle_periods * ticks,
+                stride: 1,
+                samples_per_period: ticks,
+                weights: self.window.weights(length as usize, step),
+            },
+            drive_rate: std::f64::consts::TAU / (self.period * factor as f64),
+            free: None,
+        };
+        if self.correct_asymmetry { drive.corrected() } else { drive }
+    }
+}
+
+impl Description for Oscillation {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("period", self.period)?;
         non_negative("onset_periods", self.onset_periods)?;
@@ -110,39 +149,47 @@ impl Oscillation {
         self.window.validate(count, longest.step).map_err(|e| e.under("window"))
     }
 
-    /// The steps of a period that is `factor` times the base period.
-    fn drive_clock(&self, factor: u64) -> Clock {
-        let clock = self.integrator.clock("period", self.period).expect("validated");
-        // An adaptive clock keeps its samples per period, a fixed step its length.
-        if self.integrator.is_adaptive() {
-            Clock { step: clock.step * factor as f64, ..clock }
-        } else {
-            Clock { ticks: clock.ticks * factor, ..clock }
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            complex: true,
+            tied: self.per_synapse,
+            integrator: Some(self.integrator),
+            ..Demands::default()
         }
     }
 
-    /// The drive at `period`, a whole number of times the base period.
-    pub(super) fn drive(&self, factor: u64, from_rest: bool) -> Drive {
-        let Clock { ticks, step } = self.drive_clock(factor);
-        let length = self.periods * ticks;
-        let onset = if from_rest { (self.onset_periods * ticks as f64).round() as u64 } else { 0 };
-        let drive = Drive {
-            teaching: Teaching { waveform: Waveform::Circular { ticks }, amplitude: self.amplitude, onset },
-            integrator: self.integrator,
-            step,
-            begin: 0,
-            settle: self.settle_periods * ticks,
-            length,
-            record: Record {
-                start: self.settle_periods * ticks,
-                stride: 1,
-                samples_per_period: ticks,
-                weights: self.window.weights(length as usize, step),
-            },
-            drive_rate: std::f64::consts::TAU / (self.period * factor as f64),
-            free: None,
+    fn work(&self, _bytes: f64) -> Work {
+        let periods = (self.settle_periods + self.periods) as f64;
+        let ticks = periods * work::ticks(self.integrator, self.period);
+        Work {
+            evaluations: work::driven(self.integrator, ticks, self.richardson),
+            rails: 2.0,
+            parameters: work::lock_ins(self.per_synapse),
+            ..Work::default()
+        }
+    }
+
+    fn repeated(&self, doublings: u32, per_synapse: bool) -> Option<Repeated> {
+        let period = self.period * f64::from(1_u32 << doublings);
+        let once = Self {
+            period,
+            settle_periods: 0,
+            periods: 1,
+            onset_periods: 0.0,
+            richardson: 1,
+            per_synapse,
+            ..*self
         };
-        if self.correct_asymmetry { drive.corrected() } else { drive }
+        Some(Repeated {
+            estimator: EstimatorSpec::Oscillation(once),
+            period,
+            ticks: work::ticks(self.integrator, period),
+            integrator: self.integrator,
+            // At most 6, or it is refused.
+            richardson: self.richardson.min(6) as u32,
+            corrected: self.correct_asymmetry,
+        })
     }
 }
 

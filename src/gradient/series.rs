@@ -24,13 +24,13 @@ const IMPRECISE: f64 = 0.01;
 const ROUNDING: f64 = 4.0;
 
 /// Chunks of a batch, their states before the estimate and after it.
-type Course<'a, T> = (&'a [Samples<T>], Vec<Vec<T>>, &'a [Vec<T>]);
+type Passage<'a, T> = (&'a [Samples<T>], Vec<Vec<T>>, &'a [Vec<T>]);
 
 /// Completes the diagnostics of an estimate by what concerns the series.
 pub(super) fn examine<T: Scalar>(
     estimator: &dyn Estimator<T>,
     setting: &Setting<'_, T>,
-    (chunks, begun, ended): Course<'_, T>,
+    (chunks, begun, ended): Passage<'_, T>,
     estimate: &mut Estimate<T>,
 ) {
     let ideal = Setting { noise: None, ..*setting };

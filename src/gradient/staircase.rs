@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::description::{Demands, Description, Repeated};
 use super::driven::{self, Drive};
 use super::equilibrium::{self, Settle, complexified};
 use super::extrapolation::Extrapolation;
-use super::{Estimate, Estimator, Setting};
+use super::work::{self, Work};
+use super::{Estimate, Estimator, EstimatorSpec, Setting};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::IntegratorSpec;
@@ -63,8 +65,8 @@ fn map() -> IntegratorSpec {
     IntegratorSpec::Map
 }
 
-impl Staircase {
-    pub(super) fn validate(&self) -> std::result::Result<(), Invalid> {
+impl Description for Staircase {
+    fn validate(&self) -> std::result::Result<(), Invalid> {
         positive("amplitude", self.amplitude)?;
         positive("hold", self.hold)?;
         if !(3..=4096).contains(&self.points) {
@@ -85,6 +87,41 @@ impl Staircase {
         self.integrator.validate().map_err(|e| e.under("integrator"))?;
         self.free.map_or(Ok(()), |free| free.validate().map_err(|e| e.under("free")))?;
         self.integrator.clock("hold", self.hold).map(|_| ())
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            amplitude: self.amplitude,
+            complex: true,
+            tied: self.per_synapse,
+            integrator: Some(self.integrator),
+            phases: [self.free.map(|free| ("free", free)), None],
+            ..Demands::default()
+        }
+    }
+
+    fn work(&self, bytes: f64) -> Work {
+        let period = self.points as f64 * work::ticks(self.integrator, self.hold);
+        let ticks = (self.settle_periods + self.periods) as f64 * period;
+        let free = self.free.as_ref().map_or(0.0, |free| work::settling(free, bytes));
+        Work {
+            evaluations: free + work::driven(self.integrator, ticks, 1),
+            rails: 2.0,
+            parameters: work::lock_ins(self.per_synapse),
+            ..Work::default()
+        }
+    }
+
+    fn repeated(&self, _doublings: u32, per_synapse: bool) -> Option<Repeated> {
+        let once = Self { settle_periods: 0, periods: 1, free: None, per_synapse, ..*self };
+        Some(Repeated {
+            estimator: EstimatorSpec::Staircase(once),
+            period: self.hold * self.points as f64,
+            ticks: self.points as f64 * work::ticks(self.integrator, self.hold),
+            integrator: self.integrator,
+            richardson: 1,
+            corrected: self.correct_asymmetry,
+        })
     }
 }
 

@@ -382,13 +382,15 @@ mod tests {
 
     #[test]
     fn white_noise_held_through_steps_gives_a_leaky_neuron_its_std_at_any_step() {
-        use crate::simulation::integrators::Method;
+        use crate::simulation::integrators::{IntegratorSpec, Leak};
         let std = 0.4;
-        let cases = [(Method::Euler, 0.1), (Method::Euler, 1.0), (Method::Heun, 0.5), (Method::Rk4, 1.0)];
-        for (method, step) in cases.into_iter().chain([(Method::ExponentialEuler, 1.5)]) {
+        let cases = [("euler", 0.1), ("euler", 1.0), ("heun", 0.5), ("rk4", 1.0), ("exponential_euler", 1.5)];
+        for (method, step) in cases {
+            let integrator: IntegratorSpec =
+                serde_json::from_value(serde_json::json!({ method: { "step": step } })).unwrap();
             let noise = Noise::White { std, rails: Rails::Independent };
             let mut source = source(noise, 4000, 0, 1, 1);
-            let lost = method.lost(step);
+            let lost = integrator.build::<f64>(step, &Leak::Uniform(1.0), 0).lost(step);
             source.set_step(step, lost);
             let mut u = vec![0.0; 4000];
             for tick in 0..(12.0 / step) as u64 {

@@ -7,7 +7,7 @@ use crate::error::{Invalid, non_negative, positive};
 use crate::numerics::rng::NoiseKey;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::integrators::{IntegratorSpec, Leak, Method};
+use crate::simulation::integrators::{FixedStep, Integrator, IntegratorSpec, Kicks, Leak, Method};
 use crate::substrate::neurons::form::Form;
 
 /// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
@@ -207,18 +207,36 @@ impl Noise {
     /// # Errors
     /// The reason why it cannot; the path is the caller's.
     pub fn check(self, integrator: IntegratorSpec, form: Form) -> Result<(), Invalid> {
-        let refuse = |found: &str, legal: &str| Err(Invalid::new("", found, legal));
-        match (self, integrator.method()) {
-            _ if self.is_white() && form == Form::Rate => refuse(
+        if self.is_white() && form == Form::Rate {
+            return Err(Invalid::new(
+                "",
                 "found white noise with the rate form",
                 "white noise inside an activation has no continuous-time limit: use the potential form, or `held` noise",
-            ),
-            (Self::White { .. }, Some(Method::Rk4)) => refuse(
-                "found white noise with rk4",
-                "its order is lost with noise: use heun (weak order 2), euler or exponential_euler",
-            ),
-            _ => self.check_held(integrator),
+            ));
         }
+        if let Self::White { .. } = self {
+            return integrator.stochastic().map(|_| ());
+        }
+        self.check_held(integrator)
+    }
+
+    /// The integrator of a state of a shape that carries this noise: kicked in each step by white noise, otherwise as it is, because other
+    /// noise is part of the field. `first` is the place of the first sample.
+    ///
+    /// # Errors
+    /// White noise with an integrator that has no place for it.
+    pub(crate) fn integrator<T: Scalar>(
+        self,
+        key: NoiseKey,
+        first: usize,
+        (integrator, step): (IntegratorSpec, f64),
+        leak: &Leak<T>,
+        shape: &StateShape,
+    ) -> crate::error::Result<Box<dyn Integrator<T>>> {
+        let Self::White { std, rails } = self else { return Ok(integrator.build(step, leak, shape.len())) };
+        let method = integrator.stochastic().map_err(|e| e.in_file("integrator"))?;
+        let white = WhiteNoise::new(key, (std, rails), first, (method, step), leak, shape.clone());
+        Ok(Box::new(FixedStep::new(method, step, leak, shape.len()).kicked(white)))
     }
 
     /// Checks that a step is not too long to follow a telegraph signal from jump to jump.
@@ -245,22 +263,16 @@ impl Noise {
     /// # Errors
     /// The reason why it cannot; the path is the caller's.
     pub fn check_held(self, integrator: IntegratorSpec) -> Result<(), Invalid> {
-        let refuse = |found: &str, legal: &str| Err(Invalid::new("", found, legal));
-        match (self.is_white(), integrator.method()) {
-            (true, None) => refuse(
-                "found white noise with an adaptive integrator",
-                "error control assumes a smooth path: use euler, heun or exponential_euler",
-            ),
-            (true, Some(Method::Map)) => refuse(
-                "found white noise with the discrete map",
-                "the map has no step that could shrink: use `held` noise, or euler",
-            ),
-            (_, None) => refuse(
-                "found noise that is held through a step with an adaptive integrator",
-                "its steps are the lock-in's samples, not the noise's: use a fixed-step integrator",
-            ),
-            _ => integrator.fixed_step().map_or(Ok(()), |(_, step)| self.check_step(step)),
+        // Held through each step, it is part of a smooth field, which rk4 can follow.
+        if self.is_white() && !matches!(integrator, IntegratorSpec::Rk4 { .. }) {
+            integrator.stochastic()?;
         }
+        let Some((_, step)) = integrator.fixed_step() else {
+            let found = "found noise that is held through a step with an adaptive integrator";
+            let legal = "its steps are the lock-in's samples, not the noise's: use a fixed-step integrator";
+            return Err(Invalid::new("", found, legal));
+        };
+        self.check_step(step)
     }
 }
 
@@ -271,11 +283,12 @@ pub struct WhiteNoise<T: Scalar> {
     first: usize,
     /// Standard deviation of an element's increment.
     std: Leak<T>,
+    shape: StateShape,
     increment: Vec<T>,
 }
 
 impl<T: Scalar> WhiteNoise<T> {
-    /// Increments for a method and step, of the size that leaves an isolated neuron with σ whatever its h/τ: σ√(1 − R²)/g, where
+    /// Increments of a state of a shape for a method and step, of the size that leaves an isolated neuron with σ whatever its h/τ: σ√(1 − R²)/g, where
     /// a step makes R u + g k of a potential u and an increment k.
     #[must_use]
     pub fn new(
@@ -284,20 +297,22 @@ impl<T: Scalar> WhiteNoise<T> {
         first: usize,
         (method, step): (Method, f64),
         leak: &Leak<T>,
-        len: usize,
+        shape: StateShape,
     ) -> Self {
         let scale = |rate: T| {
             let h = step * rate.double();
             let lost = method.lost(h);
             T::of(std * (lost * (2.0 - lost)).max(0.0).sqrt() / method.gain(h))
         };
-        Self { key, rails, first, std: leak.map(scale), increment: vec![T::zero(); len] }
+        let increment = vec![T::zero(); shape.len()];
+        Self { key, rails, first, std: leak.map(scale), shape, increment }
     }
+}
 
-    /// The increment of the step at `tick`, laid out as the state.
-    pub fn draw(&mut self, tick: u64, shape: &StateShape) -> &[T] {
+impl<T: Scalar> Kicks<T> for WhiteNoise<T> {
+    fn draw(&mut self, tick: u64) -> &[T] {
         let normals = |lane: u64, column: &mut [T]| self.key.normals(tick, lane, column);
-        fill(self.rails, 0, shape, |sample| self.first + sample, normals, &mut self.increment);
+        fill(self.rails, 0, &self.shape, |sample| self.first + sample, normals, &mut self.increment);
         match &self.std {
             Leak::Uniform(std) => self.increment.iter_mut().for_each(|x| *x *= *std),
             Leak::PerElement(stds) => self.increment.iter_mut().zip(stds).for_each(|(x, std)| *x *= *std),

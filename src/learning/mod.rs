@@ -14,6 +14,6 @@ pub use floor::RateFloor;
 pub use homeostasis::Homeostasis;
 pub use kolen_pollack::KolenPollack;
 pub use optimiser::{Optimiser, OptimiserSpec, Schedule, check_factors};
-pub use plasticity::{Course, Plasticity};
+pub use plasticity::{Plasticity, Protocol};
 pub use score::{Score, free_score};
 pub use snapshot::{Learner, Snapshot};

@@ -20,15 +20,14 @@ use crate::error::{Error, Result};
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{Adjoint, Diagnostics, Setting, estimate_batch};
-use crate::imperfections::instant::{Disturbances, Instant};
+use crate::imperfections::instant::Disturbances;
 use crate::imperfections::memory::WHOLE;
-use crate::imperfections::noise::{Noise, WhiteNoise};
 use crate::imperfections::readout::Converter;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::Simulation;
+use crate::simulation::Trajectory;
 use crate::simulation::integrators::{IntegratorSpec, VectorField};
 use crate::simulation::lockin::Observer;
 use crate::simulation::signal::Signal;
@@ -36,16 +35,15 @@ use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
 use crate::substrate::Field;
 use crate::substrate::neurons::effective::Effective;
-use crate::substrate::neurons::field::Dynamics;
+use crate::substrate::neurons::field::{Bound, Dynamics};
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
-use crate::substrate::neurons::readout::add_instantaneous;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 
 /// What a run of continuous plasticity holds fixed.
 #[derive(Debug, Clone)]
-pub struct Course {
+pub struct Protocol {
     /// Seed of the order of samples and of the noise.
     pub seed: u64,
     /// What is imperfect.
@@ -90,25 +88,25 @@ pub struct LocalLockIn<T: Scalar> {
 impl<T: Scalar> LocalLockIn<T> {
     /// Circuits at rest.
     #[must_use]
-    pub fn new(network: &Arc<Network>, course: &Course) -> Self {
-        let keep = (-course.step / course.time_constant).exp();
+    pub fn new(network: &Arc<Network>, protocol: &Protocol) -> Self {
+        let keep = (-protocol.step / protocol.time_constant).exp();
         Self {
-            amplitude: course.amplitude,
-            period: course.period,
-            phase_error: course.imperfections.readout.map_or(0.0, |readout| readout.phase_error),
+            amplitude: protocol.amplitude,
+            period: protocol.period,
+            phase_error: protocol.imperfections.readout.map_or(0.0, |readout| readout.phase_error),
             keep,
             gain: 1.0 - keep,
             inputs: Vec::new(),
-            stages: vec![Parameters::zeros(network.shapes()); course.poles as usize],
+            stages: vec![Parameters::zeros(network.shapes()); protocol.poles as usize],
         }
     }
 
     /// Circuits that average over `ticks` steps instead.
-    fn averaging(network: &Arc<Network>, course: &Course, ticks: u64) -> Self {
+    fn averaging(network: &Arc<Network>, protocol: &Protocol, ticks: u64) -> Self {
         Self {
             keep: 1.0,
             gain: 1.0 / ticks as f64,
-            ..Self::new(network, &Course { poles: 1, ..course.clone() })
+            ..Self::new(network, &Protocol { poles: 1, ..protocol.clone() })
         }
     }
 
@@ -143,7 +141,7 @@ impl<T: Scalar> LocalLockIn<T> {
         let (keep, gain) = (T::of(self.keep), T::of(self.gain));
         let [first, rest @ ..] = self.stages.as_mut_slice() else { return };
         decay(first, keep);
-        add_instantaneous(effective, view, &self.inputs, demodulator, self.gain, first);
+        effective.add_instantaneous(view, &self.inputs, demodulator, self.gain, first);
         let mut before = &*first;
         for stage in rest {
             decay(stage, keep);
@@ -165,11 +163,11 @@ fn decay<T: Scalar>(stage: &mut Parameters<T>, keep: T) {
 }
 
 /// Keeps the rates at the start of a step.
-struct Start<T> {
+struct RatesAtStart<T> {
     rates: Vec<T>,
 }
 
-impl<T: Scalar> Observer<T> for Start<T> {
+impl<T: Scalar> Observer<T> for RatesAtStart<T> {
     fn wants(&self, _tick: u64) -> bool {
         self.rates.is_empty()
     }
@@ -179,17 +177,17 @@ impl<T: Scalar> Observer<T> for Start<T> {
     }
 }
 
-/// What acts on the trajectory at every instant, with its memory.
-struct Surroundings<T: Scalar> {
-    held: Disturbances<T>,
-    white: Option<WhiteNoise<T>>,
-    converter: Option<Converter<T>>,
+/// What goes on from step to step beside weights, coefficients and state: the field without its weights, and how it is integrated.
+struct Carried<T: Scalar> {
+    bound: Bound<T>,
+    trajectory: Trajectory<T>,
+    start: RatesAtStart<T>,
 }
 
 /// Substrate, synapses and time: everything that evolves.
 pub struct Plasticity<T: Scalar> {
     /// What the run holds fixed.
-    pub course: Course,
+    pub protocol: Protocol,
     network: Arc<Network>,
     /// Nominal parameters: the weights.
     pub parameters: Parameters<T>,
@@ -217,19 +215,19 @@ impl<T: Scalar> Plasticity<T> {
     /// A run at its start, the substrate at rest.
     #[must_use]
     pub fn new(
-        course: Course,
+        protocol: Protocol,
         network: &Arc<Network>,
         parameters: Parameters<T>,
         optimiser: Optimiser<T>,
     ) -> Self {
-        let device = Device::fabricate(network, &course.imperfections);
+        let device = Device::fabricate(network, &protocol.imperfections);
         Self {
-            effective: device.effective(course.form, &parameters, 0),
-            synapses: LocalLockIn::new(network, &course),
+            effective: device.effective(protocol.form, &parameters, 0),
+            synapses: LocalLockIn::new(network, &protocol),
             state: vec![T::zero(); StateShape::new(network, 1, 2).len()],
             device,
             network: Arc::clone(network),
-            course,
+            protocol,
             parameters,
             optimiser,
             tick: 0,
@@ -265,99 +263,102 @@ impl<T: Scalar> Plasticity<T> {
     /// # Errors
     /// [`Error::Diverged`], which names epoch and sample.
     pub fn epoch(&mut self, train: &Dataset, mut witness: impl FnMut(usize, &Self, &[T])) -> Result<()> {
-        let order = batches(train.samples(), 1, self.course.seed, self.epoch);
-        let mut surroundings = self.surroundings(self.epoch);
-        let steps = order.len() as u64 * self.course.presentation * self.course.epochs;
+        let order = batches(train.samples(), 1, self.protocol.seed, self.epoch);
+        let mut carried = self.carried()?;
+        let steps = order.len() as u64 * self.protocol.presentation * self.protocol.epochs;
         self.program();
         for (shown, place) in order.iter().enumerate() {
-            let sample = self.sample(&train.select_augmented(place, self.course.seed, self.epoch));
+            let sample = self.sample(&train.select_augmented(place, self.protocol.seed, self.epoch));
             self.synapses.inputs.clone_from(&sample.inputs);
-            for _ in 0..self.course.presentation {
-                let rates =
-                    self.step(&sample, &mut surroundings, steps).map_err(|e| self.locate(e, shown))?;
-                witness(shown, self, &rates);
+            carried = self.show(&sample, carried);
+            for _ in 0..self.protocol.presentation {
+                carried = self.step(&sample, carried, steps).map_err(|e| self.locate(e, shown))?;
+                witness(shown, self, &carried.start.rates);
             }
         }
-        self.noise.keep(WHOLE, surroundings.held);
+        self.noise.keep(WHOLE, carried.bound.release_noise());
+        self.signal = carried.bound.release_signal();
         self.epoch += 1;
         Ok(())
     }
 
-    /// One step of neurons, low passes and weights; returns the rates at its start, laid out as the state.
-    fn step(&mut self, sample: &Samples<T>, around: &mut Surroundings<T>, steps: u64) -> Result<Vec<T>> {
-        let rates = self.advance(sample, around, None)?;
-        let rate = self.course.schedule.factor(self.optimiser.updates, steps);
+    /// Shows a sample instead of another.
+    fn show(&self, sample: &Samples<T>, carried: Carried<T>) -> Carried<T> {
+        let Carried { mut bound, mut trajectory, start } = carried;
+        bound.show(sample);
+        let mut field = Dynamics::on(&self.effective, bound);
+        field.reprogrammed(&sample.inputs);
+        trajectory.bind(&field);
+        Carried { bound: field.release(), trajectory, start }
+    }
+
+    /// One step of neurons, low passes and weights.
+    fn step(&mut self, sample: &Samples<T>, carried: Carried<T>, steps: u64) -> Result<Carried<T>> {
+        let carried = self.advance(sample, carried, None)?;
+        let rate = self.protocol.schedule.factor(self.optimiser.updates, steps);
         let change = self.optimiser.change(&self.parameters, self.synapses.coefficient(), rate);
         self.parameters.add_scaled(T::one(), change);
         self.program();
-        Ok(rates)
+        Ok(carried)
     }
 
-    /// One step of the neurons, seen by the synapses or by another observer; returns the rates at its start.
+    /// One step of the neurons, seen by the synapses or by another observer.
     fn advance(
         &mut self,
         sample: &Samples<T>,
-        around: &mut Surroundings<T>,
+        carried: Carried<T>,
         other: Option<&mut LocalLockIn<T>>,
-    ) -> Result<Vec<T>> {
-        let Course { amplitude, period, integrator, step, .. } = self.course;
-        let mut field = Dynamics::new(&self.effective, sample, 2);
-        field.teach(Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 });
-        field.hold_noise(std::mem::replace(&mut around.held, Disturbances::none()), &sample.inputs)?;
+    ) -> Result<Carried<T>> {
+        let Carried { bound, mut trajectory, mut start } = carried;
+        let mut field = Dynamics::on(&self.effective, bound);
+        field.reprogrammed(&sample.inputs);
         let circuits = other.unwrap_or(&mut self.synapses);
-        if let Some(mut signal) = self.signal.take() {
-            signal.advance(Time::at(self.tick));
+        if let Some(shifts) = field.signal_at(Time::at(self.tick)) {
             circuits.inputs.clear();
-            circuits.inputs.extend(sample.inputs.iter().zip(signal.values()).map(|(x, shift)| *x + *shift));
-            field.vary_inputs(signal);
+            circuits.inputs.extend(sample.inputs.iter().zip(shifts).map(|(x, shift)| *x + *shift));
         }
+        start.rates.clear();
         // A converter rounds what it shows to the synapses, not the neurons.
-        let mut start = Start { rates: Vec::new() };
-        if around.converter.is_some() {
+        if trajectory.converter.is_some() {
             field.observe(&self.state);
-            start.rates = field.rates().to_vec();
+            start.rates.extend_from_slice(field.rates());
         }
-        let integrator = integrator.build(step, field.leak(), self.state.len());
-        let mut simulation =
-            Simulation::new(Box::new(field), integrator, step, std::mem::take(&mut self.state));
-        simulation.tick = self.tick;
-        simulation.white = around.white.take();
-        simulation.converter = around.converter.take();
+        let evaluations = field.evaluations();
+        std::mem::swap(&mut trajectory.state, &mut self.state);
+        trajectory.tick = self.tick;
         let mut listening = Listening { circuits, effective: &self.effective };
-        let outcome = simulation.run(1, &mut [&mut listening, &mut start]);
-        self.tick = simulation.tick;
-        self.rhs_evaluations += simulation.field.evaluations();
-        self.state = simulation.state;
-        around.white = simulation.white;
-        around.converter = simulation.converter;
-        around.held = simulation.field.release_noise();
-        self.signal = simulation.field.release_signal();
-        outcome.map(|()| start.rates)
+        let outcome = trajectory.run(&mut field, 1, &mut [&mut listening, &mut start]);
+        std::mem::swap(&mut trajectory.state, &mut self.state);
+        self.tick = trajectory.tick;
+        self.rhs_evaluations += field.evaluations() - evaluations;
+        outcome.map(|()| Carried { bound: field.release(), trajectory, start })
     }
 
-    /// The noise of an epoch. Every epoch draws its own numbers, so that a resumed run goes on alike; processes with a memory go on.
-    fn surroundings(&self, epoch: u64) -> Surroundings<T> {
-        let Course { imperfections, seed, integrator, step, .. } = &self.course;
-        let Some(instant) = imperfections.instant() else {
-            return Surroundings { held: Disturbances::none(), white: None, converter: None };
+    /// A field and its integrator at the start of an epoch. Every epoch draws its own noise, so that a resumed run goes on alike;
+    /// processes with a memory go on.
+    fn carried(&mut self) -> Result<Carried<T>> {
+        let Protocol { imperfections, seed, integrator, step, amplitude, period, .. } = &self.protocol;
+        let (blank, epoch) = (self.blank(), self.epoch);
+        let mut field = Dynamics::new(&self.effective, &blank, 2);
+        let waveform = Waveform::Circular { ticks: *period };
+        field.teach(Teaching { waveform, amplitude: *amplitude, onset: 0 });
+        let (leak, shape) = (field.leak(), field.shape().clone());
+        let instant = imperfections.instant().unwrap_or_default();
+        let key = NoiseKey::new(*seed, Purpose::StateNoise, epoch);
+        let integrator = match instant.state {
+            Some(noise) => noise.integrator(key, 0, (*integrator, *step), leak, &shape)?,
+            None => integrator.build(*step, leak, shape.len()),
         };
-        let shape = StateShape::new(&self.network, 1, 2);
-        let Instant { state, readout, device_seed, .. } = instant;
-        let white = match (state, integrator.method()) {
-            (Some(Noise::White { std, rails }), Some(method)) => {
-                let key = NoiseKey::new(*seed, Purpose::StateNoise, epoch);
-                let field = Dynamics::new(&self.effective, &self.blank(), 2);
-                Some(WhiteNoise::new(key, (std, rails), 0, (method, *step), field.leak(), shape.len()))
-            }
-            _ => None,
-        };
-        let outputs = self.network.output.size();
         let held = Disturbances::new(&instant, *seed, epoch, &shape, self.network.inputs, 0);
-        Surroundings {
-            held: self.noise.clone().resumed(WHOLE, held),
-            white,
-            converter: readout.and_then(|r| Converter::new(&r, device_seed, &shape, outputs)),
+        field.hold_noise(self.noise.clone().resumed(WHOLE, held), &blank.inputs)?;
+        if let Some(signal) = self.signal.take() {
+            field.vary_inputs(signal);
         }
+        let mut trajectory = Trajectory::new(&mut field, integrator, *step, vec![T::zero(); shape.len()]);
+        let outputs = self.network.output.size();
+        let converter = |readout| Converter::new(&readout, instant.device_seed, &shape, outputs);
+        trajectory.converter = instant.readout.and_then(converter);
+        Ok(Carried { bound: field.release(), trajectory, start: RatesAtStart { rates: Vec::new() } })
     }
 
     /// A sample of zeros.
@@ -394,7 +395,7 @@ impl<T: Scalar> Plasticity<T> {
             return Ok(None);
         }
         let mut still = Self {
-            course: self.course.clone(),
+            protocol: self.protocol.clone(),
             network: Arc::clone(&self.network),
             parameters: self.parameters.clone(),
             optimiser: self.optimiser.clone(),
@@ -408,18 +409,19 @@ impl<T: Scalar> Plasticity<T> {
             device: self.device.clone(),
             effective: self.effective.clone(),
         };
-        let mut around = self.surroundings(self.epoch);
-        let ticks = count as u64 * self.course.presentation;
-        let mut average = LocalLockIn::averaging(&self.network, &self.course, ticks);
+        let mut carried = still.carried()?;
+        let ticks = count as u64 * self.protocol.presentation;
+        let mut average = LocalLockIn::averaging(&self.network, &self.protocol, ticks);
         for place in 0..count as u32 {
             let sample = self.sample(&data.select(&[place]));
             average.inputs.clone_from(&sample.inputs);
-            for _ in 0..self.course.presentation {
-                still.advance(&sample, &mut around, Some(&mut average))?;
+            carried = still.show(&sample, carried);
+            for _ in 0..self.protocol.presentation {
+                carried = still.advance(&sample, carried, Some(&mut average))?;
             }
         }
         let all = self.sample(&data.select(&(0..count as u32).collect::<Vec<_>>()));
-        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
+        let setting = Setting::quiet(&self.effective);
         let truth = estimate_batch(&Adjoint::default(), &setting, &all, &mut Vec::new())?;
         Ok(Some((compare(average.coefficient(), &truth.gradient), truth.diagnostics)))
     }
@@ -459,7 +461,7 @@ impl<T: Scalar> Learner for Plasticity<T> {
             *stage = Parameters::read(&shapes, arrays, &format!("stage/{index}/"))?;
         }
         self.state = arrays.reals("state", &[self.state.len()])?;
-        if let Some(instant) = self.course.imperfections.instant() {
+        if let Some(instant) = self.protocol.imperfections.instant() {
             let noise = NoiseMemory::load(0, &instant, &self.network, arrays)?;
             self.noise = noise.unwrap_or_default();
         }

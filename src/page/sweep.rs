@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::row::{Row, at_epoch, spread};
-use crate::experiment::sweep::record::{Axis, HISTORY, SweepPoint, SweepRun, SweepSummary};
+use crate::experiment::sweep::record::{HISTORY, SweepAxis, SweepPoint, SweepRun, SweepSummary};
 use crate::experiment::train::record::Epoch;
 use crate::names::{number, value_label};
 use crate::published::{Curve, Published};
@@ -211,7 +211,7 @@ fn histories(folder: &Path) -> Vec<(SweepRun, Vec<Epoch>)> {
 }
 
 /// The largest value of each measure on each line, and where it lies.
-fn best_points(summary: &SweepSummary, lines: &Axis, published: Option<&Published>) -> Vec<Row> {
+fn best_points(summary: &SweepSummary, lines: &SweepAxis, published: Option<&Published>) -> Vec<Row> {
     let name = summary.x.rsplit('.').next().unwrap_or(&summary.x);
     let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
     let mut rows = Vec::new();

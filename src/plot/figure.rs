@@ -30,7 +30,7 @@ pub struct Figure {
 }
 
 /// Where the panels of a figure go.
-struct Layout {
+struct Placement {
     millimetres: f64,
     width: f64,
     columns: usize,
@@ -213,7 +213,7 @@ impl Figure {
         self
     }
 
-    fn layout(&self, print: &Print) -> Layout {
+    fn layout(&self, print: &Print) -> Placement {
         let asked = self.columns.min(self.panels.len()).max(1);
         let wide = f64::from(self.panel_size.0) > COLUMN * PIXELS_PER_MILLIMETRE * SCALES.1;
         let millimetres = print.width.unwrap_or(if asked == 1 && !wide { COLUMN } else { PAGE });
@@ -221,7 +221,12 @@ impl Figure {
         let columns = asked.min((width / NARROWEST) as usize).max(1);
         let panel = width / columns as f64;
         let scale = (panel / f64::from(self.panel_size.0)).clamp(SCALES.0, SCALES.1);
-        Layout { millimetres, width, columns, panel: (panel, (scale * f64::from(self.panel_size.1)).round()) }
+        Placement {
+            millimetres,
+            width,
+            columns,
+            panel: (panel, (scale * f64::from(self.panel_size.1)).round()),
+        }
     }
 
     /// The figure as an SVG document, as wide as it is printed.

@@ -6,8 +6,9 @@ pub mod signal;
 pub mod teaching;
 pub mod view;
 
+use std::ops::{Deref, DerefMut};
+
 use crate::error::{Error, Result};
-use crate::imperfections::noise::WhiteNoise;
 use crate::imperfections::readout::Converter;
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::Integrator;
@@ -24,14 +25,19 @@ const ESCAPED: f64 = 1e6;
 /// of a pole, far outside of where the response is a power series of β.
 const WILD: f64 = 100.0;
 
-/// A trajectory in progress: the field, how it is integrated, and where it stands.
+/// A trajectory in progress with its field.
 pub struct Simulation<'a, T: Scalar> {
     /// The field.
     pub field: Box<dyn Field<'a, T> + 'a>,
+    /// How it is integrated, and where it stands.
+    pub trajectory: Trajectory<T>,
+}
+
+/// A trajectory in progress: how it is integrated, and where it stands. The field comes with each call, so that its substrate may be
+/// programmed anew in between.
+pub struct Trajectory<T: Scalar> {
     /// The integrator.
     pub integrator: Box<dyn Integrator<T>>,
-    /// White state noise, if any.
-    pub white: Option<WhiteNoise<T>>,
     /// What the observers see through, if not the bare substrate.
     pub converter: Option<Converter<T>>,
     /// Length of a step, in nominal τ.
@@ -49,7 +55,7 @@ pub struct Simulation<'a, T: Scalar> {
 }
 
 impl<'a, T: Scalar> Simulation<'a, T> {
-    /// A trajectory that starts from `state` at tick 0.
+    /// As [`Trajectory::new`].
     ///
     /// # Panics
     /// If the state is not laid out as the field's.
@@ -60,15 +66,65 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         step: f64,
         state: Vec<T>,
     ) -> Self {
+        let trajectory = Trajectory::new(&mut *field, integrator, step, state);
+        Self { field, trajectory }
+    }
+
+    /// As [`Trajectory::run`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run(&mut self, ticks: u64, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        self.trajectory.run(&mut *self.field, ticks, observers)
+    }
+
+    /// As [`Trajectory::observe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+        self.trajectory.observe(&mut *self.field, observers)
+    }
+
+    /// As [`Trajectory::residual`].
+    pub fn residual(&mut self) -> f64 {
+        self.trajectory.residual(&mut *self.field)
+    }
+}
+
+impl<T: Scalar> Deref for Simulation<'_, T> {
+    type Target = Trajectory<T>;
+
+    fn deref(&self) -> &Trajectory<T> {
+        &self.trajectory
+    }
+}
+
+impl<T: Scalar> DerefMut for Simulation<'_, T> {
+    fn deref_mut(&mut self) -> &mut Trajectory<T> {
+        &mut self.trajectory
+    }
+}
+
+impl<T: Scalar> Trajectory<T> {
+    /// A trajectory that starts from `state` at tick 0.
+    ///
+    /// # Panics
+    /// If the state is not laid out as the field's.
+    #[must_use]
+    pub fn new(
+        field: &mut dyn Field<'_, T>,
+        integrator: Box<dyn Integrator<T>>,
+        step: f64,
+        state: Vec<T>,
+    ) -> Self {
         assert_eq!(state.len(), field.shape().len(), "state and field have one layout");
         let target = vec![T::zero(); state.len()];
         field.set_step(step, integrator.lost(step));
         let most = ESCAPED * field.reach();
         Self {
             populations: field.substrate().populations(),
-            field,
             integrator,
-            white: None,
             converter: None,
             step,
             state,
@@ -79,45 +135,57 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         }
     }
 
+    /// Measures divergence by what a field carries its state to, if that has changed.
+    pub fn bind(&mut self, field: &dyn Field<'_, T>) {
+        self.most = ESCAPED * field.reach();
+    }
+
     /// Runs `ticks` steps, showing each tick to the observers that want it *before* its step; allocates nothing with a
     /// fixed-step integrator.
     ///
     /// # Errors
     /// [`Error::Diverged`] when the state at the end is not finite or beyond any plausible size, or when observers were
     /// shown a rate of a bounded activation beyond any plausible size.
-    pub fn run(&mut self, ticks: u64, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+    pub fn run(
+        &mut self,
+        field: &mut dyn Field<'_, T>,
+        ticks: u64,
+        observers: &mut [&mut dyn Observer<T>],
+    ) -> Result<()> {
         for _ in 0..ticks {
-            self.field.begin_step(self.tick);
-            self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+            field.begin_step(self.tick);
+            field.target(Time::at(self.tick), &self.state, &mut self.target);
             if observers.iter().any(|o| o.wants(self.tick)) {
-                self.field.observe_evaluated(&self.state);
-                self.show(observers);
+                field.observe_evaluated(&self.state);
+                self.show(field, observers);
             }
-            let Self { field, integrator, white, state, target, tick, .. } = self;
-            let kick = white.as_mut().map(|noise| noise.draw(*tick, field.shape()));
-            integrator.step(&mut **field, *tick, state, target, kick)?;
+            self.integrator.step(field, self.tick, &mut self.state, &mut self.target)?;
             self.tick += 1;
         }
-        self.check()
+        self.check(field)
     }
 
     /// Shows the present state, without a step, to the observers that want it.
     ///
     /// # Errors
-    /// As [`Simulation::run`].
-    pub fn observe(&mut self, observers: &mut [&mut dyn Observer<T>]) -> Result<()> {
+    /// As [`Trajectory::run`].
+    pub fn observe(
+        &mut self,
+        field: &mut dyn Field<'_, T>,
+        observers: &mut [&mut dyn Observer<T>],
+    ) -> Result<()> {
         if observers.iter().any(|o| o.wants(self.tick)) {
-            self.field.observe(&self.state);
-            self.show(observers);
+            field.observe(&self.state);
+            self.show(field, observers);
         }
-        self.check()
+        self.check(field)
     }
 
-    fn show(&mut self, observers: &mut [&mut dyn Observer<T>]) {
+    fn show(&mut self, field: &dyn Field<'_, T>, observers: &mut [&mut dyn Observer<T>]) {
         if self.wild.is_none() {
-            self.wild = self.wild_rate().map(|index| (index, self.tick));
+            self.wild = self.wild_rate(field).map(|index| (index, self.tick));
         }
-        let Self { field, state, converter, tick, .. } = self;
+        let Self { state, converter, tick, .. } = self;
         let (rates, output_error) = (field.rates(), field.output_error());
         let bare = View { shape: field.shape(), state, rates, output_error };
         let view = match converter {
@@ -130,20 +198,20 @@ impl<'a, T: Scalar> Simulation<'a, T> {
     }
 
     /// Largest |G − s| of the present state: zero at an equilibrium of frozen teaching.
-    pub fn residual(&mut self) -> f64 {
-        self.field.target(Time::at(self.tick), &self.state, &mut self.target);
+    pub fn residual(&mut self, field: &mut dyn Field<'_, T>) -> f64 {
+        field.target(Time::at(self.tick), &self.state, &mut self.target);
         largest_difference(&self.target, &self.state)
     }
 
     /// The first rate that is not a number, or beyond [`WILD`] where the activation is bounded.
-    fn wild_rate(&self) -> Option<usize> {
-        let shape = self.field.shape();
+    fn wild_rate(&self, field: &dyn Field<'_, T>) -> Option<usize> {
+        let shape = field.shape();
         for (place, population) in self.populations.iter().enumerate() {
             if !population.bounded {
                 continue;
             }
             let (range, most) = (shape.layer(place), T::of(WILD));
-            let rates = &self.field.rates()[range.clone()];
+            let rates = &field.rates()[range.clone()];
             let wild = |a: &T| (a.abs() > most) | a.is_nan();
             // Without an early exit the search is one pass of vector instructions.
             if rates.iter().fold(false, |any, a| any | wild(a)) {
@@ -153,15 +221,15 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         None
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, field: &dyn Field<'_, T>) -> Result<()> {
         if let Some((index, tick)) = self.wild {
             let moment = format!("at t = {:.4} tau", tick as f64 * self.step);
-            return Err(self.diverged(moment, index, "its rate has passed a pole of the activation"));
+            return Err(self.diverged(field, moment, index, "its rate has passed a pole of the activation"));
         }
         let bad = |s: &T| !s.is_finite() || s.abs().double() > self.most;
         let Some(index) = self.state.iter().position(bad) else { return Ok(()) };
         let moment = format!("before t = {:.4} tau", self.tick as f64 * self.step);
-        let rail = if self.field.shape().locate(index).2 == 0 { "real" } else { "imaginary" };
+        let rail = if field.shape().locate(index).2 == 0 { "real" } else { "imaginary" };
         let value = self.state[index].double();
         let what = if value.is_finite() {
             format!(
@@ -171,26 +239,24 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         } else {
             format!("the {rail} part of its state is not finite")
         };
-        Err(self.diverged(moment, index, &what))
+        Err(self.diverged(field, moment, index, &what))
     }
 
-    fn diverged(&self, moment: String, index: usize, what: &str) -> Error {
-        let shape = self.field.shape();
+    fn diverged(&self, field: &dyn Field<'_, T>, moment: String, index: usize, what: &str) -> Error {
+        let shape = field.shape();
         let (layer, neuron, _, sample) = shape.locate(index);
-        let (name, sample) = (&self.populations[layer].name, self.field.place(sample));
+        let (name, sample) = (&self.populations[layer].name, field.place(sample));
         Error::Diverged {
             moment,
             place: format!("layer `{name}`, neuron {neuron}, sample {sample}"),
             what: what.to_owned(),
-            advice: self.advice(),
+            advice: self.advice(field),
         }
     }
-}
 
-impl<T: Scalar> Simulation<'_, T> {
     /// What may keep the state from diverging: of what acts here.
-    fn advice(&self) -> String {
-        let Teaching { waveform, amplitude, .. } = self.field.teaching();
+    fn advice(&self, field: &dyn Field<'_, T>) -> String {
+        let Teaching { waveform, amplitude, .. } = field.teaching();
         // A frozen signal has its size in its waveform.
         let amplitude = match waveform {
             Waveform::Constant(beta) => amplitude * beta.norm(),

@@ -48,11 +48,18 @@ pub trait Equations: Send + Sync {
     /// F at a complex state; holomorphic in s.
     fn flow(&self, parameters: &[&[f64]], x: &[f64], s: &[C], out: &mut [C]);
 
-    /// What the outputs have and should not have, as a − y; holomorphic in s.
-    fn output_error(&self, y: &[f64], s: &[C], out: &mut [C]);
+    /// What the outputs have and should not have; holomorphic in s. By default s − y of the last variables.
+    fn output_error(&self, y: &[f64], s: &[C], out: &mut [C]) {
+        let last = &s[s.len() - out.len()..];
+        out.iter_mut().zip(last).zip(y).for_each(|((o, s), y)| *o = s - y);
+    }
 
-    /// ∂C/∂s from the output error; holomorphic in s.
-    fn cost_slope(&self, s: &[C], output_error: &[C], out: &mut [C]);
+    /// ∂C/∂s from the output error; holomorphic in s. By default that of C = ½ Σ (s − y)² over the last variables.
+    fn cost_slope(&self, _s: &[C], output_error: &[C], out: &mut [C]) {
+        let (rest, last) = out.split_at_mut(out.len() - output_error.len());
+        rest.fill(C::new(0.0, 0.0));
+        last.copy_from_slice(output_error);
+    }
 
     /// Adds ∂C/∂θ to `gradient`, from the free state and its response δ per unit of β. For a flow −∂E/∂s it is the derivative of ∂E/∂θ
     /// along δ; for any flow −δᵀ∂F/∂θ.

@@ -52,6 +52,19 @@ impl<T: Scalar> Samples<T> {
         }
     }
 
+    /// So many samples after each other, with their targets.
+    ///
+    /// # Panics
+    /// If inputs or targets cannot be shared out evenly.
+    #[must_use]
+    pub fn of(count: usize, inputs: &[T], targets: &[T]) -> Self {
+        assert!(
+            inputs.len().is_multiple_of(count) && targets.len().is_multiple_of(count),
+            "as many of each for every sample"
+        );
+        Self { inputs: inputs.to_vec(), targets: targets.to_vec(), count, first: 0 }
+    }
+
     /// Some of the samples, in the order given. Noise is keyed by the place of the first: it is that of the whole batch only for
     /// samples that follow each other.
     #[must_use]

@@ -78,7 +78,6 @@ impl<T: Scalar> Integrator<T> for Adaptive {
         tick: u64,
         state: &mut Vec<T>,
         target: &mut Vec<T>,
-        _kick: Option<&[T]>,
     ) -> Result<()> {
         const MOST_STEPS: u32 = 100_000;
         let start = DVector::from_iterator(state.len() + 1, state.iter().map(|s| s.double()).chain([0.0]));

@@ -2,10 +2,12 @@
 
 pub mod adaptive;
 mod fixed_step;
+mod rk4;
 pub mod spec;
 
 pub use adaptive::Adaptive;
-pub use fixed_step::{FixedStep, Method};
+pub use fixed_step::{FixedStep, Kicks, Method};
+pub use rk4::Rk4;
 pub use spec::{Clock, IntegratorSpec};
 
 use crate::error::Result;
@@ -58,8 +60,7 @@ pub trait Integrator<T: Scalar> {
 
     /// Moves `state` from `tick` to `tick + 1`.
     ///
-    /// `target` holds G at the start of the step, which the caller has evaluated (and observed), and anything after it. `kick` is the step's
-    /// additive random increment, where there is state noise.
+    /// `target` holds G at the start of the step, which the caller has evaluated (and observed), and anything after it.
     ///
     /// # Errors
     /// When the step cannot be taken (an adaptive integrator that fails to meet its tolerance).
@@ -69,7 +70,6 @@ pub trait Integrator<T: Scalar> {
         tick: u64,
         state: &mut Vec<T>,
         target: &mut Vec<T>,
-        kick: Option<&[T]>,
     ) -> Result<()>;
 
     /// Whether a step of the clock is one step of the method, so that a shorter one is more stable.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adaptive::{Adaptive, Order};
-use super::{FixedStep, Integrator, Leak, Method};
+use super::{FixedStep, Integrator, Leak, Method, Rk4};
 use crate::error::{Invalid, positive};
 use crate::json::choice::{allow_names, choice};
 use crate::numerics::scalar::Scalar;
@@ -145,7 +145,7 @@ impl IntegratorSpec {
     #[must_use]
     pub fn unstable_beyond(self, limit: f64) -> Option<f64> {
         let (_, step) = self.fixed_step()?;
-        (step >= limit && self.method() != Some(Method::ExponentialEuler)).then_some(step)
+        (step >= limit && !matches!(self, Self::ExponentialEuler { .. })).then_some(step)
     }
 
     /// Whether the step adapts to a tolerance.
@@ -154,17 +154,40 @@ impl IntegratorSpec {
         self.fixed_step().is_none()
     }
 
-    /// The fixed-step method, if it is one.
+    /// Evaluations of the right-hand side in a step, where they are always as many.
     #[must_use]
-    pub fn method(self) -> Option<Method> {
+    pub fn evaluations(self) -> Option<u64> {
         match self {
-            Self::Map => Some(Method::Map),
-            Self::Euler { .. } => Some(Method::Euler),
-            Self::Heun { .. } => Some(Method::Heun),
-            Self::Rk4 { .. } => Some(Method::Rk4),
-            Self::ExponentialEuler { .. } => Some(Method::ExponentialEuler),
+            Self::Map | Self::Euler { .. } | Self::ExponentialEuler { .. } => Some(1),
+            Self::Heun { .. } => Some(2),
+            Self::Rk4 { .. } => Some(4),
             Self::Dopri5 { .. } | Self::Dop853 { .. } => None,
         }
+    }
+
+    /// The method that white noise on the state may kick in each step.
+    ///
+    /// # Errors
+    /// Why it may not, for the others; the path is the caller's.
+    pub fn stochastic(self) -> Result<Method, Invalid> {
+        let (found, legal) = match self {
+            Self::Euler { .. } => return Ok(Method::Euler),
+            Self::Heun { .. } => return Ok(Method::Heun),
+            Self::ExponentialEuler { .. } => return Ok(Method::ExponentialEuler),
+            Self::Map => (
+                "found white noise with the discrete map",
+                "the map has no step that could shrink: use `held` noise, or euler",
+            ),
+            Self::Rk4 { .. } => (
+                "found white noise with rk4",
+                "its order is lost with noise: use heun (weak order 2), euler or exponential_euler",
+            ),
+            Self::Dopri5 { .. } | Self::Dop853 { .. } => (
+                "found white noise with an adaptive integrator",
+                "error control assumes a smooth path: use euler, heun or exponential_euler",
+            ),
+        };
+        Err(Invalid::new("", found, legal))
     }
 
     /// Cuts a duration (a period, or the hold of a staircase) into whole steps.
@@ -199,15 +222,15 @@ impl IntegratorSpec {
     /// The integrator, with buffers for a state of `len` numbers.
     #[must_use]
     pub fn build<T: Scalar>(self, step: f64, leak: &Leak<T>, len: usize) -> Box<dyn Integrator<T>> {
-        match (self, self.method()) {
-            (_, Some(method)) => Box::new(FixedStep::new(method, step, leak, len)),
-            (Self::Dopri5 { rtol, atol, .. }, _) => {
-                Box::new(Adaptive { order: Order::Five, step, rtol, atol })
-            }
-            (Self::Dop853 { rtol, atol, .. }, _) => {
-                Box::new(Adaptive { order: Order::Eight, step, rtol, atol })
-            }
-            _ => unreachable!("every other integrator is a fixed-step method"),
+        let fixed = |method| Box::new(FixedStep::new(method, step, leak, len));
+        match self {
+            Self::Map => fixed(Method::Map),
+            Self::Euler { .. } => fixed(Method::Euler),
+            Self::Heun { .. } => fixed(Method::Heun),
+            Self::ExponentialEuler { .. } => fixed(Method::ExponentialEuler),
+            Self::Rk4 { .. } => Box::new(Rk4::new(step, leak, len)),
+            Self::Dopri5 { rtol, atol, .. } => Box::new(Adaptive { order: Order::Five, step, rtol, atol }),
+            Self::Dop853 { rtol, atol, .. } => Box::new(Adaptive { order: Order::Eight, step, rtol, atol }),
         }
     }
 }

@@ -18,7 +18,7 @@ const NAME: &str = "waveform";
 /// A signal on a clock. All samples of a batch see the same.
 #[derive(Debug, Clone)]
 pub struct Signal<T: Scalar> {
-    course: Course<T>,
+    course: Continuation<T>,
     peak: f64,
     /// The moment of `values`, or the first one of which they are true.
     moment: Option<Time>,
@@ -29,7 +29,7 @@ pub struct Signal<T: Scalar> {
 /// How it goes on.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a run has one signal")]
-enum Course<T: Scalar> {
+enum Continuation<T: Scalar> {
     /// a sin(2π · pace · (tick + fraction) + φ).
     Sinusoid { amplitudes: Vec<f64>, phases: Vec<f64>, pace: f64 },
     /// Row k from tick k · stride on.
@@ -48,7 +48,7 @@ impl<T: Scalar> Signal<T> {
     #[must_use]
     pub fn new(signal: &InputSignal, inputs: usize, step: f64) -> Self {
         let course = match signal {
-            InputSignal::Sinusoid { amplitude, period, phase } => Course::Sinusoid {
+            InputSignal::Sinusoid { amplitude, period, phase } => Continuation::Sinusoid {
                 amplitudes: amplitude.of(inputs),
                 phases: phase.of(inputs),
                 pace: step / period,
@@ -57,9 +57,9 @@ impl<T: Scalar> Signal<T> {
                 let (rows, repeat) = (values.clone().expect("a table has its numbers"), *repeat);
                 match interpolation {
                     Interpolation::Hold => {
-                        Course::Held { rows, stride: (distance / step).round() as u64, repeat }
+                        Continuation::Held { rows, stride: (distance / step).round() as u64, repeat }
                     }
-                    Interpolation::Linear => Course::Lines { rows, pace: step / distance, repeat },
+                    Interpolation::Linear => Continuation::Lines { rows, pace: step / distance, repeat },
                 }
             }
             InputSignal::Noise { std, correlation_time, seed } => {
@@ -68,7 +68,7 @@ impl<T: Scalar> Signal<T> {
                 let mut noise = Fluctuation::new(process, key, 0, &StateShape::block(inputs, 1, 1));
                 // What the integrator takes away in a step matters to white noise only.
                 noise.set_step(step, step);
-                Course::Noise(noise)
+                Continuation::Noise(noise)
             }
         };
         Self { course, peak: signal.peak(), moment: None, values: vec![T::zero(); inputs] }
@@ -78,10 +78,10 @@ impl<T: Scalar> Signal<T> {
     /// before.
     pub fn advance(&mut self, time: Time) -> bool {
         let moment = match &self.course {
-            Course::Sinusoid { .. } | Course::Lines { .. } => time,
+            Continuation::Sinusoid { .. } | Continuation::Lines { .. } => time,
             // The value belongs to the step: a stage at its end still sees it.
-            Course::Held { stride, .. } => Time::at(time.tick - time.tick % stride),
-            Course::Noise(_) => Time::at(time.tick),
+            Continuation::Held { stride, .. } => Time::at(time.tick - time.tick % stride),
+            Continuation::Noise(_) => Time::at(time.tick),
         };
         if self.moment == Some(moment) {
             return false;
@@ -89,17 +89,17 @@ impl<T: Scalar> Signal<T> {
         self.moment = Some(moment);
         let values = self.values.iter_mut();
         match &mut self.course {
-            Course::Sinusoid { amplitudes, phases, pace } => {
+            Continuation::Sinusoid { amplitudes, phases, pace } => {
                 let turns = (time.tick as f64 * *pace).fract() + time.fraction * *pace;
                 for ((value, a), phase) in values.zip(amplitudes).zip(phases) {
                     *value = T::of(*a * (std::f64::consts::TAU * turns + *phase).sin());
                 }
             }
-            Course::Held { rows, stride, repeat } => {
+            Continuation::Held { rows, stride, repeat } => {
                 let row = &rows[place(time.tick / *stride, rows.len(), *repeat)];
                 values.zip(row).for_each(|(value, x)| *value = T::of(*x));
             }
-            Course::Lines { rows, pace, repeat } => {
+            Continuation::Lines { rows, pace, repeat } => {
                 let position = (time.tick as f64 + time.fraction) * *pace;
                 let (before, part) = (position.floor(), position.fract());
                 let row = |k: f64| &rows[place(k as u64, rows.len(), *repeat)];
@@ -107,7 +107,7 @@ impl<T: Scalar> Signal<T> {
                     *value = T::of(x + part * (y - x));
                 }
             }
-            Course::Noise(noise) => self.values.copy_from_slice(noise.advance(time.tick)),
+            Continuation::Noise(noise) => self.values.copy_from_slice(noise.advance(time.tick)),
         }
         true
     }
@@ -126,7 +126,7 @@ impl<T: Scalar> Signal<T> {
 
     /// Adds what it remembers to a checkpoint: of noise that has begun, where it stands.
     pub fn save(&self, tensors: &mut Tensors) {
-        if let (Course::Noise(noise), Some(_)) = (&self.course, self.moment) {
+        if let (Continuation::Noise(noise), Some(_)) = (&self.course, self.moment) {
             noise.save(NAME, tensors);
         }
     }
@@ -137,7 +137,9 @@ impl<T: Scalar> Signal<T> {
     /// [`crate::Error::Input`] for a checkpoint of another one.
     pub fn load(&mut self, tensors: &mut Tensors) -> Result<()> {
         match &mut self.course {
-            Course::Noise(noise) if tensors.get(&format!("{NAME}/0")).is_some() => noise.load(NAME, tensors),
+            Continuation::Noise(noise) if tensors.get(&format!("{NAME}/0")).is_some() => {
+                noise.load(NAME, tensors)
+            }
             _ => Ok(()),
         }
     }

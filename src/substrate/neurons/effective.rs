@@ -2,19 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use num_complex::Complex;
-
 use super::form::Form;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
-use crate::substrate::local::Local;
-use crate::substrate::neurons::field::Dynamics;
 use crate::substrate::neurons::interactions::{Direction, Synapses, Wanted};
-use crate::substrate::neurons::network::{Edge, Layer, Network, Output, Source};
-use crate::substrate::neurons::readout;
-use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters};
-use crate::substrate::samples::Samples;
-use crate::substrate::{Field, Population, Substrate};
+use crate::substrate::neurons::network::{Edge, Network, Output, Source};
+use crate::substrate::parameters::{Arrangement, Parameters};
 
 /// A network programmed with parameters, every directed edge with weights of its own.
 ///
@@ -78,6 +71,12 @@ impl<T: Scalar> Effective<T> {
         };
         effective.program(parameters);
         effective
+    }
+
+    /// Programs the initial parameters of a seed.
+    #[must_use]
+    pub fn initial(network: &Arc<Network>, form: Form, seed: u64) -> Self {
+        Self::new(network, form, &Parameters::initial(network.shapes(), seed))
     }
 
     /// Writes new parameters.
@@ -283,87 +282,5 @@ impl<T: Scalar> Effective<T> {
             Layout::Plain => synapses.forward(v, 1, out),
             Layout::Transposed => synapses.pull_back(&[], v, 1, out),
         }
-    }
-}
-
-impl<T: Scalar> Substrate<T> for Effective<T> {
-    fn populations(&self) -> Vec<Population> {
-        let population = |layer: &Layer| Population {
-            name: layer.name.clone(),
-            size: layer.size,
-            bounded: layer.activation.is_bounded(),
-        };
-        self.network.layers.iter().map(population).collect()
-    }
-
-    fn parameters(&self) -> &Arc<[ParameterShape]> {
-        self.network.shapes()
-    }
-
-    fn inputs(&self) -> usize {
-        self.network.inputs
-    }
-
-    fn outputs(&self) -> usize {
-        self.network.output.size()
-    }
-
-    fn shape(&self, batch: usize, rails: usize) -> StateShape {
-        StateShape::new(&self.network, batch, rails)
-    }
-
-    fn bind<'a>(
-        &'a self,
-        samples: &Samples<T>,
-        rails: usize,
-        drive: Option<&[T]>,
-    ) -> Box<dyn Field<'a, T> + 'a> {
-        let real = Substrate::<T>::shape(self, samples.count, 1);
-        Box::new(match drive {
-            None => Dynamics::new(self, samples, rails),
-            Some(drive) if rails == 1 => Dynamics::with_drive(self, samples, 1, drive[..real.len()].to_vec()),
-            Some(drive) => Dynamics::with_drive(self, samples, 2, real.complexified(drive)),
-        })
-    }
-
-    fn is_tied(&self) -> bool {
-        self.network.is_tied()
-    }
-
-    fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
-        match self.form {
-            Form::Rate => rates.to_vec(),
-            Form::Potential => Dynamics::new(self, samples, 1).potentials(rates),
-        }
-    }
-
-    fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {
-        readout::gradient(self, shape, samples, local)
-    }
-
-    fn measured(&self) -> Vec<usize> {
-        readout::measured(self)
-    }
-
-    fn add_products(
-        &self,
-        shape: &StateShape,
-        rates: &[T],
-        weight: Complex<f64>,
-        gradient: &mut Parameters<T>,
-        scratch: &mut Vec<T>,
-    ) {
-        readout::add_products(self, shape, rates, weight, gradient, scratch);
-    }
-
-    fn add_readout(
-        &self,
-        shape: &StateShape,
-        seen: (&[T], &[T]),
-        weight: f64,
-        gradient: &mut Parameters<T>,
-        scratch: &mut Vec<T>,
-    ) {
-        readout::add_readout(self, shape, seen, weight, gradient, scratch);
     }
 }

@@ -21,6 +21,12 @@ use crate::substrate::{Field, Linear, Substrate, Sweep};
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
 pub struct Dynamics<'a, T: Scalar> {
     effective: &'a Effective<T>,
+    bound: Bound<T>,
+}
+
+/// What a field holds beside the substrate: samples, teaching, noise and buffers. It outlives the field ([`Dynamics::release`]), to go on
+/// ([`Dynamics::on`]) when the parameters have changed.
+pub struct Bound<T: Scalar> {
     form: Form,
     shape: StateShape,
     leak: Leak<T>,
@@ -85,35 +91,10 @@ impl<T: Scalar> Moving<T> {
     }
 }
 
-impl<'a, T: Scalar> Dynamics<'a, T> {
-    /// Binds the network to a batch. `rails` is 1 for a real state, 2 for a complex one.
-    #[must_use]
-    pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
-        let shape = StateShape::new(effective.network(), samples.count, rails);
-        let drive = drive(effective, &shape, &samples.inputs);
-        Self::with_drive(effective, samples, rails, drive)
-    }
-
-    /// As [`Self::new`], with W_in x + b as another field of these samples has computed it, laid out as the state.
-    ///
-    /// # Panics
-    /// If the drive is not laid out as the state.
-    #[must_use]
-    pub fn with_drive(
-        effective: &'a Effective<T>,
-        samples: &Samples<T>,
-        rails: usize,
-        drive: Vec<T>,
-    ) -> Self {
-        let shape = StateShape::new(effective.network(), samples.count, rails);
-        assert_eq!(drive.len(), shape.len(), "drive and state have one layout");
-        let places = (samples.first..).take(samples.count).collect();
-        Self::bound(effective, shape, (drive, samples.targets.clone(), places))
-    }
-
-    /// The field of samples with drives, targets and places.
-    fn bound(
-        effective: &'a Effective<T>,
+impl<T: Scalar> Bound<T> {
+    /// Samples with drives, targets and places, without teaching and noise.
+    fn new(
+        effective: &Effective<T>,
         shape: StateShape,
         (drive, targets, places): (Vec<T>, Vec<T>, Vec<usize>),
     ) -> Self {
@@ -139,35 +120,116 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             nudge: vec![T::zero(); output_layer],
             evaluations: 0,
             products: 0,
-            effective,
             form,
             shape,
         }
     }
 
+    /// Shows samples instead of as many others; [`Dynamics::reprogrammed`] has to follow.
+    pub fn show(&mut self, samples: &Samples<T>) {
+        self.targets.clone_from(&samples.targets);
+        self.places.clear();
+        self.places.extend((samples.first..).take(samples.count));
+        self.listen_to_inputs(&samples.inputs);
+    }
+
+    /// Tells noise of synapses what the inputs are.
+    fn listen_to_inputs(&mut self, inputs: &[T]) {
+        let largest = (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0);
+        self.noise.synapse.iter_mut().for_each(|synapse| synapse.bind(inputs, largest));
+    }
+
+    /// Takes the noise out, to go on in another phase, or beside other weights or samples.
+    pub fn release_noise(&mut self) -> Disturbances<T> {
+        std::mem::replace(&mut self.noise, Disturbances::none())
+    }
+
+    /// Takes the signal out, to go on in another field of the same run.
+    pub fn release_signal(&mut self) -> Option<Signal<T>> {
+        self.moving.take().map(|moving| moving.signal)
+    }
+
+    /// Marks the drive as that of other noise, samples or parameters than at present.
+    fn refresh_drive(&mut self) {
+        self.moving.iter_mut().for_each(|moving| moving.fresh = false);
+    }
+}
+
+impl<'a, T: Scalar> Dynamics<'a, T> {
+    /// Binds the network to a batch. `rails` is 1 for a real state, 2 for a complex one.
+    #[must_use]
+    pub fn new(effective: &'a Effective<T>, samples: &Samples<T>, rails: usize) -> Self {
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        let drive = drive(effective, &shape, &samples.inputs);
+        Self::with_drive(effective, samples, rails, drive)
+    }
+
+    /// As [`Self::new`], with W_in x + b as another field of these samples has computed it, laid out as the state.
+    ///
+    /// # Panics
+    /// If the drive is not laid out as the state.
+    #[must_use]
+    pub fn with_drive(
+        effective: &'a Effective<T>,
+        samples: &Samples<T>,
+        rails: usize,
+        drive: Vec<T>,
+    ) -> Self {
+        let shape = StateShape::new(effective.network(), samples.count, rails);
+        assert_eq!(drive.len(), shape.len(), "drive and state have one layout");
+        let places = (samples.first..).take(samples.count).collect();
+        Self::on(effective, Bound::new(effective, shape, (drive, samples.targets.clone(), places)))
+    }
+
+    /// The field that has been released, of the same network, with parameters that may have changed: [`Self::reprogrammed`] has to follow
+    /// if they have.
+    #[must_use]
+    pub fn on(effective: &'a Effective<T>, bound: Bound<T>) -> Self {
+        Self { effective, bound }
+    }
+
+    /// Lets go of the substrate.
+    #[must_use]
+    pub fn release(self) -> Bound<T> {
+        self.bound
+    }
+
+    /// Takes in parameters that have changed, with the inputs of the bound samples, [inputs × samples].
+    pub fn reprogrammed(&mut self, inputs: &[T]) {
+        fill_drive(self.effective, &self.bound.shape, inputs, &mut self.bound.drive);
+        self.bound.refresh_drive();
+    }
+
+    /// What the signal adds to the inputs at a moment, where there is one.
+    pub fn signal_at(&mut self, time: Time) -> Option<&[T]> {
+        let Moving { signal, fresh, .. } = self.bound.moving.as_mut()?;
+        *fresh &= !signal.advance(time);
+        Some(signal.values())
+    }
+
     /// The potentials W a + W_in x + b at rates, both real.
     pub(super) fn potentials(&self, rates: &[T]) -> Vec<T> {
-        let real = self.shape.with_rails(1);
+        let real = self.bound.shape.with_rails(1);
         let mut potentials = Vec::with_capacity(real.len());
         (0..real.layers())
-            .for_each(|layer| potentials.extend_from_slice(&self.drive[self.shape.real(layer)]));
+            .for_each(|layer| potentials.extend_from_slice(&self.bound.drive[self.bound.shape.real(layer)]));
         self.effective.couple(&real, rates, &mut potentials);
         potentials
     }
 
     fn update_output_error(&mut self, state: &[T]) {
         let output = self.effective.network().output;
-        let source = if self.form == Form::Rate { state } else { &self.rates };
-        let rates = &source[self.shape.layer(output.layer())];
+        let source = if self.bound.form == Form::Rate { state } else { &self.bound.rates };
+        let rates = &source[self.bound.shape.layer(output.layer())];
         match output {
-            Output::SquaredError { .. } => self.output_error.copy_from_slice(rates),
+            Output::SquaredError { .. } => self.bound.output_error.copy_from_slice(rates),
             Output::Readout { classes, .. } => {
                 let (_, bias) = self.effective.readout().expect("a read-out has weights");
-                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
+                let (re, im) = self.bound.output_error.split_at_mut(classes * self.bound.shape.batch);
                 re.chunks_exact_mut(classes).for_each(|column| column.copy_from_slice(bias));
                 im.fill(T::zero());
-                self.effective.multiply_readout(Layout::Plain, rates, &mut self.output_error);
-                let (re, im) = self.output_error.split_at_mut(classes * self.shape.batch);
+                self.effective.multiply_readout(Layout::Plain, rates, &mut self.bound.output_error);
+                let (re, im) = self.bound.output_error.split_at_mut(classes * self.bound.shape.batch);
                 if im.is_empty() {
                     activation::softmax_real(classes, re);
                 } else {
@@ -176,45 +238,45 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             }
         }
         // Targets are real: they meet the real rail only.
-        for (error, target) in self.output_error.iter_mut().zip(&self.targets) {
+        for (error, target) in self.bound.output_error.iter_mut().zip(&self.bound.targets) {
             *error -= *target;
         }
-        self.error_is_current = true;
+        self.bound.error_is_current = true;
     }
 
     /// Moves the inputs, if they move, to a moment.
     fn move_inputs(&mut self, time: Time) {
-        let Some(Moving { signal, shift, drive, fresh }) = &mut self.moving else { return };
+        let Bound { moving: Some(moving), noise, noisy_drive, drive: still, shape, .. } = &mut self.bound
+        else {
+            return;
+        };
+        let Moving { signal, shift, drive, fresh } = moving;
         if !signal.advance(time) && *fresh {
             return;
         }
         *fresh = true;
         shift.chunks_exact_mut(signal.values().len()).for_each(|x| x.copy_from_slice(signal.values()));
-        drive.copy_from_slice(if self.noise.input.is_some() { &self.noisy_drive } else { &self.drive });
+        drive.copy_from_slice(if noise.input.is_some() { noisy_drive } else { still });
         for (edge, synapses) in self.effective.from_input() {
-            synapses.drive(shift, &mut drive[self.shape.real(edge.to)]);
+            synapses.drive(shift, &mut drive[shape.real(edge.to)]);
         }
-        if let Some(synapse) = &mut self.noise.synapse {
+        if let Some(synapse) = &mut noise.synapse {
             synapse.move_inputs(shift);
         }
     }
 
-    /// Marks the drive as that of other noise or samples than at present.
-    fn refresh_drive(&mut self) {
-        self.moving.iter_mut().for_each(|moving| moving.fresh = false);
-    }
-
     /// Drive plus Σ W a, with a the given rates or else those of the state under evaluation.
     fn couple(&mut self, rates: Option<&[T]>, out: &mut [T]) {
-        let rates = rates.unwrap_or(&self.rates);
-        let drive = match &self.moving {
+        let rates = rates.unwrap_or(&self.bound.rates);
+        let drive = match &self.bound.moving {
             Some(moving) => &moving.drive,
-            None if self.noise.input.is_some() => &self.noisy_drive,
-            None => &self.drive,
+            None if self.bound.noise.input.is_some() => &self.bound.noisy_drive,
+            None => &self.bound.drive,
         };
         out.copy_from_slice(drive);
-        let (effective, shape) = (self.effective, &self.shape);
-        self.products += if let Some(Correction { current, free, negated }) = &mut self.correction {
+        let (effective, shape) = (self.effective, &self.bound.shape);
+        self.bound.products += if let Some(Correction { current, free, negated }) = &mut self.bound.correction
+        {
             add(out, current);
             let mut products = effective.multiply(shape, Layout::Transposed, free, rates, out);
             if !negated.is_empty() {
@@ -226,8 +288,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         } else {
             effective.couple(shape, rates, out)
         };
-        if let Some(synapse) = &mut self.noise.synapse {
-            let (effective, shape) = (self.effective, &self.shape);
+        if let Some(synapse) = &mut self.bound.noise.synapse {
+            let (effective, shape) = (self.effective, &self.bound.shape);
             synapse.add(shape, out, |to, sample, inputs, powers| {
                 effective.add_power((to, sample), (inputs, rates), shape, powers);
             });
@@ -235,12 +297,12 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     }
 
     fn teach_and_hold(&mut self, beta: Complex<f64>, state: &[T], out: &mut [T]) {
-        let noisy = self.teaching_is_on && self.noise.teaching.is_some();
-        if beta != Complex::new(0.0, 0.0) || noisy || !self.own_betas.is_empty() {
+        let noisy = self.bound.teaching_is_on && self.bound.noise.teaching.is_some();
+        if beta != Complex::new(0.0, 0.0) || noisy || !self.bound.own_betas.is_empty() {
             self.update_output_error(state);
             self.apply_teaching(beta, out);
         }
-        if let Some(noise) = &self.noise.state {
+        if let Some(noise) = &self.bound.noise.state {
             add(out, noise.values());
         }
     }
@@ -248,23 +310,28 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// Adds −β ∂C/∂a to the output layer's pre-activation.
     fn apply_teaching(&mut self, beta: Complex<f64>, out: &mut [T]) {
         let output = self.effective.network().output;
-        let range = self.shape.layer(output.layer());
+        let range = self.bound.shape.layer(output.layer());
         let gain = self.effective.teaching_gain();
         match output {
             Output::SquaredError { .. } if gain.is_none() => {}
-            Output::SquaredError { .. } => self.nudge.copy_from_slice(&self.output_error),
+            Output::SquaredError { .. } => self.bound.nudge.copy_from_slice(&self.bound.output_error),
             Output::Readout { .. } => {
-                self.nudge.fill(T::zero());
-                self.effective.multiply_readout(Layout::Transposed, &self.output_error, &mut self.nudge);
+                self.bound.nudge.fill(T::zero());
+                self.effective.multiply_readout(
+                    Layout::Transposed,
+                    &self.bound.output_error,
+                    &mut self.bound.nudge,
+                );
             }
         }
         if let Some(gain) = gain {
-            self.nudge.iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
+            self.bound.nudge.iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
         }
         let direct = matches!(output, Output::SquaredError { .. }) && gain.is_none();
-        let slope = if direct { &self.output_error } else { &self.nudge };
-        let noise = self.noise.teaching.as_ref().filter(|_| self.teaching_is_on).map(Fluctuation::values);
-        let (rails, batch) = (self.shape.rails, self.shape.batch);
+        let slope = if direct { &self.bound.output_error } else { &self.bound.nudge };
+        let noise =
+            self.bound.noise.teaching.as_ref().filter(|_| self.bound.teaching_is_on).map(Fluctuation::values);
+        let (rails, batch) = (self.bound.shape.rails, self.bound.shape.batch);
         let size = range.len() / (rails * batch);
         let (re, im) = (T::of(beta.re), T::of(beta.im));
         if rails == 1 {
@@ -281,7 +348,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         let slopes = slope_re.chunks(size).zip(slope_im.chunks(size));
         for (sample, ((o_re, o_im), (c_re, c_im))) in out.zip(slopes).enumerate() {
             let (re, im) = noise.map_or((re, im), |n| (re + n[sample], im + n[batch + sample]));
-            let own = (!self.own_betas.is_empty()).then_some(&self.own_betas);
+            let own = (!self.bound.own_betas.is_empty()).then_some(&self.bound.own_betas);
             let (re, im) = own.map_or((re, im), |b| (re + b[sample], im + b[batch + sample]));
             for (((o_re, o_im), c_re), c_im) in o_re.iter_mut().zip(o_im).zip(c_re).zip(c_im) {
                 *o_re -= re * *c_re - im * *c_im;
@@ -293,7 +360,7 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
 
 impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
     fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a> {
-        Box::new(Linearised::new(self.effective, &self.shape.with_rails(1), &self.potentials(rates)))
+        Box::new(Linearised::new(self.effective, &self.bound.shape.with_rails(1), &self.potentials(rates)))
     }
 
     fn substrate(&self) -> &'a dyn Substrate<T> {
@@ -301,170 +368,181 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
     }
 
     fn drive(&self) -> &[T] {
-        &self.drive
+        &self.bound.drive
     }
 
     fn products(&self) -> u64 {
-        self.products
+        self.bound.products
     }
 
     fn reach(&self) -> f64 {
-        let drive = self.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max);
-        let moved = self.moving.as_ref().map_or(1.0, |moving| moving.signal.peak().max(1.0));
+        let drive = self.bound.drive.iter().map(|x| x.abs().double()).fold(1.0, f64::max);
+        let moved = self.bound.moving.as_ref().map_or(1.0, |moving| moving.signal.peak().max(1.0));
         drive * moved * self.effective.amplification()
     }
 
     fn release_noise(&mut self) -> Disturbances<T> {
-        std::mem::replace(&mut self.noise, Disturbances::none())
+        self.bound.release_noise()
     }
 
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
-        let shape = self.shape.with_batch(which.len());
+        let shape = self.bound.shape.with_batch(which.len());
         let network = self.effective.network();
-        let targets = StateShape::block(network.output.size(), self.shape.batch, 1);
-        let betas = StateShape::block(1, self.shape.batch, self.shape.rails);
-        let own = if self.own_betas.is_empty() { Vec::new() } else { betas.select(which, &self.own_betas) };
-        let drive = self.shape.select(which, &self.drive);
-        let places = which.iter().map(|sample| self.places[*sample]).collect();
-        let moving =
-            self.moving.as_ref().map(|moving| Moving::new(moving.signal.clone(), network.inputs, &shape));
-        Box::new(Self {
+        let targets = StateShape::block(network.output.size(), self.bound.shape.batch, 1);
+        let betas = StateShape::block(1, self.bound.shape.batch, self.bound.shape.rails);
+        let own = if self.bound.own_betas.is_empty() {
+            Vec::new()
+        } else {
+            betas.select(which, &self.bound.own_betas)
+        };
+        let drive = self.bound.shape.select(which, &self.bound.drive);
+        let places = which.iter().map(|sample| self.bound.places[*sample]).collect();
+        let moving = self
+            .bound
+            .moving
+            .as_ref()
+            .map(|moving| Moving::new(moving.signal.clone(), network.inputs, &shape));
+        let targets = targets.select(which, &self.bound.targets);
+        let bound = Bound {
             moving,
-            teaching: self.teaching,
-            teaching_is_on: self.teaching_is_on,
+            teaching: self.bound.teaching,
+            teaching_is_on: self.bound.teaching_is_on,
             own_betas: own,
-            correction: self.correction.as_ref().map(|correction| correction.select(&self.shape, which)),
-            ..Self::bound(self.effective, shape, (drive, targets.select(which, &self.targets), places))
-        })
+            correction: self.bound.correction.as_ref().map(|c| c.select(&self.bound.shape, which)),
+            ..Bound::new(self.effective, shape, (drive, targets, places))
+        };
+        Box::new(Self::on(self.effective, bound))
     }
 
     fn sweep(&self) -> Option<Sweep> {
-        let Disturbances { input, synapse, state, .. } = &self.noise;
+        let Disturbances { input, synapse, state, .. } = &self.bound.noise;
         let quiet = input.is_none() && synapse.is_none() && state.is_none();
-        let free = !self.teaching_is_on && self.own_betas.is_empty() && self.correction.is_none();
-        self.effective.network().sweep().filter(|_| quiet && free && self.moving.is_none())
+        let free = !self.bound.teaching_is_on && self.bound.own_betas.is_empty();
+        let still = self.bound.correction.is_none() && self.bound.moving.is_none();
+        self.effective.network().sweep().filter(|_| quiet && free && still)
     }
 
     fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {
-        let (effective, shape) = (self.effective, &self.shape);
-        let rate_form = self.form == Form::Rate;
+        let (effective, bound) = (self.effective, &mut self.bound);
+        let shape = &bound.shape;
+        let rate_form = effective.form() == Form::Rate;
         if !rate_form {
             let sends = |layer: usize| !effective.network().is_linear() || !layers.contains(&layer);
-            activate_some(effective, shape, sends, state, &mut self.rates);
+            activate_some(effective, shape, sends, state, &mut bound.rates);
         }
         let (rates, currents) =
-            if rate_form { (state, &mut self.potentials[..]) } else { (&self.rates[..], &mut *out) };
+            if rate_form { (state, &mut bound.potentials[..]) } else { (&bound.rates[..], &mut *out) };
         for layer in layers {
-            currents[shape.layer(*layer)].copy_from_slice(&self.drive[shape.layer(*layer)]);
+            currents[shape.layer(*layer)].copy_from_slice(&bound.drive[shape.layer(*layer)]);
         }
-        self.products += effective.couple_to(|layer| layers.contains(&layer), shape, rates, currents);
+        bound.products += effective.couple_to(|layer| layers.contains(&layer), shape, rates, currents);
         if rate_form {
-            activate_some(effective, shape, |layer| layers.contains(&layer), &self.potentials, out);
+            activate_some(effective, shape, |layer| layers.contains(&layer), &bound.potentials, out);
         }
-        self.error_is_current = false;
+        bound.error_is_current = false;
     }
 
     fn teach(&mut self, teaching: Teaching) {
-        self.teaching = teaching;
+        self.bound.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
-        self.teaching_is_on = teaching.amplitude != 0.0 && !silent;
+        self.bound.teaching_is_on = teaching.amplitude != 0.0 && !silent;
     }
 
     fn teach_each(&mut self, betas: &[Complex<f64>]) {
-        assert_eq!((betas.len(), 2), (self.shape.batch, self.shape.rails), "a complex β for each sample");
-        self.own_betas = betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
+        assert_eq!(
+            (betas.len(), 2),
+            (self.bound.shape.batch, self.bound.shape.rails),
+            "a complex β for each sample"
+        );
+        self.bound.own_betas =
+            betas.iter().map(|b| T::of(b.re)).chain(betas.iter().map(|b| T::of(b.im))).collect();
     }
 
     fn teaching(&self) -> &Teaching {
-        &self.teaching
+        &self.bound.teaching
     }
 
     fn correct_asymmetry(&mut self, free: &[T]) {
-        let real = self.shape.with_rails(1);
+        let real = self.bound.shape.with_rails(1);
         let mut forward = vec![T::zero(); real.len()];
         let mut backward = forward.clone();
         self.effective.multiply(&real, Layout::Plain, free, free, &mut forward);
         self.effective.multiply(&real, Layout::Transposed, free, free, &mut backward);
-        let mut correction = vec![T::zero(); self.shape.len()];
+        let mut correction = vec![T::zero(); self.bound.shape.len()];
         for layer in 0..real.layers() {
             let range = real.layer(layer);
             let difference = forward[range.clone()].iter().zip(&backward[range]).map(|(f, b)| *f - *b);
-            correction[self.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
+            correction[self.bound.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
         }
         let negated = if self.effective.network().is_linear() { Vec::new() } else { correction.clone() };
-        self.correction = Some(Correction { current: correction, free: free.to_vec(), negated });
+        self.bound.correction = Some(Correction { current: correction, free: free.to_vec(), negated });
     }
 
-    fn hold_noise(&mut self, mut noise: Disturbances<T>, inputs: &[T]) -> Result<()> {
+    fn hold_noise(&mut self, noise: Disturbances<T>, inputs: &[T]) -> Result<()> {
         if noise.input.is_some() {
-            self.noisy_drive.clone_from(&self.drive);
+            self.bound.noisy_drive.clone_from(&self.bound.drive);
         }
-        if let Some(synapse) = &mut noise.synapse {
-            synapse.bind(
-                inputs,
-                (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0),
-            );
-        }
-        self.noise = noise;
-        self.refresh_drive();
+        self.bound.noise = noise;
+        self.bound.listen_to_inputs(inputs);
+        self.bound.refresh_drive();
         Ok(())
     }
 
     fn vary_inputs(&mut self, signal: Signal<T>) {
-        self.moving = Some(Moving::new(signal, self.effective.network().inputs, &self.shape));
+        self.bound.moving = Some(Moving::new(signal, self.effective.network().inputs, &self.bound.shape));
     }
 
     fn release_signal(&mut self) -> Option<Signal<T>> {
-        self.moving.take().map(|moving| moving.signal)
+        self.bound.release_signal()
     }
 
     fn set_step(&mut self, step: f64, lost: f64) {
-        self.noise.set_step(step, lost);
+        self.bound.noise.set_step(step, lost);
     }
 
     fn begin_step(&mut self, tick: u64) {
-        self.noise.begin_step(tick);
-        let Some(input) = &self.noise.input else { return };
-        self.noisy_drive.copy_from_slice(&self.drive);
+        self.bound.noise.begin_step(tick);
+        let Some(input) = &self.bound.noise.input else { return };
+        self.bound.noisy_drive.copy_from_slice(&self.bound.drive);
         for (edge, synapses) in self.effective.from_input() {
-            synapses.drive(input.values(), &mut self.noisy_drive[self.shape.real(edge.to)]);
+            synapses.drive(input.values(), &mut self.bound.noisy_drive[self.bound.shape.real(edge.to)]);
         }
-        self.refresh_drive();
+        self.bound.refresh_drive();
     }
 
     fn shape(&self) -> &StateShape {
-        &self.shape
+        &self.bound.shape
     }
 
     fn place(&self, sample: usize) -> usize {
-        self.places[sample]
+        self.bound.places[sample]
     }
 
     fn evaluations(&self) -> u64 {
-        self.evaluations
+        self.bound.evaluations
     }
 
     fn rates(&self) -> &[T] {
-        &self.rates
+        &self.bound.rates
     }
 
     fn output_error(&self) -> &[T] {
-        &self.output_error
+        &self.bound.output_error
     }
 
     fn observe(&mut self, state: &[T]) {
-        if self.form == Form::Potential {
-            activate(self.effective, &self.shape, state, &mut self.rates);
+        if self.bound.form == Form::Potential {
+            activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);
         }
-        self.error_is_current = false;
+        self.bound.error_is_current = false;
         self.observe_evaluated(state);
     }
 
     fn observe_evaluated(&mut self, state: &[T]) {
-        if self.form == Form::Rate {
-            self.rates.copy_from_slice(state);
+        if self.bound.form == Form::Rate {
+            self.bound.rates.copy_from_slice(state);
         }
-        if !self.error_is_current {
+        if !self.bound.error_is_current {
             self.update_output_error(state);
         }
     }
@@ -472,28 +550,28 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
 
 impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
     fn target(&mut self, time: Time, state: &[T], out: &mut [T]) {
-        self.evaluations += 1;
-        self.error_is_current = false;
+        self.bound.evaluations += 1;
+        self.bound.error_is_current = false;
         self.move_inputs(time);
-        let beta = self.teaching.beta(time);
-        match self.form {
+        let beta = self.bound.teaching.beta(time);
+        match self.bound.form {
             Form::Potential => {
-                activate(self.effective, &self.shape, state, &mut self.rates);
+                activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);
                 self.couple(None, out);
                 self.teach_and_hold(beta, state, out);
             }
             Form::Rate => {
-                let mut potentials = std::mem::take(&mut self.potentials);
+                let mut potentials = std::mem::take(&mut self.bound.potentials);
                 self.couple(Some(state), &mut potentials);
                 self.teach_and_hold(beta, state, &mut potentials);
-                activate(self.effective, &self.shape, &potentials, out);
-                self.potentials = potentials;
+                activate(self.effective, &self.bound.shape, &potentials, out);
+                self.bound.potentials = potentials;
             }
         }
     }
 
     fn leak(&self) -> &Leak<T> {
-        &self.leak
+        &self.bound.leak
     }
 }
 
@@ -527,6 +605,12 @@ fn activate_some<T: Scalar>(
 /// W_in x + b on the real rail.
 fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) -> Vec<T> {
     let mut drive = vec![T::zero(); shape.len()];
+    fill_drive(effective, shape, inputs, &mut drive);
+    drive
+}
+
+/// The same in place; the imaginary rail is zero already.
+fn fill_drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T], drive: &mut [T]) {
     for layer in 0..shape.layers() {
         for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
             column.copy_from_slice(effective.bias(layer));
@@ -535,7 +619,6 @@ fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) 
     for (edge, synapses) in effective.from_input() {
         synapses.drive(inputs, &mut drive[shape.real(edge.to)]);
     }
-    drive
 }
 
 fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {

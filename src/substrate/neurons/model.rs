@@ -341,7 +341,8 @@ impl ModelSpec {
         self.layers.iter().find(|l| l.name == name).map(LayerSpec::shape)
     }
 
-    fn layer_size(&self, name: &str) -> Option<usize> {
+    /// Neurons of a layer, or the inputs.
+    pub(crate) fn layer_size(&self, name: &str) -> Option<usize> {
         self.layer_shape(name).map(volume)
     }
 

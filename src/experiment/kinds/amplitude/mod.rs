@@ -44,7 +44,7 @@ impl Kind for Amplitude {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let samples = cost::samples(setup, &self.batch)?;
         let points = self.amplitudes.len() as f64;
         let mut work = Cost::default();
@@ -65,14 +65,15 @@ fn run(spec: &Amplitude, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     let samples = problem::samples::<f64>(setup, &spec.batch)?;
     sink.begin()?;
     let effective = Effective::new(&setup.network, spec.form, &parameters);
-    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting::quiet(&effective);
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?;
     let length = truth.gradient.norm();
     let mut lines = Vec::new();
     for (label, estimator) in &spec.estimators {
         let (mut errors, mut failures, mut warned) = (Vec::new(), 0, Vec::new());
         for &amplitude in &spec.amplitudes {
-            let estimator = estimator.with_amplitude(amplitude).build::<f64>();
+            let estimator = estimator.build::<f64>();
+            let estimator = estimator.with_amplitude(amplitude).unwrap_or(estimator);
             let mut point = AmplitudePoint {
                 estimator: label.clone(),
                 amplitude,

@@ -27,7 +27,7 @@ use crate::files::{Npz, Tensors};
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, check_time_constants};
 use crate::imperfections::Imperfections;
-use crate::learning::{Course, Optimiser, OptimiserSpec, Plasticity};
+use crate::learning::{Optimiser, OptimiserSpec, Plasticity, Protocol};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
@@ -187,7 +187,7 @@ impl Kind for Continuous {
         if train < 2.0 {
             return Err(alone(setup));
         }
-        let substrate = cost::Substrate::new(&setup.network, self.precision);
+        let substrate = cost::Size::new(&setup.network, self.precision);
         let learnt = train * (1.0 - self.validation_fraction);
         let presentation = cost::ticks(self.integrator, self.presentation);
         let steps = self.epochs as f64 * learnt * presentation;
@@ -241,9 +241,9 @@ impl Continuous {
         }
     }
 
-    fn course(&self) -> Course {
+    fn protocol(&self) -> Protocol {
         let clock = self.integrator.clock("period", self.period).expect("validated");
-        Course {
+        Protocol {
             seed: self.seed,
             imperfections: self.imperfections,
             form: self.form,
@@ -263,18 +263,18 @@ impl Continuous {
     fn plasticity<T: Scalar>(&self, setup: &Setup) -> Result<Plasticity<T>> {
         let network = &setup.network;
         let parameters = problem::initial::<T>(setup, self.parameters.as_ref(), self.seed)?;
-        let course = self.course();
+        let protocol = self.protocol();
         // Euler's step of the weights' equation is a step of gradient descent.
         let euler = OptimiserSpec::Sgd {
-            learning_rate: course.step / self.weight_time,
+            learning_rate: protocol.step / self.weight_time,
             momentum: 0.0,
             weight_decay: self.leak,
         };
         let optimiser = Optimiser::new(euler, &self.learning_rates, network)
             .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?;
-        let mut plasticity = Plasticity::new(course, network, parameters, optimiser);
+        let mut plasticity = Plasticity::new(protocol, network, parameters, optimiser);
         if let Some(waveform) = &self.waveform {
-            let signal = Signal::new(waveform, network.inputs, plasticity.course.step);
+            let signal = Signal::new(waveform, network.inputs, plasticity.protocol.step);
             plasticity = plasticity.with_signal(signal);
         }
         Ok(plasticity)
@@ -299,8 +299,11 @@ fn run<T: Scalar>(
     epochs::learn(&mut plasticity, spec.epochs, sink, |plasticity, sink, _| {
         let start = std::time::Instant::now();
         let before = plasticity.epoch;
-        let mut trace =
-            Trace::new(&setup.network, if before == 0 { spec.trace } else { 0 }, spec.waveform.is_some());
+        let mut trace = SynapseTrace::new(
+            &setup.network,
+            if before == 0 { spec.trace } else { 0 },
+            spec.waveform.is_some(),
+        );
         plasticity.epoch(train, |shown, now, rates| {
             bar.set_position(before * 1000 + (shown * 1000 / train.samples()) as u64);
             trace.record(shown, now, rates);
@@ -338,7 +341,7 @@ fn measure<T: Scalar>(
         (plasticity.score(train, &spec.inference)?, plasticity.score(validation, &spec.inference)?);
     Ok(ContinuousEpoch {
         epoch: plasticity.epoch,
-        time: plasticity.tick as f64 * plasticity.course.step,
+        time: plasticity.tick as f64 * plasticity.protocol.step,
         train_loss: learnt.loss,
         train_accuracy: learnt.accuracy,
         validation_loss: held_out.loss,
@@ -412,7 +415,7 @@ fn finish<T: Scalar>(
 const SHOWN: usize = 3;
 
 /// Records a few synapses of one connection with the neurons that they feed, at every step.
-struct Trace {
+struct SynapseTrace {
     samples: usize,
     weight: usize,
     layer: usize,
@@ -428,7 +431,7 @@ struct Trace {
     inputs: Vec<f64>,
 }
 
-impl Trace {
+impl SynapseTrace {
     /// A recorder of the first `samples` samples: of the first connection between layers, or else from the input.
     fn new(network: &Network, samples: usize, moving: bool) -> Self {
         let edge = network.edges.iter().find(|e| e.from != Source::Input).unwrap_or(&network.edges[0]);
@@ -453,7 +456,7 @@ impl Trace {
         if shown >= self.samples {
             return;
         }
-        let Course { amplitude, period, step, .. } = now.course;
+        let Protocol { amplitude, period, step, .. } = now.protocol;
         let teaching = Teaching { waveform: Waveform::Circular { ticks: period }, amplitude, onset: 0 };
         let shape = StateShape::new(now.network(), 1, 2);
         let tick = now.tick - 1;

@@ -21,7 +21,7 @@ use crate::experiment::spec::{Precision, validate_estimators};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle, complexified};
 use crate::gradient::{
-    Adjoint, CHUNK, Estimator, EstimatorSpec, Setting, estimate_batch, extrapolation_weights,
+    Adjoint, CHUNK, Estimator, EstimatorSpec, Repeated, Setting, estimate_batch, extrapolation_weights,
 };
 use crate::imperfections::Imperfections;
 use crate::numerics::state::StateShape;
@@ -65,23 +65,18 @@ impl Kind for Elapsed {
             return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 100000 periods"));
         }
         for (label, estimator) in &self.estimators {
-            if !matches!(estimator, EstimatorSpec::Staircase(_) | EstimatorSpec::Oscillation(_)) {
+            let Some(once) = estimator.repeated(0, false) else {
                 let found = format!("found {}", estimator.name());
                 let legal = "staircase or oscillation: what is always on";
                 return Err(Invalid::new(format!("estimators.{label}"), found, legal));
-            }
-            let corrected = match estimator {
-                EstimatorSpec::Staircase(e) => e.correct_asymmetry,
-                EstimatorSpec::Oscillation(e) => e.correct_asymmetry,
-                _ => false,
             };
-            if corrected {
+            if once.corrected {
                 let path = format!("estimators.{label}.{}.correct_asymmetry", estimator.name());
                 let legal =
                     "false: the free rates are measured while the drive settles, and here it does not";
                 return Err(Invalid::new(path, "found true", legal));
             }
-            let round = round(estimator);
+            let round = round(once.richardson);
             if self.periods < round {
                 let found = format!("found {}, of which `{label}` needs {round} at a time", self.periods);
                 return Err(Invalid::new(
@@ -95,27 +90,20 @@ impl Kind for Elapsed {
     }
 
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let (samples, _) = cost::counts(setup, &self.data, options)?;
         let chunks = (samples / CHUNK as f64).ceil();
         let mut work = Cost::default();
         for e in self.estimators.values() {
-            let (period, integrator, courses) = match e {
-                EstimatorSpec::Staircase(e) => {
-                    (e.points as f64 * cost::ticks(e.integrator, e.hold), e.integrator, 1.0)
-                }
-                EstimatorSpec::Oscillation(e) => {
-                    (cost::ticks(e.integrator, e.period), e.integrator, e.richardson as f64)
-                }
-                _ => continue,
-            };
-            let evaluations = self.periods as f64 * period * cost::stages(integrator) * chunks;
+            let Some(once) = e.repeated(0, false) else { continue };
+            let stages = cost::stages(once.integrator);
+            let evaluations = self.periods as f64 * once.ticks * stages * chunks;
             work += Cost {
                 evaluations,
                 thread_seconds: substrate.seconds(evaluations, samples.min(CHUNK as f64), 2.0)
                     + self.periods as f64 * substrate.parameters * chunks * 10e-9,
                 threads: chunks.min(rayon::current_num_threads() as f64),
-                memory: courses * (substrate.states(samples) + substrate.parameter_bytes)
+                memory: f64::from(once.richardson) * (substrate.states(samples) + substrate.parameter_bytes)
                     + (chunks + 2.0) * substrate.parameter_bytes,
                 disk: self.periods as f64 * 500.0,
                 ..Cost::default()
@@ -132,30 +120,20 @@ impl Kind for Elapsed {
     }
 }
 
-/// How many periods T, 2T, 4T … an estimator drives one after the other.
-fn richardson(estimator: &EstimatorSpec) -> u32 {
-    match estimator {
-        // At most 6, or it is refused.
-        EstimatorSpec::Oscillation(e) => e.richardson.min(6) as u32,
-        _ => 1,
-    }
-}
-
-/// Base periods until each of them has been driven for the same time.
-fn round(estimator: &EstimatorSpec) -> u64 {
-    let richardson = richardson(estimator);
+/// Base periods until each of several periods T, 2T, 4T … has been driven for the same time.
+fn round(richardson: u32) -> u64 {
     u64::from(richardson) << richardson.saturating_sub(1)
 }
 
 /// One period T, 2T, 4T … of an estimator: what it has seen so far.
-struct Course {
+struct Sequence {
     estimator: Box<dyn Estimator<f64>>,
     states: Vec<Vec<f64>>,
     sum: Parameters<f64>,
     periods: u64,
 }
 
-impl Course {
+impl Sequence {
     /// Drives for some more periods.
     fn drive(&mut self, periods: u64, setting: &Setting<'_, f64>, samples: &Samples<f64>) -> Result<u64> {
         let mut evaluations = 0;
@@ -166,24 +144,6 @@ impl Course {
         }
         self.periods += periods;
         Ok(evaluations)
-    }
-}
-
-/// The estimator with a record of one period and a multiplier in each synapse, so that the estimate over several periods is the
-/// mean of theirs; at 2^`doublings` times its period, which is returned in τ.
-fn one_period(spec: &EstimatorSpec, tied: bool, doublings: u32) -> (EstimatorSpec, f64) {
-    let factor = f64::from(1_u32 << doublings);
-    match *spec {
-        EstimatorSpec::Staircase(mut e) => {
-            (e.settle_periods, e.periods, e.free, e.per_synapse) = (0, 1, None, tied);
-            (EstimatorSpec::Staircase(e), e.hold * e.points as f64)
-        }
-        EstimatorSpec::Oscillation(mut e) => {
-            (e.settle_periods, e.periods, e.onset_periods, e.per_synapse) = (0, 1, 0.0, tied);
-            (e.richardson, e.period) = (1, e.period * factor);
-            (EstimatorSpec::Oscillation(e), e.period)
-        }
-        other => (other, 0.0),
     }
 }
 
@@ -214,26 +174,28 @@ fn run(spec: &Elapsed, setup: &Setup, sink: &mut dyn Sink, options: &Options) ->
     let mut lines = vec![format!("slowest relaxation rate {slowest:.4}/tau")];
     let mut last = Vec::new();
     for (label, estimator) in &spec.estimators {
-        let richardson = richardson(estimator);
-        let course = |k| Course {
-            estimator: one_period(estimator, network.is_tied(), k).0.build(),
-            states: start.clone(),
-            sum: Parameters::zeros(network.shapes()),
-            periods: 0,
+        let repeated = |doublings| estimator.repeated(doublings, network.is_tied());
+        let Some(Repeated { period, richardson, .. }) = repeated(0) else { continue };
+        let sequence = |doublings| {
+            Some(Sequence {
+                estimator: repeated(doublings)?.estimator.build(),
+                states: start.clone(),
+                sum: Parameters::zeros(network.shapes()),
+                periods: 0,
+            })
         };
-        let mut courses: Vec<Course> = (0..richardson).map(course).collect();
-        let (_, period) = one_period(estimator, network.is_tied(), 0);
-        // All courses together take as long as `periods` of one.
-        let round = round(estimator);
+        let mut sequences: Vec<Sequence> = (0..richardson).filter_map(sequence).collect();
+        // All sequences together take as long as `periods` of one.
+        let round = round(richardson);
         let rounds = spec.periods / round;
         let mut evaluations = 0;
         for count in 1..=rounds {
-            for (k, course) in (0..richardson).zip(&mut courses) {
-                evaluations += course.drive(1 << (richardson - 1 - k), &setting, &samples)?;
+            for (k, sequence) in (0..richardson).zip(&mut sequences) {
+                evaluations += sequence.drive(1 << (richardson - 1 - k), &setting, &samples)?;
             }
             let mut gradient = Parameters::zeros(network.shapes());
-            for (weight, course) in extrapolation_weights(courses.len()).iter().zip(&courses) {
-                gradient.add_scaled(*weight / course.periods as f64, &course.sum);
+            for (weight, sequence) in extrapolation_weights(sequences.len()).iter().zip(&sequences) {
+                gradient.add_scaled(*weight / sequence.periods as f64, &sequence.sum);
             }
             let agreement = compare(&gradient, &truth);
             let missing = || Error::Internal("a gradient of zero".into());

@@ -98,7 +98,7 @@ impl Kind for Frequency {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let samples = cost::samples(setup, &self.batch)?;
         let stages = cost::stages(self.integrator);
         let mut evaluations = 0.0;
@@ -155,10 +155,10 @@ fn run(spec: &Frequency, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     let samples = problem::samples::<f64>(setup, &spec.batch)?;
     sink.begin()?;
     let effective = Effective::new(&setup.network, Form::Potential, &parameters);
-    let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let setting = Setting::quiet(&effective);
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
     refuse_vanishing(setup, &truth)?;
-    let theory = Theory::new(&setting, &samples)?;
+    let theory = ClosedForm::new(&setting, &samples)?;
     let mut lines = vec![format!("slowest relaxation rate {:.4}/tau", theory.slowest_rate)];
     for &period in &spec.periods {
         let predicted = theory.errors(period, spec.richardson, &truth)?;
@@ -218,7 +218,7 @@ fn run(spec: &Frequency, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
 }
 
 /// The closed form c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β of every sample, by dense elimination.
-struct Theory<'a> {
+struct ClosedForm<'a> {
     samples: &'a Samples<f64>,
     setting: &'a Setting<'a, f64>,
     shape: StateShape,
@@ -230,7 +230,7 @@ struct Theory<'a> {
     slowest_rate: f64,
 }
 
-impl<'a> Theory<'a> {
+impl<'a> ClosedForm<'a> {
     fn new(setting: &'a Setting<'a, f64>, samples: &'a Samples<f64>) -> Result<Self> {
         let shape = setting.substrate.shape(samples.count, 1);
         let free = equilibrium::free(setting, samples, &Settle::default())?;

@@ -35,7 +35,7 @@ use crate::imperfections::instant::Instant;
 use crate::imperfections::noise::{Noise, Rails};
 use crate::imperfections::readout::{Converter, ReadOut};
 use crate::numerics::state::StateShape;
-use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::integrators::{IntegratorSpec, Leak};
 use crate::simulation::lockin::{Window, check_length};
 use crate::simulation::view::View;
 use crate::substrate::local::Local;
@@ -210,7 +210,7 @@ impl Kind for FrequencyOptimum {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let stages = cost::stages(self.integrator);
         let record = cost::steps(self.integrator, self.record + self.settle_time);
         let runs = (self.periods.len() * self.noise.corners.len() * self.repeats) as f64;
@@ -273,8 +273,8 @@ impl StateNoise {
 
     /// The noise whose white part has, on a step's discrete clock, the spectral density 2σ² of theory.
     fn at(&self, corner: f64, integrator: IntegratorSpec) -> Noise {
-        let to_density = integrator.method().zip(integrator.fixed_step()).map_or(1.0, |(method, (_, h))| {
-            let lost = method.lost(h);
+        let to_density = integrator.fixed_step().map_or(1.0, |(_, h)| {
+            let lost = integrator.build::<f64>(h, &Leak::Uniform(1.0), 0).lost(h);
             (2.0 * lost / (h * (2.0 - lost))).sqrt()
         });
         Noise::OneOverF {

@@ -48,11 +48,11 @@ impl Kind for Gradient {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, self.precision);
+        let substrate = cost::Size::new(&setup.network, self.precision);
         let samples = cost::samples(setup, &self.batch)?;
         let mut work = Cost::default();
         for (_, e) in &self.estimators {
-            let kept = substrate.states(samples) * (1.0 + cost::chunk(e, substrate.bytes).states.min(4096.0));
+            let kept = substrate.states(samples) * (1.0 + e.work(substrate.bytes).states.min(4096.0));
             let estimate = cost::estimator(e, &substrate, samples);
             let memory = work.memory + substrate.parameter_bytes + kept;
             work = Cost { memory: memory.max(estimate.memory), ..work + estimate };

@@ -81,7 +81,7 @@ impl Kind for Relaxation {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let phases = 1.0 + self.amplitudes.len() as f64 * self.points as f64;
         let (steps, line) = (self.steps as f64, self.steps as f64 * 22.0 + substrate.neurons * 70.0);
         let evaluations = phases * steps;

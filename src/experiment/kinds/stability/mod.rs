@@ -99,7 +99,7 @@ impl Kind for Stability {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let cells = (self.cells * self.cells) as f64;
         let steps = (self.settle.max_time / self.settle.step).ceil();
         let settled = Settle { tolerance: Some(self.settle.tolerance.unwrap_or(1e-13)), ..self.settle };

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::history;
 use super::labels;
-use super::record::{Axis, COST, Drawing, SweepPoint, SweepRun, SweepSummary};
+use super::record::{COST, Drawing, SweepAxis, SweepPoint, SweepRun, SweepSummary};
 use crate::error::Result;
 use crate::experiment::sink::EXPERIMENT;
 use crate::figures::{beside, read_json};
@@ -123,8 +123,8 @@ fn curves(
     points: &[&SweepPoint],
     runs: &[SweepRun],
     measure: &str,
-    x: &Axis,
-    lines: Option<&Axis>,
+    x: &SweepAxis,
+    lines: Option<&SweepAxis>,
 ) -> Panel {
     let factor = names::factor(measure);
     let numbers = x.numbers();
@@ -227,7 +227,7 @@ fn cost(summary: &SweepSummary, points: &[&SweepPoint], measure: &str) -> Panel 
     panel
 }
 
-fn map(summary: &SweepSummary, points: &[&SweepPoint], measure: &str, x: &Axis, y: &Axis) -> Panel {
+fn map(summary: &SweepSummary, points: &[&SweepPoint], measure: &str, x: &SweepAxis, y: &SweepAxis) -> Panel {
     let mut values = Vec::new();
     for row in &y.values {
         for column in &x.values {
@@ -256,7 +256,7 @@ fn map(summary: &SweepSummary, points: &[&SweepPoint], measure: &str, x: &Axis, 
 }
 
 /// The outer edges of cells around the values, half a step beyond the first and the last.
-fn edges(axis: &Axis) -> (f64, f64) {
+fn edges(axis: &SweepAxis) -> (f64, f64) {
     let numbers = axis.numbers().unwrap_or_default();
     let (first, last) = (numbers.first().copied().unwrap_or(0.0), numbers.last().copied().unwrap_or(1.0));
     let steps = (numbers.len().max(2) - 1) as f64;

@@ -21,7 +21,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::grid::{Point, read_train};
-use self::record::{Axis, COST, Drawing};
+use self::record::{COST, Drawing, SweepAxis};
 use self::runs::{Run, prepare};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
@@ -218,6 +218,10 @@ fn write_out(
     {
         let file = origin.beside(file);
         *value = document::parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
+        document::mask_paths(value, |mask| {
+            *mask = origin::absolute(&file, mask.as_ref())?.to_string_lossy().into_owned();
+            Ok(())
+        })?;
     }
     document::data_folders(path, value, &mut |path, folder| {
         if !stands_in(folder, path) {
@@ -239,10 +243,11 @@ impl Sweep {
         }
     }
 
-    fn axes(&self) -> Vec<Axis> {
+    fn axes(&self) -> Vec<SweepAxis> {
         let cases = self.cases.keys().map(|label| Value::from(label.as_str())).collect::<Vec<_>>();
-        let cases = (!cases.is_empty()).then(|| Axis { path: CASE.into(), values: cases });
-        let vary = self.vary.iter().map(|(path, values)| Axis { path: path.clone(), values: values.list() });
+        let cases = (!cases.is_empty()).then(|| SweepAxis { path: CASE.into(), values: cases });
+        let vary =
+            self.vary.iter().map(|(path, values)| SweepAxis { path: path.clone(), values: values.list() });
         cases.into_iter().chain(vary).collect()
     }
 
@@ -405,7 +410,7 @@ impl Sweep {
     }
 
     /// The axes of the figure: across, and of curves.
-    fn drawn(&self, axes: &[Axis]) -> (String, Option<String>) {
+    fn drawn(&self, axes: &[SweepAxis]) -> (String, Option<String>) {
         let x = self.x.clone().or_else(|| axes.last().map(|a| a.path.clone())).unwrap_or_default();
         let numeric = axes.iter().any(|a| a.path == x && a.numbers().is_some());
         let other = axes.iter().map(|a| &a.path).find(|path| numeric && **path != x);

@@ -36,14 +36,14 @@ pub struct SweepRun {
 
 /// An axis of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Axis {
+pub struct SweepAxis {
     /// Path of the field in the experiment.
     pub path: String,
     /// The values, in order.
     pub values: Vec<Value>,
 }
 
-impl Axis {
+impl SweepAxis {
     /// The values as numbers, if all of them are.
     #[must_use]
     pub fn numbers(&self) -> Option<Vec<f64>> {
@@ -106,7 +106,7 @@ impl SweepPoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepSummary {
     /// The axes of the grid.
-    pub axes: Vec<Axis>,
+    pub axes: Vec<SweepAxis>,
     /// Path of the axis that is drawn across.
     pub x: String,
     /// Path of the axis that makes curves.

@@ -25,20 +25,18 @@ use crate::imperfections::{Device, Imperfections};
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::simulation::integrators::VectorField;
 use crate::simulation::lockin::{LockIn, Observer, Record, Window};
 use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
-use crate::substrate::Field;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Layer, Network};
-use crate::substrate::neurons::readout;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
+use crate::substrate::{Field, Substrate};
 
 /// How its run folders are kept.
 pub(super) const KEEPING: Keeping =
@@ -139,7 +137,7 @@ impl Kind for Trace {
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
-        let substrate = cost::Substrate::new(&setup.network, Precision::F64);
+        let substrate = cost::Size::new(&setup.network, Precision::F64);
         let period = cost::ticks(self.integrator, self.period);
         let total = period * self.periods as f64;
         let evaluations = total * cost::stages(self.integrator);
@@ -207,7 +205,7 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     sink.begin()?;
     let device = Device::fabricate(network, &spec.imperfections);
     let effective = device.effective(Form::Potential, &parameters, 0);
-    let quiet = Setting { substrate: &effective, noise: None, update: 0, diagnose: true };
+    let quiet = Setting::quiet(&effective);
     let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
     let setting =
         Setting { noise: spec.imperfections.instant().map(|i| Surroundings::new(i, spec.seed)), ..quiet };
@@ -224,10 +222,8 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     }
     setting.hold_noise(&mut field, &samples)?;
     let len = field.shape().len();
-    let white = setting.white_noise(&samples, spec.integrator, clock.step, field.leak(), len);
-    let integrator = spec.integrator.build(clock.step, field.leak(), len);
+    let integrator = setting.integrator(&samples, spec.integrator, clock.step, &field)?;
     let mut simulation = Simulation::new(Box::new(field), integrator, clock.step, vec![0.0; len]);
-    simulation.white = white;
     simulation.converter = setting.converter(simulation.field.shape());
     let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;
@@ -330,7 +326,7 @@ impl Recorder {
             free: &real_part(&real, &rest.rates),
             output_error: &rest.output_error[..outputs],
         };
-        let agreement = compare(&readout::gradient(effective, &real, samples, &local), truth).synapses;
+        let agreement = compare(&effective.gradient(&real, samples, &local), truth).synapses;
         Running {
             cosine: agreement.cosine.unwrap_or(0.0),
             relative_error: agreement.relative_error.unwrap_or(f64::NAN),

@@ -194,7 +194,7 @@ impl Kind for Train {
 
 /// What a training run takes that learns from so many samples and is tested on so many.
 pub(super) fn cost_of(spec: &Train, network: &Network, (train, test): (f64, f64)) -> Cost {
-    let substrate = cost::Substrate::new(network, spec.precision);
+    let substrate = cost::Size::new(network, spec.precision);
     let (epochs, batch) = (spec.epochs as f64, (spec.batch_size as f64).min(train));
     let (whole, rest) = ((train / batch).floor(), train % batch);
     let update = cost::estimator(&spec.estimator, &substrate, batch);

@@ -59,7 +59,7 @@ pub struct Trainer<'a, T: Scalar> {
 }
 
 /// The estimate beside the adjoint.
-struct Agreement {
+struct AgainstTruth {
     gradient: Comparison,
     error_vectors: ErrorCosines,
     diagnostics: Diagnostics,
@@ -272,14 +272,14 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     }
 
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
-    fn agreement(&self, train: &Dataset) -> Result<Option<Agreement>> {
+    fn agreement(&self, train: &Dataset) -> Result<Option<AgainstTruth>> {
         let count = self.spec.compare.min(train.samples());
         if count == 0 {
             return Ok(None);
         }
         let first: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&train.select(&first));
-        let quiet = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
+        let quiet = Setting::quiet(&self.effective);
         let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let instant = self.imperfections.instant();
@@ -292,7 +292,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             estimate_or_halve(&*self.estimator, self.spec, &setting, &before, &mut states)?;
         }
         let (estimate, _) = estimate_or_halve(&*self.estimator, self.spec, &setting, &samples, &mut states)?;
-        Ok(Some(Agreement {
+        Ok(Some(AgainstTruth {
             gradient: compare(&estimate.gradient, &truth.gradient),
             error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
             diagnostics: estimate.diagnostics,
@@ -377,8 +377,8 @@ fn estimate_or_halve<T: Scalar>(
         let amplitude = spec.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
         states.clone_from(&before);
         memories.iter().zip(&remembered).for_each(|(memory, before)| memory.restore(before));
-        outcome =
-            estimate_batch(&*spec.estimator.with_amplitude(amplitude).build(), setting, samples, states);
+        let halved = estimator.with_amplitude(amplitude);
+        outcome = estimate_batch(halved.as_deref().unwrap_or(estimator), setting, samples, states);
     }
     Ok((outcome?, u64::from(halvings)))
 }

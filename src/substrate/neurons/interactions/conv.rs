@@ -418,10 +418,6 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         self.connection.set_kernel(&self.values);
     }
 
-    fn drive(&self, inputs: &[T], out: &mut [T]) {
-        self.forward(inputs, 1, out);
-    }
-
     fn forward(&self, a: &[T], rails: usize, out: &mut [T]) {
         let rails = if self.shape.is_linear() { 1 } else { rails };
         self.work(|Workspace { scratch, .. }| {

@@ -3,9 +3,8 @@
 use std::sync::OnceLock;
 
 use nalgebra::DMatrixView;
-use num_complex::Complex;
 
-use super::{Coupling, Direction, Geometry, Wanted, modulate, product};
+use super::{Coupling, Direction, Geometry, Wanted, product};
 use crate::numerics::panels::Panels;
 use crate::numerics::scalar::{Layout, Scalar, gemm, gemm_outer};
 
@@ -132,32 +131,9 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         self.transposed().multiply_add(v, out);
     }
 
-    fn push_forward(&self, _: &[T], delta: &[T], _: usize, out: &mut [T]) {
-        self.plain().multiply_add(delta, out);
-    }
-
-    fn bend(&self, _: &[T], _: &[T], _: &[T], _: usize, _: &mut [T]) {}
-
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
         let Dense { receivers, senders } = self.shape;
         gemm_outer((receivers, a.len() / senders, senders), v, a, T::one(), out);
-    }
-
-    fn contract_along(&self, _: &[T], v: &[T], delta: &[T], out: &mut [T]) {
-        self.contract(delta, v, out);
-    }
-
-    fn correlate(
-        &self,
-        w: Complex<f64>,
-        a: &[T],
-        v: &[T],
-        rails: usize,
-        out: &mut [T],
-        scratch: &mut Vec<T>,
-    ) {
-        modulate(w, v, rails, scratch);
-        self.contract(a, scratch, out);
     }
 
     fn add_power(&self, _: Direction, re: &[T], im: &[T], power: &mut [[T; 3]]) {

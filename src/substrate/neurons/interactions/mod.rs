@@ -92,7 +92,8 @@ pub trait Geometry {
 /// Programmed weights of an interaction, in the order of [`Geometry::places`].
 ///
 /// States are blocks of columns, [neurons × (rails · samples)] column-major, the real parts of all samples before their imaginary
-/// parts. Every product *adds* to `out`. Where A is linear, no product reads the a at which it is differentiated.
+/// parts. Every product *adds* to `out`. Where A is linear, no product reads the a at which it is differentiated. What a trait method does by
+/// itself is right for a linear A.
 pub trait Coupling<T: Scalar>: Send + Sync {
     /// The weights.
     fn weights(&self) -> &[T];
@@ -101,22 +102,39 @@ pub trait Coupling<T: Scalar>: Send + Sync {
     /// Makes the written weights the ones that products use.
     fn prepare(&mut self, wanted: Wanted);
     /// A_W(x) of clamped inputs, [senders × samples]: once a batch.
-    fn drive(&self, inputs: &[T], out: &mut [T]);
+    fn drive(&self, inputs: &[T], out: &mut [T]) {
+        self.forward(inputs, 1, out);
+    }
     /// A_W(a).
     fn forward(&self, a: &[T], rails: usize, out: &mut [T]);
     /// (∂A_W/∂a)ᵀ v at a, which may be real where v has two rails.
     fn pull_back(&self, a: &[T], v: &[T], rails: usize, out: &mut [T]);
     /// ∂A_W/∂a δ at a real a; δ has so many rails.
-    fn push_forward(&self, a: &[T], delta: &[T], rails: usize, out: &mut [T]);
+    fn push_forward(&self, _a: &[T], delta: &[T], rails: usize, out: &mut [T]) {
+        self.forward(delta, rails, out);
+    }
     /// Derivative of [`Self::pull_back`] along δ of a, at real a and v: zero where A is linear in a. δ has so many rails.
-    fn bend(&self, a: &[T], v: &[T], delta: &[T], rails: usize, out: &mut [T]);
+    fn bend(&self, _a: &[T], _v: &[T], _delta: &[T], _rails: usize, _out: &mut [T]) {}
     /// Σ ∂⟨A_W(a), v⟩/∂W over the columns; real states.
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]);
     /// Derivative of [`Self::contract`] along δ of a.
-    fn contract_along(&self, a: &[T], v: &[T], delta: &[T], out: &mut [T]);
+    fn contract_along(&self, _a: &[T], v: &[T], delta: &[T], out: &mut [T]) {
+        self.contract(delta, v, out);
+    }
     /// Σ Re(w ∂⟨A_W(a), v⟩/∂W) over the samples of states with one rail or two: what a multiplier in each synapse
     /// measures. `scratch` is overwritten.
-    fn correlate(&self, w: Complex<f64>, a: &[T], v: &[T], rails: usize, out: &mut [T], scratch: &mut Vec<T>);
+    fn correlate(
+        &self,
+        w: Complex<f64>,
+        a: &[T],
+        v: &[T],
+        rails: usize,
+        out: &mut [T],
+        scratch: &mut Vec<T>,
+    ) {
+        modulate(w, v, rails, scratch);
+        self.contract(a, scratch, out);
+    }
     /// Adds Σ (Re a)², Σ (Im a)² and Σ Re a Im a over the synapses of each neuron that receives in that direction. `re` and `im` are
     /// one sample of the sending layer, `im` empty where there is no imaginary rail.
     fn add_power(&self, direction: Direction, re: &[T], im: &[T], power: &mut [[T; 3]]);

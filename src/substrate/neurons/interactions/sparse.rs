@@ -1,11 +1,10 @@
 //! Limited fan-in: A_W(a) = W a with W zero outside a pattern, as in crossbars whose neurons have few synapses each.
 
-use num_complex::Complex;
 use rand::seq::index;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Coupling, Direction, Geometry, Wanted, modulate};
+use super::{Coupling, Direction, Geometry, Wanted};
 use crate::error::Invalid;
 use crate::numerics::rng::{self, Purpose};
 use crate::numerics::scalar::Scalar;
@@ -14,37 +13,93 @@ use crate::numerics::scalar::Scalar;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct SparseSpec {
-    /// Synapses of each receiving neuron, drawn without repetition, at most as many as there are sending neurons; this or
-    /// `pattern`.
+    /// Synapses of each receiving neuron, drawn without repetition, at most as many as there are sending neurons; this, `pattern` or
+    /// `mask`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub fan_in: Option<usize>,
     /// Seed of the drawn pattern, which belongs to the model, not to the run.
     #[serde(default)]
     pub seed: u64,
-    /// For each receiving neuron its sending neurons, counted from 0; this or `fan_in`.
+    /// For each receiving neuron its sending neurons, counted from 0; this, `fan_in` or `mask`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Vec<Vec<usize>>>,
+    /// Path of the pattern as comma-separated values, relative to the file that this is written in: a row for each receiving neuron, a
+    /// column for each sending one, 1 where there is a synapse and 0 elsewhere. A run writes it out as `pattern`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
 }
 
+/// Synapses that a mask may have: a run writes the pattern into its experiment.
+const MOST_OF_A_MASK: usize = 500_000;
+
 impl SparseSpec {
+    /// The pattern of a mask, [receivers × senders] row by row.
+    ///
+    /// # Errors
+    /// The first finding, with its place in the mask.
+    pub fn pattern_of(
+        mask: &[Vec<f64>],
+        receivers: usize,
+        senders: usize,
+    ) -> Result<Vec<Vec<usize>>, Invalid> {
+        let columns = mask.first().map_or(0, Vec::len);
+        if (mask.len(), columns) != (receivers, senders) {
+            let found = format!("found {} rows of {columns}", mask.len());
+            let legal = format!("{receivers} rows, the receiving neurons, of {senders}, the sending ones");
+            return Err(Invalid::new("", found, legal));
+        }
+        for (row, entries) in mask.iter().enumerate() {
+            if let Some(column) = entries.iter().position(|entry| *entry != 0.0 && *entry != 1.0) {
+                let place = format!("row {}, column {}", row + 1, column + 1);
+                let found = format!("found {}", entries[column]);
+                return Err(Invalid::new(place, found, "1 where there is a synapse, otherwise 0"));
+            }
+        }
+        let senders = |row: &Vec<f64>| (0..row.len()).filter(|sender| row[*sender] == 1.0).collect();
+        let pattern: Vec<Vec<usize>> = mask.iter().map(senders).collect();
+        match pattern.iter().map(Vec::len).sum() {
+            0 => Err(Invalid::new("", "found no synapse", "at least one 1; a row may be of zeros")),
+            synapses if synapses > MOST_OF_A_MASK => {
+                let found = format!("found {synapses} synapses");
+                Err(Invalid::new("", found, format!("at most {MOST_OF_A_MASK}: use a dense connection")))
+            }
+            _ => Ok(pattern),
+        }
+    }
+
     /// Checks the pattern against the sizes of the layers.
     ///
     /// # Errors
     /// The first finding, with its path.
     pub fn validate(&self, receivers: usize, senders: usize) -> Result<(), Invalid> {
+        let said = [
+            ("fan_in", self.fan_in.is_some()),
+            ("pattern", self.pattern.is_some()),
+            ("mask", self.mask.is_some()),
+        ];
+        let said: Vec<&str> = said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| *name).collect();
+        if let [first, second, ..] = said[..] {
+            let found = format!("found both `{first}` and `{second}`");
+            return Err(Invalid::new("", found, "one of the three: `fan_in`, `pattern` or `mask`"));
+        }
         let rows = match (self.fan_in, &self.pattern) {
-            (Some(fan_in), None) if (1..=senders).contains(&fan_in) => return Ok(()),
-            (Some(fan_in), None) => {
+            (Some(fan_in), _) if (1..=senders).contains(&fan_in) => return Ok(()),
+            (Some(fan_in), _) => {
                 let found = format!("found {fan_in}");
                 return Err(Invalid::new("fan_in", found, format!("1 to {senders}, the sending neurons")));
             }
             (None, Some(rows)) => rows,
-            (Some(_), Some(_)) => {
-                return Err(Invalid::new("", "found both `fan_in` and `pattern`", "one of the two"));
+            (None, None) if self.mask.is_some() => {
+                let legal = "load the model from a file, or give the `pattern` of a mask";
+                return Err(Invalid::new("mask", "found a mask that has not been read", legal));
             }
             (None, None) => {
-                return Err(Invalid::new("", "found neither `fan_in` nor `pattern`", "one of the two"));
+                return Err(Invalid::new(
+                    "",
+                    "found neither `fan_in`, `pattern` nor `mask`",
+                    "one of the three",
+                ));
             }
         };
         if rows.len() != receivers {
@@ -209,10 +264,6 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
 
     fn prepare(&mut self, _: Wanted) {}
 
-    fn drive(&self, inputs: &[T], out: &mut [T]) {
-        self.forward(inputs, 1, out);
-    }
-
     fn forward(&self, a: &[T], _: usize, out: &mut [T]) {
         let pattern = &self.pattern;
         let columns = a.chunks_exact(pattern.senders).zip(out.chunks_exact_mut(pattern.receivers()));
@@ -236,12 +287,6 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         }
     }
 
-    fn push_forward(&self, _: &[T], delta: &[T], _: usize, out: &mut [T]) {
-        self.forward(delta, 1, out);
-    }
-
-    fn bend(&self, _: &[T], _: &[T], _: &[T], _: usize, _: &mut [T]) {}
-
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
         let pattern = &self.pattern;
         let columns = a.chunks_exact(pattern.senders).zip(v.chunks_exact(pattern.receivers()));
@@ -252,23 +297,6 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
                 }
             }
         }
-    }
-
-    fn contract_along(&self, _: &[T], v: &[T], delta: &[T], out: &mut [T]) {
-        self.contract(delta, v, out);
-    }
-
-    fn correlate(
-        &self,
-        w: Complex<f64>,
-        a: &[T],
-        v: &[T],
-        rails: usize,
-        out: &mut [T],
-        scratch: &mut Vec<T>,
-    ) {
-        modulate(w, v, rails, scratch);
-        self.contract(a, scratch, out);
     }
 
     fn add_power(&self, direction: Direction, re: &[T], im: &[T], power: &mut [[T; 3]]) {

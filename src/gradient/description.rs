@@ -1,0 +1,184 @@
+//! What every estimator says of itself, in its own file: what it asks of a network, and what it takes.
+
+use super::equilibrium::Settle;
+use super::work::Work;
+use super::{Estimator, EstimatorSpec};
+use crate::error::Invalid;
+use crate::imperfections::{Imperfections, device};
+use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::neurons::form::Form;
+use crate::substrate::neurons::network::Network;
+
+/// The description of an estimator.
+pub(super) trait Description {
+    /// Checks the numbers.
+    fn validate(&self) -> Result<(), Invalid>;
+
+    /// What it asks of the network, its form and its imperfections.
+    fn demands(&self) -> Demands;
+
+    /// What a chunk of samples takes, with numbers of so many bytes.
+    fn work(&self, bytes: f64) -> Work;
+
+    /// One period of its drive, at 2^`doublings` times the length, with a multiplier in each synapse where that is asked for. Estimates
+    /// of one such period after the other have the mean that an estimate of all of them has. None where there is no such thing.
+    fn repeated(&self, _doublings: u32, _per_synapse: bool) -> Option<Repeated> {
+        None
+    }
+}
+
+/// A description that is an estimator of one precision.
+pub(super) trait Described<T: Scalar>: Description {
+    /// The estimator.
+    fn boxed(&self) -> Box<dyn Estimator<T>>;
+}
+
+impl<T: Scalar, E: Description + Estimator<T> + Copy + 'static> Described<T> for E {
+    fn boxed(&self) -> Box<dyn Estimator<T>> {
+        Box::new(*self)
+    }
+}
+
+/// What an estimator asks of a network. The default asks for nothing.
+#[derive(Default)]
+pub(super) struct Demands {
+    /// |β|; zero for none.
+    pub amplitude: f64,
+    /// A state that is complex: rates have to be holomorphic.
+    pub complex: bool,
+    /// Harmonics beyond the first, which decay only where rates are holomorphic.
+    pub harmonics: bool,
+    /// Products of two rates, which do not tell the directions of a connection apart: it has to be tied.
+    pub tied: bool,
+    /// What integrates a drive.
+    pub integrator: Option<IntegratorSpec>,
+    /// Phases that are waited for, by field.
+    pub phases: [Option<(&'static str, Settle)>; 2],
+    /// All of the estimate is made of equilibria: white noise never lets them settle.
+    pub frozen: bool,
+    /// The steady state is solved for: there is nothing to sample.
+    pub solved: bool,
+}
+
+/// One period of an always-on drive, over and over.
+pub(crate) struct Repeated {
+    /// What is measured in one period.
+    pub estimator: EstimatorSpec,
+    /// Its length, in τ.
+    pub period: f64,
+    /// Its steps.
+    pub ticks: f64,
+    /// How it is integrated.
+    pub integrator: IntegratorSpec,
+    /// How many periods T, 2T, 4T … are extrapolated to zero frequency.
+    pub richardson: u32,
+    /// Whether the field is corrected for its asymmetry, which takes a free phase.
+    pub corrected: bool,
+}
+
+impl Demands {
+    /// Refuses what the network, its form or its imperfections cannot carry.
+    pub fn check(
+        &self,
+        network: &Network,
+        form: Form,
+        imperfections: Option<&Imperfections>,
+    ) -> Result<(), Invalid> {
+        if self.harmonics && !network.is_holomorphic() {
+            return Err(Invalid::new(
+                "harmonics",
+                "found more than the first with an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
+                "its harmonics do not decay geometrically: use 1, the plain lock-in",
+            ));
+        }
+        if self.complex && !network.is_holomorphic() {
+            return Err(Invalid::new(
+                "",
+                "found an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
+                "a complex state needs logistic, tanh, dsilu, softplus or identity, and no max pooling; `classic`, `adjoint`, and `chebyshev` and `harmonic_balance` of one harmonic stay real",
+            ));
+        }
+        if self.tied && !network.is_tied() {
+            return Err(Invalid::new(
+                "per_synapse",
+                "found true for a network with untied connections",
+                "the product of two rates does not tell the two directions apart: use false",
+            ));
+        }
+        let instant = imperfections.and_then(Imperfections::instant);
+        if let Some(integrator) = self.integrator {
+            check_time_constants(integrator, network, imperfections)?;
+            if let Some(instant) = instant {
+                instant.check(integrator, form).map_err(|e| e.under("integrator"))?;
+            }
+        }
+        let Some(instant) = instant else { return Ok(()) };
+        if self.solved {
+            return Err(Invalid::new(
+                "",
+                "found noise, or an imperfect read-out, with an estimator that solves for the steady state",
+                "nothing is sampled there: use `oscillation` or `chebyshev`, or switch it off",
+            ));
+        }
+        for (name, settle) in self.phases.iter().flatten() {
+            instant.check_step(settle.step).map_err(|e| e.under(&format!("{name}.step")))?;
+        }
+        if self.frozen && instant.is_white() {
+            return Err(Invalid::new(
+                "",
+                "found white noise with an estimator that waits for equilibria",
+                "use `held` noise with a fixed waiting time (`settle.tolerance` 0), or an always-on estimator",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an integrator that cannot carry the network's time constants, those included that imperfections draw.
+///
+/// # Errors
+/// The finding, at `integrator`.
+pub(crate) fn check_time_constants(
+    integrator: IntegratorSpec,
+    network: &Network,
+    imperfections: Option<&Imperfections>,
+) -> Result<(), Invalid> {
+    let spread = imperfections.filter(|imperfections| imperfections.spreads_tau());
+    let taus = || network.layers.iter().flat_map(|l| l.tau.iter().copied());
+    if integrator == IntegratorSpec::Map && (spread.is_some() || taus().any(|tau| tau != 1.0)) {
+        let legal = "the discrete map knows one time constant: use euler, or set every `tau` to 1";
+        return Err(Invalid::new("integrator", "found map with other time constants than 1", legal));
+    }
+    let fastest = taus().fold(f64::INFINITY, f64::min);
+    if let Some(step) = integrator.unstable_beyond(2.0 * fastest) {
+        let found = format!("found a step of {step} with a shortest time constant of {fastest}");
+        let legal =
+            "an explicit step must stay below twice the shortest `tau`: lower it, or use exponential_euler";
+        return Err(Invalid::new("integrator", found, legal));
+    }
+    // No draw is shorter than 0: an integrator without a limit needs none.
+    let Some(imperfections) = spread.filter(|_| integrator.unstable_beyond(0.0).is_some()) else {
+        return Ok(());
+    };
+    let drawn = device::taus(network, imperfections).unwrap_or_default();
+    let neurons =
+        drawn.iter().enumerate().flat_map(|(layer, taus)| taus.iter().enumerate().map(move |t| (layer, t)));
+    let Some((layer, (neuron, tau))) = neurons.min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b)) else {
+        return Ok(());
+    };
+    if let Some(step) = integrator.unstable_beyond(2.0 * tau) {
+        let found = format!(
+            "found a step of {step} with a time constant of {tau:.3} of neuron {neuron} of layer `{}`, which `fabrication.tau` \
+             draws with `device_seed` {}",
+            network.layers[layer].name, imperfections.device_seed
+        );
+        let legal = format!(
+            "an explicit step must stay below twice the shortest time constant, {:.3}: lower it or `fabrication.tau`, or use \
+             exponential_euler",
+            2.0 * tau
+        );
+        return Err(Invalid::new("integrator", found, legal));
+    }
+    Ok(())
+}
