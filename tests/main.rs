@@ -2,6 +2,7 @@
 
 mod allocation;
 mod asymmetry;
+mod backpropagation;
 mod bad_input;
 mod bootstrap;
 mod cli;

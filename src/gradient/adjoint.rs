@@ -11,7 +11,8 @@ use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
 
-/// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).
+/// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987). Where no connection leads back
+/// the free equilibrium is the forward pass of a feed-forward network, and this is plain backpropagation: one pass each way.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adjoint {
@@ -25,7 +26,7 @@ pub struct Adjoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Solver {
-    /// GMRES to machine precision, matrix-free.
+    /// GMRES to machine precision, matrix-free; one pass back where no connection leads back.
     #[default]
     Gmres,
     /// Backpropagation through so many steps of the discrete map at its fixed point (the papers' ground truth).
@@ -65,6 +66,8 @@ impl<T: Scalar> Estimator<T> for Adjoint {
         let mut error_vector = right.clone();
         let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
         match self.solver {
+            // Without connections that lead back it is backpropagation.
+            Solver::Gmres if linear.pass_back(&right, &mut error_vector) => diagnostics.rhs_evaluations += 1,
             Solver::Gmres => {
                 const MOST: u64 = 3000;
                 let tolerance = 20.0 * T::epsilon().double();

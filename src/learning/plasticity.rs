@@ -286,7 +286,7 @@ impl<T: Scalar> Plasticity<T> {
     /// One step of neurons, low passes and weights; returns the rates at its start, laid out as the state.
     fn step(&mut self, sample: &Samples<T>, around: &mut Surroundings<T>, steps: u64) -> Result<Vec<T>> {
         let rates = self.advance(sample, around, None)?;
-        let rate = self.course.schedule.factor(self.optimiser.updates, steps);
+        let rate = self.course.schedule.factor(self.optimiser.updates, steps, self.course.epochs);
         let change = self.optimiser.change(&self.parameters, self.synapses.coefficient(), rate);
         self.parameters.add_scaled(T::one(), change);
         self.program();

@@ -123,6 +123,11 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a>;
     /// Place of a sample in its batch, for messages.
     fn place(&self, sample: usize) -> usize;
+    /// The free equilibrium, in one pass from layer to layer, where no connection leads back: the state, whose rates and output error
+    /// are then observed. None elsewhere.
+    fn pass(&mut self) -> Option<Vec<T>> {
+        None
+    }
     /// Sets the teaching signal.
     fn teach(&mut self, teaching: Teaching);
     /// The teaching signal.
@@ -179,7 +184,11 @@ pub trait Linear<T: Scalar> {
     fn tau(&self) -> &[T];
     /// out = ∂G/∂s v, or its transpose (without conjugation), so that J v = out − v.
     fn target(&self, layout: Layout, v: &[T], out: &mut [T], scratch: &mut [T]);
-    /// The same for the variable that is integrated, where that is another one; `corrected` for the field of
+    /// Solves λ − (∂G/∂s)ᵀ λ = right in one pass from layer to layer, where no connection leads back; whether it has.
+    fn pass_back(&self, _right: &[T], _solution: &mut [T]) -> bool {
+        false
+    }
+    /// The same as [`Self::target`] for the variable that is integrated, where that is another one; `corrected` for the field of
     /// [`Field::correct_asymmetry`].
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]);
     /// The same as [`Self::target`] of the corrected field.

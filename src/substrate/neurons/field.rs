@@ -338,6 +338,27 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         })
     }
 
+    fn pass(&mut self) -> Option<Vec<T>> {
+        let network = self.effective.network();
+        let order = network.order()?;
+        let mut potentials = self.drive.clone();
+        for layer in order {
+            let range = self.shape.layer(layer);
+            for (from, _, synapses) in self.effective.recurrent().filter(|(_, edge, _)| edge.to == layer) {
+                let sent = &self.rates[self.shape.layer(from)];
+                synapses.forward(sent, self.shape.rails, &mut potentials[range.clone()]);
+                self.products += 1;
+            }
+            let activation = &network.layers[layer].activation;
+            activation.apply_real(&potentials[range.clone()], &mut self.rates[range]);
+        }
+        self.evaluations += 1;
+        let state = if self.form == Form::Rate { self.rates.clone() } else { potentials };
+        self.error_is_current = false;
+        self.observe_evaluated(&state);
+        Some(state)
+    }
+
     fn teach(&mut self, teaching: Teaching) {
         self.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));

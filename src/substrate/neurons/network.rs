@@ -300,6 +300,21 @@ impl Network {
         })
     }
 
+    /// The layers in an order in which every connection between two leads to a later one; none where connections lead back.
+    #[must_use]
+    pub fn order(&self) -> Option<Vec<usize>> {
+        let mut order: Vec<usize> = Vec::with_capacity(self.layers.len());
+        while order.len() < self.layers.len() {
+            let open = (0..self.layers.len()).filter(|layer| !order.contains(layer));
+            let fed = |layer: &usize| {
+                self.recurrent().filter(|(_, edge)| edge.to == *layer).all(|(from, _)| order.contains(&from))
+            };
+            let next = open.into_iter().find(fed)?;
+            order.push(next);
+        }
+        Some(order)
+    }
+
     /// Layers that no path of connections leads to from the output: their rates never depend on the teaching signal.
     #[must_use]
     pub fn untaught(&self) -> Vec<usize> {

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium;
 use crate::gradient::{
-    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, Setting, Surroundings, estimate_batch,
+    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
+    estimate_batch,
 };
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::learning::asymmetry::Asymmetry;
@@ -52,6 +53,10 @@ pub struct Trainer<'a, T: Scalar> {
     pub rhs_evaluations: u64,
     /// Times that an amplitude was halved in the present epoch.
     halvings: u64,
+    /// Samples that were dropped in the present epoch.
+    dropped: u64,
+    /// Samples that were estimated from two points in the present epoch.
+    two_points: u64,
     estimator: Box<dyn Estimator<T>>,
     /// The substrate that was made: it turns nominal parameters into effective ones.
     device: Device<T>,
@@ -78,7 +83,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let device = Device::fabricate(network, &imperfections);
         device.confine(&mut parameters);
         Self {
-            estimator: spec.estimator.build(),
+            estimator: built(spec, &spec.estimator),
             effective: device.effective(spec.form, &parameters, optimiser.updates),
             device,
             network: Arc::clone(network),
@@ -91,6 +96,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             epoch: 0,
             rhs_evaluations: 0,
             halvings: 0,
+            dropped: 0,
+            two_points: 0,
         }
     }
 
@@ -110,11 +117,17 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let order = batches(train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
         let updates = order.len() as u64 * self.spec.epochs;
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
-        self.halvings = 0;
+        (self.halvings, self.dropped, self.two_points) = (0, 0, 0);
         for (index, batch) in order.iter().enumerate() {
             let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
-            let samples = self.samples(&shown);
+            let mut samples = self.samples(&shown);
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
+            let dropped = &estimate.diagnostics.dropped;
+            if !dropped.is_empty() {
+                samples = samples.select(&counted(samples.count, dropped)?);
+            }
+            self.dropped += dropped.len() as u64;
+            self.two_points += estimate.diagnostics.two_points;
             self.symmetrise(&mut estimate.gradient);
             if !estimate.gradient.is_finite() {
                 let place = "the read-out".to_owned();
@@ -125,7 +138,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             let (batch_loss, batch_correct) =
                 tally(&self.effective, &samples, rates, estimate.output_error.as_slice())
                     .map_err(|e| self.locate(e, index))?;
-            rate = self.spec.schedule.factor(self.optimiser.updates, updates);
+            rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
             let write = self.optimiser.updates + 1;
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
             self.device.update(&mut self.parameters, change, write);
@@ -170,6 +183,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             warnings: agreement
                 .map_or(Vec::new(), |a| a.diagnostics.warnings(self.spec.estimator.amplitude())),
             halvings: self.halvings,
+            dropped: self.dropped,
+            two_points: self.two_points,
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
@@ -280,7 +295,6 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let first: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&train.select(&first));
         let quiet = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: true };
-        let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let instant = self.imperfections.instant();
         let noise = instant.map(|instant| Surroundings::new(instant, self.spec.seed));
@@ -292,6 +306,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             estimate_or_halve(&*self.estimator, self.spec, &setting, &before, &mut states)?;
         }
         let (estimate, _) = estimate_or_halve(&*self.estimator, self.spec, &setting, &samples, &mut states)?;
+        let counted = samples.select(&counted(count, &estimate.diagnostics.dropped)?);
+        let truth = estimate_batch(&Adjoint::default(), &quiet, &counted, &mut Vec::new())?;
         Ok(Some(Agreement {
             gradient: compare(&estimate.gradient, &truth.gradient),
             error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
@@ -358,6 +374,14 @@ impl<T: Scalar> Learner for Trainer<'_, T> {
     }
 }
 
+/// An estimator as the experiment wants it: with what does not settle left out, if it says so.
+fn built<T: Scalar>(spec: &Train, estimator: &EstimatorSpec) -> Box<dyn Estimator<T>> {
+    match spec.unsettled {
+        Some(unsettled) => Box::new(Sifted::new(*estimator, unsettled)),
+        None => estimator.build(),
+    }
+}
+
 /// Estimates a batch, at half the amplitude where the simulation diverges, and so on as often as the experiment allows; returns how
 /// often it was halved.
 fn estimate_or_halve<T: Scalar>(
@@ -377,8 +401,8 @@ fn estimate_or_halve<T: Scalar>(
         let amplitude = spec.estimator.amplitude() * 0.5_f64.powi(halvings as i32);
         states.clone_from(&before);
         memories.iter().zip(&remembered).for_each(|(memory, before)| memory.restore(before));
-        outcome =
-            estimate_batch(&*spec.estimator.with_amplitude(amplitude).build(), setting, samples, states);
+        let smaller = built(spec, &spec.estimator.with_amplitude(amplitude));
+        outcome = estimate_batch(&*smaller, setting, samples, states);
     }
     Ok((outcome?, u64::from(halvings)))
 }
