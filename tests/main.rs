@@ -36,4 +36,5 @@ mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;
+mod unsettled;
 mod waveforms;

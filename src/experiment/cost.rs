@@ -17,10 +17,17 @@ use crate::gradient::equilibrium::Settle;
 use crate::gradient::{CHUNK, EstimatorSpec, Solver};
 use crate::host::machine;
 use crate::simulation::integrators::IntegratorSpec;
-use crate::substrate::neurons::network::{Network, Output, Source};
+use crate::substrate::neurons::interactions::Direction;
+use crate::substrate::neurons::network::{Edge, Network, Output, Source};
 
 /// Multiply–adds of a thread in a second, in single precision.
 const PRODUCTS: f64 = 2e10;
+/// The same in convolutions.
+const CONVOLVED: f64 = 4e10;
+/// Seconds that an element of a pooling by softmax or maximum takes on each rail, in single precision.
+const POOLED: f64 = 3e-9;
+/// Seconds that each convolution takes beside its samples.
+const CONVOLUTION: f64 = 1e-5;
 /// Seconds that a neuron's activation takes on each rail, in single precision.
 const ACTIVATION: f64 = 3e-9;
 /// Seconds that an evaluation takes beside its neurons.
@@ -199,49 +206,111 @@ pub(super) struct Substrate {
     pub(super) inputs: f64,
     pub(super) neurons: f64,
     pub(super) outputs: f64,
-    /// Multiply–adds of an evaluation, per sample and rail.
-    pub(super) products: f64,
+    /// Seconds of an evaluation, per sample and rail, in single precision.
+    evaluation: f64,
+    /// The same of a product with the Jacobian.
+    linear: f64,
+    /// The same of what is done once for each sample: the drive of its inputs, and the gradient.
+    once: f64,
+    /// Seconds of an evaluation beside its samples.
+    overhead: f64,
     pub(super) parameters: f64,
     /// Bytes of a number.
     pub(super) bytes: f64,
     /// Bytes of all parameters.
     pub(super) parameter_bytes: f64,
+    /// Bytes of kernels as they are laid out for products, beyond those of other weights.
+    layouts: f64,
+    /// Numbers that products work on besides states, per sample and rail.
+    buffers: f64,
+    /// Whether no connection leads back: free equilibria take one pass.
+    feed_forward: bool,
+}
+
+/// Seconds of products with an interaction, of so many with its weights and so many over its pooling, per sample and rail.
+fn work(edge: &Edge, products: f64, poolings: f64) -> f64 {
+    let rate = if edge.interaction.is_shared() { CONVOLVED } else { PRODUCTS };
+    products * edge.interaction.products() as f64 / rate
+        + poolings * edge.interaction.pooled() as f64 * POOLED
 }
 
 impl Substrate {
     pub(super) fn new(network: &Network, precision: Precision) -> Self {
-        let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
-        let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
-        let readout = match network.output {
-            Output::Readout { weight, .. } => {
-                let shape = &network.shapes()[weight];
-                2.0 * shape.form.len() as f64
-            }
-            Output::SquaredError { .. } => 0.0,
-        };
-        let parameters = network.shapes().iter().map(|s| s.form.len() as f64).sum::<f64>();
         let bytes = if precision == Precision::F32 { 4.0 } else { 8.0 };
-        Self {
+        let mut own = Self {
             inputs: network.inputs as f64,
             neurons: network.neurons() as f64,
             outputs: network.output.size() as f64,
-            products: between + readout,
-            parameters,
+            evaluation: network.neurons() as f64 * ACTIVATION,
+            linear: network.neurons() as f64 * ACTIVATION,
+            once: 0.0,
+            overhead: EVALUATION,
+            parameters: network.shapes().iter().map(|s| s.form.len() as f64).sum::<f64>(),
             bytes,
-            parameter_bytes: parameters * bytes,
+            parameter_bytes: 0.0,
+            layouts: 0.0,
+            buffers: 0.0,
+            feed_forward: network.order().is_some(),
+        };
+        own.parameter_bytes = own.parameters * bytes;
+        for edge in &network.edges {
+            own.add(edge);
         }
+        if let Output::Readout { weight, .. } = network.output {
+            let readout = 2.0 * network.shapes()[weight].form.len() as f64 / PRODUCTS;
+            own.evaluation += readout;
+            own.linear += readout;
+        }
+        own
+    }
+
+    fn add(&mut self, edge: &Edge) {
+        let single = self.bytes < 8.0;
+        self.buffers += edge.interaction.buffers(single) as f64;
+        if edge.interaction.is_shared() {
+            self.layouts += 4.0 * edge.interaction.weights() as f64 * self.bytes;
+        }
+        if edge.from == Source::Input {
+            self.once += work(edge, 3.0, 2.0);
+            return;
+        }
+        if edge.interaction.is_shared() {
+            self.overhead += CONVOLUTION;
+        }
+        // Where a pooling is not linear K∗a is made anew for each derivative.
+        let (evaluation, linear, gradient) = match (edge.interaction.is_linear(), edge.direction) {
+            (true, _) => (1.0, 1.0, 1.0),
+            (false, Direction::Forward) => (1.0, 2.0, 2.0),
+            (false, Direction::Backward) => (2.0, 5.0, 3.0),
+        };
+        self.evaluation += work(edge, evaluation, 1.0);
+        self.linear += work(edge, linear, if edge.direction == Direction::Forward { 1.0 } else { 2.0 });
+        self.once += work(edge, gradient, 1.0);
     }
 
     /// Seconds of a thread for evaluations of a chunk of so many samples.
     pub(super) fn seconds(&self, evaluations: f64, samples: f64, rails: f64) -> f64 {
-        let columns = samples * rails;
-        let slower = self.bytes / 4.0;
-        evaluations * (EVALUATION + slower * columns * (self.products / PRODUCTS + self.neurons * ACTIVATION))
+        evaluations * (self.overhead + self.slower() * samples * rails * self.evaluation)
+    }
+
+    /// How much longer than in single precision it takes.
+    fn slower(&self) -> f64 {
+        self.bytes / 4.0
+    }
+
+    /// Evaluations until a free equilibrium is found.
+    fn free(&self, settle: &Settle) -> f64 {
+        if self.feed_forward && settle.tolerance != Some(0.0) { 1.0 } else { settling(settle, self.bytes) }
     }
 
     /// Seconds that evaluations take for one sample's inputs, where those change: at most a product with every parameter.
     pub(super) fn moving(&self, evaluations: f64) -> f64 {
         evaluations * self.bytes / 4.0 * self.parameters / PRODUCTS
+    }
+
+    /// Bytes that products with a chunk work on, besides states.
+    fn buffers(&self, samples: f64) -> f64 {
+        2.0 * self.buffers * samples * self.bytes
     }
 
     /// Bytes of the complex states of a chunk.
@@ -255,6 +324,8 @@ impl Substrate {
 pub(super) struct Chunk {
     pub(super) evaluations: f64,
     pub(super) rails: f64,
+    /// Products with the Jacobian among the evaluations.
+    linear: f64,
     /// Copies of the chunk's complex states beside those of any evaluation.
     pub(super) states: f64,
     /// Numbers of each parameter, where every synapse has its own lock-in.
@@ -296,21 +367,24 @@ pub(super) fn settling(settle: &Settle, bytes: f64) -> f64 {
     settled + averaged
 }
 
-pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
-    let settled = |settle: &Settle| settling(settle, bytes);
+pub(super) fn chunk(estimator: &EstimatorSpec, substrate: &Substrate) -> Chunk {
+    let settled = |settle: &Settle| settling(settle, substrate.bytes);
+    let free = |settle: &Settle| substrate.free(settle);
     // Periods T, 2T, 4T …: a fixed step takes so many more, an adaptive one about as many.
     let richardson = |count: u64| 2_f64.powi(count as i32) - 1.0;
     let synapses = |own: bool| if own { 4.0 } else { 0.0 };
     match estimator {
         EstimatorSpec::Adjoint(e) => {
             let solved = match e.solver {
+                Solver::Gmres if substrate.feed_forward => 1.0,
                 Solver::Gmres => ACCELERATED,
                 Solver::Bptt { steps } => steps as f64,
             };
             Chunk {
-                evaluations: settled(&e.settle) + solved,
+                evaluations: free(&e.settle) + solved,
                 rails: 1.0,
-                states: ACCELERATED,
+                linear: solved,
+                states: solved.min(ACCELERATED),
                 parameters: 0.0,
             }
         }
@@ -319,29 +393,36 @@ pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
             let nudged = settled(e.nudged.as_ref().unwrap_or(&e.settle));
             let averaged = e.nudged.as_ref().unwrap_or(&e.settle).average / e.settle.step;
             Chunk {
-                evaluations: settled(&e.settle) + phases * nudged,
+                evaluations: free(&e.settle) + phases * nudged,
                 rails: 1.0,
                 states: averaged,
                 parameters: synapses(e.per_synapse),
+                ..Chunk::default()
             }
         }
         EstimatorSpec::Cauchy(e) => {
             let nudged = e.nudged.as_ref().unwrap_or(&e.settle);
+            // The real points have one rail, and each complex one stands for its conjugate too.
+            let real = if e.points.is_multiple_of(2) { 2.0 } else { 1.0 };
+            let complex = (e.points as f64 - real) / 2.0;
+            let (first, each) = (free(&e.settle), settled(nudged));
+            let evaluations = first + (real + complex) * each;
             Chunk {
-                evaluations: settled(&e.settle) + e.points as f64 * settled(nudged),
-                rails: 2.0,
+                evaluations,
+                rails: (first + (real + 2.0 * complex) * each) / evaluations,
                 states: e.points as f64 + nudged.average / nudged.step,
                 parameters: synapses(e.per_synapse),
+                ..Chunk::default()
             }
         }
         EstimatorSpec::Staircase(e) => {
             let period = e.points as f64 * ticks(e.integrator, e.hold);
-            let free = e.free.as_ref().map_or(0.0, settled);
+            let first = e.free.as_ref().map_or(0.0, free);
             Chunk {
-                evaluations: free + (e.settle_periods + e.periods) as f64 * period * stages(e.integrator),
+                evaluations: first + (e.settle_periods + e.periods) as f64 * period * stages(e.integrator),
                 rails: 2.0,
-                states: 0.0,
                 parameters: synapses(e.per_synapse),
+                ..Chunk::default()
             }
         }
         EstimatorSpec::Oscillation(e) => Chunk {
@@ -350,8 +431,8 @@ pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
                 * richardson(e.richardson)
                 * stages(e.integrator),
             rails: 2.0,
-            states: 0.0,
             parameters: synapses(e.per_synapse),
+            ..Chunk::default()
         },
         EstimatorSpec::Chebyshev(e) => Chunk {
             evaluations: (e.settle_periods + e.periods) as f64
@@ -360,40 +441,46 @@ pub(super) fn chunk(estimator: &EstimatorSpec, bytes: f64) -> Chunk {
                 * stages(e.integrator),
             rails: 1.0,
             states: e.harmonics.unwrap_or(30) as f64,
-            parameters: 0.0,
+            ..Chunk::default()
         },
         EstimatorSpec::HarmonicBalance(e) => {
             // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
             // whose unknowns a Krylov space of as many vectors holds several times.
             let points = if e.harmonics > 1 { 8.0 * e.harmonics as f64 } else { 1.0 };
             Chunk {
-                evaluations: settled(&e.settle) + ACCELERATED * points,
+                evaluations: free(&e.settle) + ACCELERATED * points,
                 rails: 2.0,
+                linear: ACCELERATED * points,
                 states: ACCELERATED + 4.0 * points,
                 parameters: 0.0,
             }
         }
         EstimatorSpec::Auto(e) => {
-            Chunk { evaluations: e.budget as f64, rails: 2.0, states: ACCELERATED, parameters: 0.0 }
+            Chunk { evaluations: e.budget as f64, rails: 2.0, states: ACCELERATED, ..Chunk::default() }
         }
     }
 }
 
 /// What an estimator takes over so many samples.
 pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f64) -> Cost {
-    let chunk = chunk(spec, substrate.bytes);
+    let chunk = chunk(spec, substrate);
     let chunks = (samples / CHUNK as f64).ceil();
     let together = samples.min(CHUNK as f64);
     let threads = chunks.min(rayon::current_num_threads() as f64).max(1.0);
     let evaluations = chunks * chunk.evaluations;
     // A chunk that is not full costs no more than its samples.
-    let work = substrate.seconds(evaluations, samples / chunks.max(1.0), chunk.rails.max(1.0));
+    let rails = chunk.rails.max(1.0);
+    let solving = chunk.linear * rails * (substrate.linear - substrate.evaluation);
+    let work = substrate.seconds(evaluations, samples / chunks.max(1.0), rails)
+        + substrate.slower() * samples * (solving + substrate.once);
     let synapses = chunk.parameters * substrate.parameter_bytes;
     Cost {
         evaluations,
         thread_seconds: work,
         threads,
-        memory: threads * (substrate.states(together) * (STATES + chunk.states) + synapses)
+        memory: threads
+            * (substrate.states(together) * (STATES + chunk.states) + substrate.buffers(together) + synapses)
+            + substrate.layouts
             + chunks * substrate.parameter_bytes,
         ..Cost::default()
     }
@@ -402,7 +489,7 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Substrate, samples: f6
 /// Inference of so many samples.
 pub(super) fn inference(settle: &Settle, substrate: &Substrate, samples: f64) -> Cost {
     let chunks = (samples / CHUNK as f64).ceil();
-    let evaluations = chunks * settling(settle, substrate.bytes);
+    let evaluations = chunks * substrate.free(settle);
     Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
 }
 

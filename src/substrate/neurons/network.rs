@@ -34,6 +34,8 @@ pub struct Layer {
     pub name: String,
     /// Number of neurons.
     pub size: usize,
+    /// [height, width, channels], where they have the order of an image.
+    pub shape: Option<[usize; 3]>,
     /// Number of neurons in the layers before it.
     pub offset: usize,
     /// Activation.
@@ -192,6 +194,7 @@ impl Network {
             layers.push(Layer {
                 name: layer.name.clone(),
                 size,
+                shape: layer.shape,
                 offset,
                 activation: Transfer::Shipped(layer.activation.unwrap_or(model.activation)),
                 tau: match &layer.tau {

@@ -4,6 +4,8 @@
 mod asymmetry;
 #[cfg(feature = "program")]
 pub(crate) mod figure;
+#[cfg(feature = "program")]
+mod images;
 pub mod record;
 mod trainer;
 
@@ -37,7 +39,11 @@ use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::network::Network;
 
 /// How its run folders are kept.
-pub(super) const KEEPING: Keeping = Keeping { resumed: true, files: &["parameters.safetensors"] };
+pub(super) const KEEPING: Keeping =
+    Keeping { resumed: true, files: &["parameters.safetensors", FEATURE_MAPS, "feature-maps.units.json"] };
+
+/// The rates of the layers that are images, at the free equilibrium of the first test sample.
+const FEATURE_MAPS: &str = "feature-maps.npz";
 
 spec! {
     /// Trains a network.
@@ -98,15 +104,14 @@ spec! {
         /// for none.
         #[serde(default)]
         pub rate_samples: usize,
-        /// A term of the cost that pulls the coupling between layers towards symmetry; not where a pooling between layers is
-        /// not linear.
+        /// A term of the cost that pulls the coupling between layers towards symmetry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub homeostasis: Option<Homeostasis>,
         /// Makes both directions of each rotated or independent pair take the sum of their updates and decay, which makes them
         /// each other's transpose.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub kolen_pollack: Option<KolenPollack>,
-        /// What each epoch measures of the Jacobian; nothing where there are convolutions.
+        /// What each epoch measures of the Jacobian.
         #[serde(default)]
         pub jacobian: JacobianMeasures,
     }
@@ -158,15 +163,19 @@ impl Kind for Train {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }
         self.homeostasis.map_or(Ok(()), |h| h.validate().map_err(|e| e.under("homeostasis")))?;
-        if self.jacobian != JacobianMeasures::None && network.shared().is_some() {
-            let legal = "its measures are those of dense and sparse weights: use \"none\"";
-            return Err(Invalid::new("jacobian", "found it for a network with convolutions", legal));
-        }
-        if self.homeostasis.is_some() && !network.is_linear() {
-            let found = "found it with a pooling between layers whose weights act differently in each state";
-            let legal =
-                "the homeostatic loss is one of the weights alone: use average pooling, or leave it out";
-            return Err(Invalid::new("homeostasis", found, legal));
+        if network.shared().is_some() {
+            match self.jacobian {
+                JacobianMeasures::Norms if self.compare == 0 => {
+                    let legal = "at least 1: the Jacobian of convolutions is taken at the compared samples";
+                    return Err(Invalid::new("compare", "found 0", legal));
+                }
+                JacobianMeasures::Eigenvalues => {
+                    let found = "found eigenvalues for a network with convolutions";
+                    let legal = "each sample has a Jacobian of its own: use \"norms\"";
+                    return Err(Invalid::new("jacobian", found, legal));
+                }
+                JacobianMeasures::None | JacobianMeasures::Norms => {}
+            }
         }
         if let Some(kolen_pollack) = self.kolen_pollack {
             kolen_pollack.validate().map_err(|e| e.under("kolen_pollack"))?;
@@ -370,6 +379,9 @@ fn finish<T: Scalar>(
     let mut tensors = Tensors::new();
     trainer.parameters.insert_into(&mut tensors, "");
     sink.write(LEARNT, Content::Tensors(tensors))?;
+    if let Some(maps) = trainer.feature_maps(&data.test)? {
+        sink.write(FEATURE_MAPS, Content::Arrays(maps))?;
+    }
     let (train, test) = (trainer.score(&data.train)?, trainer.score(&data.test)?);
     let lines: Vec<Epoch> = sink.records()?;
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::Train;
 use super::record::Epoch;
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
+use crate::files::Npz;
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium;
 use crate::gradient::{
@@ -64,7 +66,9 @@ pub struct Trainer<'a, T: Scalar> {
 }
 
 /// The estimate beside the adjoint.
-struct Agreement {
+struct Agreement<T: Scalar> {
+    /// Rates of the free equilibria, of each layer.
+    free: Vec<DMatrix<T>>,
     gradient: Comparison,
     error_vectors: ErrorCosines,
     diagnostics: Diagnostics,
@@ -128,7 +132,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             }
             self.dropped += dropped.len() as u64;
             self.two_points += estimate.diagnostics.two_points;
-            self.symmetrise(&mut estimate.gradient);
+            self.symmetrise(&mut estimate);
             if !estimate.gradient.is_finite() {
                 let place = "the read-out".to_owned();
                 return Err(self.locate(not_finite("the gradient estimate", place), index));
@@ -157,7 +161,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let probed = self.spec.rate_samples.min(test.samples());
         let test_slowest_rate =
             if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
-        let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian);
+        let free = agreement.as_ref().map_or(&[][..], |a| &a.free);
+        let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian, free);
         Ok(Epoch {
             epoch: self.epoch,
             learning_rate: rate * self.optimiser.learning_rate(),
@@ -191,12 +196,13 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     }
 
     /// Adds to a gradient what makes the substrate more symmetric.
-    fn symmetrise(&self, gradient: &mut Parameters<T>) {
+    fn symmetrise(&self, Estimate { gradient, free, .. }: &mut Estimate<T>) {
         if self.spec.kolen_pollack.is_some() {
             kolen_pollack::share(&self.network, gradient);
         }
         if let Some(homeostasis) = &self.spec.homeostasis {
-            homeostasis.add_gradient(&self.effective, (self.spec.seed, self.optimiser.updates), gradient);
+            let key = (self.spec.seed, self.optimiser.updates);
+            homeostasis.add_gradient(&self.effective, free, key, gradient);
         }
     }
 
@@ -286,8 +292,29 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         )
     }
 
+    /// The rates of the layers that are images, [height × width × channels], at the free equilibrium of the first sample; none without
+    /// convolutions.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn feature_maps(&self, data: &Dataset) -> Result<Option<Npz>> {
+        if self.network.shared().is_none() || data.samples() == 0 {
+            return Ok(None);
+        }
+        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
+        let free = equilibrium::free(&setting, &self.samples(&data.select(&[0])), &self.spec.inference)?;
+        let mut maps = Npz::new();
+        for layer in &self.network.layers {
+            if let Some(shape) = layer.shape {
+                let rates = &free.rates[layer.offset..][..layer.size];
+                maps.insert(&layer.name, &shape, rates, "1", &["row", "column", "channel"]);
+            }
+        }
+        Ok(Some(maps))
+    }
+
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
-    fn agreement(&self, train: &Dataset) -> Result<Option<Agreement>> {
+    fn agreement(&self, train: &Dataset) -> Result<Option<Agreement<T>>> {
         let count = self.spec.compare.min(train.samples());
         if count == 0 {
             return Ok(None);
@@ -309,6 +336,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let counted = samples.select(&counted(count, &estimate.diagnostics.dropped)?);
         let truth = estimate_batch(&Adjoint::default(), &quiet, &counted, &mut Vec::new())?;
         Ok(Some(Agreement {
+            free: truth.free,
             gradient: compare(&estimate.gradient, &truth.gradient),
             error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
             diagnostics: estimate.diagnostics,
