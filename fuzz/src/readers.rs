@@ -238,20 +238,20 @@ fn packed(sound: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
 
 fn read_images(input: &[u8], folder: &Path) -> Result<()> {
     let labels = |labels: [u8; 3]| [&[0, 0, 8, 1, 0, 0, 0, 3][..], &labels].concat();
-    let test = &images()[0];
-    for (name, content) in [
-        ("train-labels-idx1-ubyte", &labels([1, 2, 3])),
-        ("t10k-labels-idx1-ubyte", &labels([3, 2, 1])),
-        ("t10k-images-idx3-ubyte", test),
-    ] {
-        let path = folder.join(name);
-        if !path.exists() {
-            std::fs::write(path, content).expect("a file beside it");
-        }
-    }
+    beside("train-labels-idx1-ubyte", || labels([1, 2, 3]), folder);
+    beside("t10k-labels-idx1-ubyte", || labels([3, 2, 1]), folder);
+    beside("t10k-images-idx3-ubyte", || images().remove(0), folder);
     std::fs::write(folder.join(IMAGES), input).expect("an input");
     let files = ImageFiles { folder: Some(folder.to_owned()), ..ImageFiles::default() };
     DataSpec::Mnist(files).load(0, &Lookup::default()).map(drop)
+}
+
+/// Writes a sound file beside the input, unless it is there.
+fn beside(name: &str, content: impl FnOnce() -> Vec<u8>, folder: &Path) {
+    let path = folder.join(name);
+    if !path.exists() {
+        std::fs::write(path, content()).expect("a file beside it");
+    }
 }
 
 /// Pixels of as many images of 32 × 32 × 3, which differ.
@@ -264,8 +264,8 @@ fn records() -> Vec<Vec<u8>> {
 }
 
 fn read_records(input: &[u8], folder: &Path) -> Result<()> {
-    let test = [vec![7], planes(7..8)].concat();
-    read_set(DataSpec::Cifar10, folder, ("data_batch_1.bin", input), ("test_batch.bin", &test))
+    let test = || [vec![7], planes(7..8)].concat();
+    read_set(DataSpec::Cifar10, folder, ("data_batch_1.bin", input), ("test_batch.bin", test))
 }
 
 /// Loads a set of which a folder of its own holds a training file and a test file.
@@ -273,13 +273,12 @@ fn read_set(
     set: fn(ImageFiles) -> DataSpec,
     folder: &Path,
     train: (&str, &[u8]),
-    test: (&str, &[u8]),
+    test: (&str, impl FnOnce() -> Vec<u8>),
 ) -> Result<()> {
     let folder = folder.join(train.0.replace('.', "_"));
     std::fs::create_dir_all(&folder).expect("a folder");
-    for (name, content) in [train, test] {
-        std::fs::write(folder.join(name), content).expect("an input");
-    }
+    std::fs::write(folder.join(train.0), train.1).expect("an input");
+    beside(test.0, test.1, &folder);
     let spec = set(ImageFiles { folder: Some(folder), ..ImageFiles::default() });
     spec.counts(&Lookup::default())?;
     spec.load(0, &Lookup::default()).map(drop)
@@ -309,7 +308,7 @@ fn pickles() -> Vec<Vec<u8>> {
 }
 
 fn read_pickle(input: &[u8], folder: &Path) -> Result<()> {
-    read_set(DataSpec::Cifar10, folder, ("data_batch_1", input), ("test_batch", &pickle(7..8)))
+    read_set(DataSpec::Cifar10, folder, ("data_batch_1", input), ("test_batch", || pickle(7..8)))
 }
 
 /// A `.npz` archive of images and labels, packed or not.
@@ -337,8 +336,8 @@ fn batches() -> Vec<Vec<u8>> {
 }
 
 fn read_batches(input: &[u8], folder: &Path) -> Result<()> {
-    let test = archive(7..8, CompressionMethod::Stored);
-    read_set(DataSpec::Imagenet32, folder, ("train_data_batch_1.npz", input), ("val_data.npz", &test))
+    let test = || archive(7..8, CompressionMethod::Stored);
+    read_set(DataSpec::Imagenet32, folder, ("train_data_batch_1.npz", input), ("val_data.npz", test))
 }
 
 /// A MATLAB file of images and labels, packed or not.
@@ -378,7 +377,7 @@ fn digits() -> Vec<Vec<u8>> {
 }
 
 fn read_digits(input: &[u8], folder: &Path) -> Result<()> {
-    read_set(DataSpec::Svhn, folder, ("train_32x32.mat", input), ("test_32x32.mat", &matlab(7..8, true)))
+    read_set(DataSpec::Svhn, folder, ("train_32x32.mat", input), ("test_32x32.mat", || matlab(7..8, true)))
 }
 
 fn pictures() -> Vec<Vec<u8>> {

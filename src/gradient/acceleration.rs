@@ -14,7 +14,7 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::teaching::Time;
 use crate::substrate::Field;
-use crate::substrate::slow_modes::slowest_rates_from;
+use crate::substrate::slow_modes::modes_decay;
 
 /// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
 /// long a relaxation has to go before another acceleration, of half as many.
@@ -138,9 +138,9 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut field = self.field.select(which);
         field.observe(&state);
         let linear = field.linearise(field.rates());
-        let slowest = slowest_rates_from(&*linear, PRODUCTS, &way);
+        let decay = modes_decay(&*linear, PRODUCTS, &way);
         self.evaluations += PRODUCTS.min(field.shape().neurons()) as u64;
-        for (sample, _) in which.iter().zip(&slowest).filter(|(_, rate)| rate.is_nan() || **rate <= 0.0) {
+        for (sample, _) in which.iter().zip(&decay).filter(|(_, decays)| !**decays) {
             self.residuals[*sample] = f64::INFINITY;
         }
         which.iter().copied().filter(|sample| self.residuals[*sample].is_finite()).collect()

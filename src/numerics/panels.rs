@@ -6,6 +6,8 @@
 //! gains). Every element of the product is one chain of fused multiply-adds in the order of the sum, 512 terms at a
 //! time: the result depends neither on the vector width nor on the other columns.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::numerics::scalar::Scalar;
@@ -68,89 +70,131 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { panels: Panels { rows, inner, values }, b, out } = self;
         let (rows, inner) = (*rows, *inner);
+        let columns = out.len() / rows.max(1);
         // As many columns as leave registers for the panel: 32 vectors of 512 bits, else 16.
         let wide = size_of::<T::Vector<S>>() == 64;
         for block in (0..inner).step_by(BLOCK) {
             let terms = block..inner.min(block + BLOCK);
-            for (index, panel) in values.chunks_exact(T::ROWS * inner).enumerate() {
-                let panel = &panel[T::ROWS * terms.start..T::ROWS * terms.end];
-                let row = index * T::ROWS;
-                let mut tile = Tile { panel, b, out: &mut *out, rows, inner, row, block, column: 0 };
-                if wide {
-                    tile.run::<S, 10>(simd);
-                }
-                tile.run::<S, 5>(simd);
-                tile.run::<S, 1>(simd);
+            let mut product = Tiles { values, b, out: &mut *out, rows, inner, terms, column: 0 };
+            let mut first = 0;
+            while wide && columns - first >= 10 {
+                product.column = first;
+                product.panels::<S, 1, 2, 10>(simd);
+                first += 10;
+            }
+            while columns - first >= 5 {
+                product.column = first;
+                product.panels::<S, 1, 2, 5>(simd);
+                first += 5;
+            }
+            product.column = first;
+            // Few columns take more of the rows at a time, so that as many sums are under way.
+            match (columns - first, wide) {
+                (4, _) => product.panels::<S, 1, 2, 4>(simd),
+                (3, true) => product.panels::<S, 2, 2, 3>(simd),
+                (3, false) => product.panels::<S, 1, 2, 3>(simd),
+                (2, true) => product.panels::<S, 2, 2, 2>(simd),
+                (2, false) => product.panels::<S, 1, 4, 2>(simd),
+                (1, true) => product.panels::<S, 4, 2, 1>(simd),
+                (1, false) => product.panels::<S, 2, 4, 1>(simd),
+                _ => {}
             }
         }
     }
 }
 
-/// A panel's share of the product, column by column.
-struct Tile<'a, T> {
-    panel: &'a [T],
+/// Some terms of the product, for some columns.
+struct Tiles<'a, T> {
+    values: &'a [T],
     b: &'a [T],
     out: &'a mut [T],
     rows: usize,
     inner: usize,
-    row: usize,
-    block: usize,
+    terms: Range<usize>,
+    /// The first of the columns.
     column: usize,
 }
 
-impl<T: Scalar> Tile<'_, T> {
-    /// Does `C` columns at a time, as long as there are so many.
+impl<T: Scalar> Tiles<'_, T> {
+    /// All panels, `P` of them at a time, by `C` columns.
     #[inline(always)]
-    fn run<S: Simd, const C: usize>(&mut self, simd: S) {
-        while self.rows * (self.column + C) <= self.out.len() {
-            self.columns::<S, C>(simd);
-            self.column += C;
+    fn panels<S: Simd, const P: usize, const W: usize, const C: usize>(&mut self, simd: S) {
+        let (rows, length) = (self.rows.div_ceil(T::ROWS), T::ROWS * self.inner);
+        let mut panel = 0;
+        while panel + P <= rows {
+            self.tile::<S, P, W, C>(simd, panel, length);
+            panel += P;
+        }
+        while panel < rows {
+            self.tile::<S, 1, W, C>(simd, panel, length);
+            panel += 1;
         }
     }
 
+    /// `P` panels from one on, `W` vectors of each at a time, by `C` columns.
     #[inline(always)]
     #[expect(
         clippy::needless_range_loop,
         reason = "sums that are borrowed, by an iterator too, leave the registers"
     )]
-    fn columns<S: Simd, const C: usize>(&mut self, simd: S) {
-        let terms = self.panel.len() / T::ROWS;
-        let column = |j: usize| &self.b[(self.column + j) * self.inner + self.block..][..terms];
-        let columns: [&[T]; C] = std::array::from_fn(column);
+    fn tile<S: Simd, const P: usize, const W: usize, const C: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        length: usize,
+    ) {
+        let Self { values, b, inner, rows, terms, .. } = self;
+        let count = terms.len();
+        let columns: [&[T]; C] =
+            std::array::from_fn(|j| &b[(self.column + j) * *inner + terms.start..][..count]);
         let fours: [&[[T; 4]]; C] = columns.map(|column| column.as_chunks().0);
         // Narrower vectors take a panel in several passes.
         let vectors = size_of::<T>() * T::ROWS / size_of::<T::Vector<S>>();
-        let panel = T::vectors::<S>(self.panel);
-        let (whole, rest) = panel.split_at(terms / 4 * 4 * vectors);
-        for pass in (0..vectors).step_by(2) {
-            let mut sums = [[T::splat(simd, T::zero()); 2]; C];
+        let panels: [&[T::Vector<S>]; P] = std::array::from_fn(|p| {
+            let panel = &values[(first + p) * length..][..length];
+            T::vectors::<S>(&panel[T::ROWS * terms.start..T::ROWS * terms.end])
+        });
+        let lanes = T::ROWS / vectors;
+        for pass in (0..vectors).step_by(W) {
+            let mut sums = [[[T::splat(simd, T::zero()); W]; P]; C];
             // Four terms at a time share their addresses.
-            for (k, weights) in whole.chunks_exact(4 * vectors).enumerate() {
+            let mut chunks = panels.map(|panel| panel.chunks_exact(4 * vectors));
+            for k in 0..count / 4 {
                 let four: [&[T; 4]; C] = std::array::from_fn(|j| &fours[j][k]);
+                let weights: [&[T::Vector<S>]; P] =
+                    std::array::from_fn(|p| chunks[p].next().unwrap_or_default());
                 for term in 0..4 {
                     for j in 0..C {
                         let x = T::splat(simd, four[j][term]);
-                        let weights = &weights[term * vectors + pass..][..2];
-                        sums[j][0] = T::fused(simd, weights[0], x, sums[j][0]);
-                        sums[j][1] = T::fused(simd, weights[1], x, sums[j][1]);
+                        for p in 0..P {
+                            let weights = &weights[p][term * vectors + pass..][..W];
+                            for w in 0..W {
+                                sums[j][p][w] = T::fused(simd, weights[w], x, sums[j][p][w]);
+                            }
+                        }
                     }
                 }
             }
-            for (k, weights) in rest.chunks_exact(vectors).enumerate() {
+            for term in count / 4 * 4..count {
                 for j in 0..C {
-                    let x = T::splat(simd, columns[j][terms / 4 * 4 + k]);
-                    sums[j][0] = T::fused(simd, weights[pass], x, sums[j][0]);
-                    sums[j][1] = T::fused(simd, weights[pass + 1], x, sums[j][1]);
+                    let x = T::splat(simd, columns[j][term]);
+                    for p in 0..P {
+                        let weights = &panels[p][term * vectors + pass..][..W];
+                        for w in 0..W {
+                            sums[j][p][w] = T::fused(simd, weights[w], x, sums[j][p][w]);
+                        }
+                    }
                 }
             }
-            let lanes = T::ROWS / vectors;
-            let first = self.row + pass * lanes;
-            let last = self.rows.min(first + 2 * lanes);
             for j in 0..C {
-                let sum = sums[j];
-                let place = &mut self.out[(self.column + j) * self.rows..][first.min(last)..last];
-                for (o, s) in place.iter_mut().zip(T::scalars::<S>(&sum)) {
-                    *o += *s;
+                for p in 0..P {
+                    let sum = sums[j][p];
+                    let first = (first + p) * T::ROWS + pass * lanes;
+                    let last = (*rows).min(first + W * lanes);
+                    let place = &mut self.out[(self.column + j) * *rows..][first.min(last)..last];
+                    for (o, s) in place.iter_mut().zip(T::scalars::<S>(&sum)) {
+                        *o += *s;
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use num_complex::Complex;
 
-use crate::numerics::krylov::ritz_values_from;
+use crate::numerics::krylov::{decays, ritz_values};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::Linear;
 
@@ -26,23 +26,33 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
 /// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
 #[must_use]
 pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    slowest_rates_from(linear, products, &vec![T::zero(); linear.shape().len()])
-}
-
-/// As [`slowest_rates`], with fewer products needed where `start`, laid out as a real state, holds more of the slow modes than of others.
-#[must_use]
-pub fn slowest_rates_from<T: Scalar>(linear: &dyn Linear<T>, products: usize, start: &[T]) -> Vec<f64> {
-    let shape = linear.shape();
-    let mut scratch = vec![T::zero(); shape.len()];
+    let mut scratch = vec![T::zero(); linear.shape().len()];
     let apply = |v: &[T], out: &mut [T]| {
         linear.target(Layout::Plain, v, out, &mut scratch);
         for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
             *o = (*o - *v) / *tau;
         }
     };
-    let values = ritz_values_from(shape, apply, start, products);
+    let values = ritz_values(linear.shape(), apply, products);
     let slowest = |values: &Vec<Complex<f64>>| values.iter().map(|z| -z.re).reduce(f64::min);
     values.iter().map(|values| slowest(values).unwrap_or(f64::NAN)).collect()
+}
+
+/// For each sample whether every mode of τ⁻¹J decays, as far as so many products see that begin from `start`, laid out as a real state:
+/// it should hold more of the slow modes than of others. An element that is not a number does not decay.
+#[must_use]
+pub fn modes_decay<T: Scalar>(linear: &dyn Linear<T>, products: usize, start: &[T]) -> Vec<bool> {
+    let mut scratch = vec![T::zero(); linear.shape().len()];
+    // The same Krylov space, without what would have to be taken off each of its directions: the leak, where it is the same everywhere.
+    let leak = linear.tau().first().map_or(T::one(), |tau| T::one() / *tau);
+    let apply = |v: &[T], out: &mut [T]| {
+        linear.target(Layout::Plain, v, out, &mut scratch);
+        for ((o, v), tau) in out.iter_mut().zip(v).zip(linear.tau()) {
+            let rate = T::one() / *tau;
+            *o = rate * *o + (leak - rate) * *v;
+        }
+    };
+    decays(linear.shape(), apply, leak.double(), start, products)
 }
 
 #[cfg(test)]
