@@ -9,6 +9,7 @@ mod cli;
 mod common;
 mod continuous;
 mod conv_networks;
+mod conv_runs;
 mod convolution;
 mod documentation;
 mod elapsed;

@@ -512,3 +512,46 @@ pub(super) fn with_study(substrate: &Substrate, samples: f64, work: Cost) -> Cos
     let study = study(substrate, samples);
     Cost { memory: study.memory + work.memory, ..study + work }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn substrate(model: &str) -> Substrate {
+        let path = format!("{}/models/{model}.json", env!("CARGO_MANIFEST_DIR"));
+        let model = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        Substrate::new(&Network::new(&model).unwrap(), Precision::F32)
+    }
+
+    /// Three convolutions of 75.5, 75.5 and 9.4 million multiply–adds, once up and twice down, and their poolings: 10 ms were measured.
+    #[test]
+    fn an_evaluation_of_kernels_counts_what_goes_up_and_what_comes_down() {
+        let products = 3.0 * (2.0 * 16.0 * 16.0 * 128.0 * 256.0 * 9.0 + 2.0 * 2.0 * 512.0 * 512.0 * 9.0);
+        let pooled = 2.0 * (16.0 * 16.0 * 256.0 + 8.0 * 8.0 * 512.0 + 2.0 * 2.0 * 512.0);
+        let neurons = (16.0 * 16.0 * 128.0) + (8.0 * 8.0 * 256.0) + (4.0 * 4.0 * 512.0) + 512.0;
+        let expected =
+            products / CONVOLVED + pooled * POOLED + neurons * ACTIVATION + 2.0 * 5120.0 / PRODUCTS;
+        let vgg4 = substrate("vgg4");
+        assert!((vgg4.evaluation / expected - 1.0).abs() < 1e-9, "{}, not {expected}", vgg4.evaluation);
+        assert!((0.005..0.02).contains(&vgg4.evaluation), "{}", vgg4.evaluation);
+        assert!(vgg4.linear > 2.0 * vgg4.evaluation && vgg4.once > 0.0);
+        // K∗a, K∗δ and the slope current alone.
+        assert!(vgg4.buffers(1.0) > 3.0 * pooled * 4.0);
+    }
+
+    /// Two phases at N = 2 have one rail each; three at N = 4, of which one has two and stands for its conjugate.
+    #[test]
+    fn real_points_are_cheaper_than_complex_ones() {
+        let substrate = substrate("toy");
+        let chunk = |points: u64| {
+            let spec = serde_json::json!({ "cauchy": { "amplitude": 0.1, "points": points,
+                "settle": { "step": 1.0, "tolerance": 0.0, "max_time": 100.0 } } });
+            let chunk = chunk(&serde_json::from_value(spec).unwrap(), &substrate);
+            (chunk.evaluations, chunk.rails)
+        };
+        assert_eq!(chunk(1), (200.0, 1.0));
+        assert_eq!(chunk(2), (300.0, 1.0));
+        assert_eq!(chunk(3), (300.0, 4.0 / 3.0));
+        assert_eq!(chunk(4), (400.0, 1.25));
+    }
+}
