@@ -65,9 +65,16 @@ pub(crate) fn value(value: &Value) -> String {
     shown(&value_label(value))
 }
 
-/// A neuron: `h2[0]` and `h2.1` are the first of layer h2.
+/// A neuron: `h2[0]` and `h2.1` are the first of layer h2, `c1[2,0,5]` is one of an image.
 pub(crate) fn neuron(name: &str) -> String {
     let bracketed = name.strip_suffix(']').and_then(|name| name.rsplit_once('['));
+    let counted = |index: &str| Some(index.parse::<usize>().ok()? + 1);
+    if let Some((layer, places)) = bracketed
+        && let [Some(row), Some(column), Some(channel)] =
+            places.split(',').map(counted).collect::<Vec<_>>()[..]
+    {
+        return format!("{layer}, row {row}, column {column}, channel {channel}");
+    }
     let from_zero = bracketed.and_then(|(layer, index)| Some((layer, index.parse::<usize>().ok()? + 1)));
     let from_one = || name.rsplit_once('.').and_then(|(layer, index)| Some((layer, index.parse().ok()?)));
     let found = from_zero.or_else(from_one);
@@ -143,8 +150,8 @@ mod tests {
         let told = ["RRAM (Wan)", "CMO/HfOₓ", "τ", "some new field", "T_dyn = 5", "learnt on the device"];
         assert_eq!(words, told);
         assert_eq!(
-            ["h2[0]", "h2.1", "h2", "a[b]"].map(neuron),
-            ["h2, neuron 1", "h2, neuron 1", "h2", "a[b]"]
+            ["h2[0]", "h2.1", "c1[2,0,5]", "h2", "a[b]"].map(neuron),
+            ["h2, neuron 1", "h2, neuron 1", "c1, row 3, column 1, channel 6", "h2", "a[b]"]
         );
         assert_eq!(
             ["input-h1.weight", "readout.weight", "h2.bias"].map(parameter),

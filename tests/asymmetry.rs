@@ -175,7 +175,7 @@ fn the_homeostatic_gradient_is_the_derivative_of_its_loss_and_has_the_dense_mean
         };
         let effective = problem.effective(Form::Potential);
         let mut gradient = Parameters::zeros(problem.network.shapes());
-        Homeostasis { coefficient: 1.0, probes: 5 }.add_gradient(&effective, (3, 4), &mut gradient);
+        Homeostasis { coefficient: 1.0, probes: 5 }.add_gradient(&effective, &[], (3, 4), &mut gradient);
         let mut parameters = problem.parameters.clone();
         let mut worst = 0.0_f64;
         for index in 0..parameters.len() {
@@ -219,7 +219,7 @@ fn tied_weights_feel_no_homeostasis() {
     let problem = random(model, 1, 6);
     let mut gradient = Parameters::zeros(problem.network.shapes());
     let homeostasis = Homeostasis { coefficient: 1.0, probes: 5 };
-    homeostasis.add_gradient(&problem.effective(Form::Potential), (1, 1), &mut gradient);
+    homeostasis.add_gradient(&problem.effective(Form::Potential), &[], (1, 1), &mut gradient);
     assert!(gradient.matrices().all(|(_, g)| g.amax() < 1e-14));
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use crate::program::{self, json, metrics, succeed};
@@ -65,9 +66,44 @@ fn every_shipped_experiment_loads() {
     assert!(library::experiments().iter().any(|name| name == library::DEFAULT));
 }
 
-/// As many black images as shipped experiments ask for, in files that are holes.
+/// NumPy's form of an array of zeros, or ones of eight bytes.
+fn npy(element: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{element}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let header = format!("{header:<117}\n");
+    [&b"\x93NUMPY\x01\x00\x76\x00"[..], header.as_bytes(), bytes].concat()
+}
+
+/// A file of ImageNet 32 × 32 with so many images of the first class, all of one shade.
+fn blank_imagenet(path: &Path, count: usize, shade: u8) {
+    let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    let options = zip::write::SimpleFileOptions::default();
+    let labels = 1_i64.to_le_bytes().repeat(count);
+    for (name, content) in [
+        ("data.npy", npy("|u1", &format!("{count}, 3072"), &vec![shade; 3072 * count])),
+        ("labels.npy", npy("<i8", &format!("{count},"), &labels)),
+    ] {
+        zip.start_file(name, options).unwrap();
+        zip.write_all(&content).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+/// As many blank images as shipped experiments ask for, most of them in files that are holes.
 fn blank_images() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
+    // No two files may hold the same images: each has a shade of its own somewhere.
+    let imagenet = (1..=10).map(|k| format!("train_data_batch_{k}.npz")).chain(["val_data.npz".to_owned()]);
+    for (shade, file) in (1..).zip(imagenet) {
+        blank_imagenet(&folder.path().join(file), 4, shade);
+    }
+    let cifar10 = (1..=5).map(|k| format!("data_batch_{k}.bin")).chain(["test_batch.bin".to_owned()]);
+    let cifar100 = ["train.bin", "test.bin"].map(|name| (name.to_owned(), 3074));
+    for (shade, (file, record)) in (1..).zip(cifar10.map(|name| (name, 3073)).chain(cifar100)) {
+        let mut file = fs::File::create(folder.path().join(file)).unwrap();
+        // Labels, which stay 0, and the first pixel.
+        file.write_all(&[0, 0, shade]).unwrap();
+        file.set_len(2000 * record).unwrap();
+    }
     for (part, count) in [("train", 20_000_u32), ("t10k", 2_000)] {
         let images = [2051_u32, count, 28, 28].map(u32::to_be_bytes).concat();
         let labels = [2049_u32, count].map(u32::to_be_bytes).concat();

@@ -5,6 +5,12 @@ use std::sync::Arc;
 
 use holograd::files::{Tensors, read_tensors};
 use holograd::gradient::Estimate;
+use holograd::gradient::compare::compare;
+use holograd::learning::asymmetry::Asymmetry;
+use holograd::learning::homeostasis::Probes;
+use holograd::learning::{Homeostasis, JacobianMeasures};
+use holograd::numerics::scalar::Layout;
+use holograd::numerics::state::StateShape;
 use holograd::simulation::teaching::Time;
 use holograd::substrate::Field;
 use holograd::substrate::neurons::effective::Effective;
@@ -17,7 +23,7 @@ use holograd::substrate::samples::Samples;
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
 
-use crate::common::{Problem, path, random};
+use crate::common::{Problem, order, path, random, slope};
 
 /// The network of a golden file as a model file describes it.
 fn golden_model(tensors: &Tensors) -> Value {
@@ -250,6 +256,30 @@ fn zoo() -> Vec<Problem> {
     .collect()
 }
 
+/// Five more, with the poolings, paddings and feedbacks in other company.
+fn more() -> Vec<Problem> {
+    let (tied, own, turned) = (json!("tied"), json!("independent"), json!({ "rotated": { "angle": 75.0 } }));
+    let valid = || [json!([6, 7, 2]), json!([3, 4, 3]), json!([1, 1, 2])];
+    let same = || [json!([4, 5, 1]), json!([3, 4, 2]), json!([2, 3, 3])];
+    [
+        small("tanh", [soft(0.6), soft(1.5)], valid(), ["valid", "valid"], &own),
+        small("dsilu", [soft(1.0), soft(1.0)], same(), ["same", "same"], &tied),
+        small("softplus", [soft(0.8), soft(0.8)], same(), ["same", "same"], &turned),
+        small(
+            "tanh",
+            [json!("none"), average()],
+            [json!([5, 6, 2]), json!([3, 4, 2]), json!([1, 1, 2])],
+            ["valid", "valid"],
+            &own,
+        ),
+        small("logistic", [soft(0.4), soft(0.7)], valid(), ["valid", "valid"], &tied),
+    ]
+    .into_iter()
+    .zip(10..)
+    .map(|(model, seed)| random(model, 2, seed))
+    .collect()
+}
+
 fn cost(problem: &Problem, parameters: Parameters<f64>) -> f64 {
     let problem = Problem { network: problem.network.clone(), parameters, samples: problem.samples.clone() };
     let free = adjoint(&problem);
@@ -280,7 +310,9 @@ fn off_differences(problem: &Problem, h: f64) -> f64 {
 
 #[test]
 fn the_adjoint_is_the_slope_of_the_cost_over_every_kernel() {
-    for (i, problem) in zoo().iter().enumerate() {
+    let networks: Vec<Problem> = zoo().into_iter().chain(more()).collect();
+    assert_eq!(networks.len(), 10);
+    for (i, problem) in networks.iter().enumerate() {
         let off = off_differences(problem, 1e-3);
         println!("network {i}: {off:e}");
         assert!(off < 1e-7, "network {i}: {off:e}");
@@ -344,6 +376,134 @@ fn estimators_agree_with_the_adjoint() {
         );
         println!("network {i}: corrected harmonic balance {balance:e}");
         assert!(balance < 1e-6, "network {i}: {balance:e}");
+    }
+}
+
+/// The response is a power series in β: N points leave β^N/R^N of it, R the distance of the nearest pole.
+#[test]
+fn more_points_converge_geometrically_with_the_radius_of_the_pooling() {
+    let (problem, _) = golden("soft2");
+    let truth = adjoint(&problem).gradient;
+    let estimate = |amplitude: f64, points: u64| {
+        problem.estimate(
+            Form::Rate,
+            json!({ "cauchy": { "amplitude": amplitude, "points": points, "settle": settle() } }),
+        )
+    };
+    let off = |amplitude: f64, points: u64| {
+        compare(&estimate(amplitude, points).gradient, &truth).total.relative_error.unwrap()
+    };
+    // At a fixed N the error goes with the N-th power of the amplitude.
+    for points in [2, 4, 6] {
+        let found = order([0.1, 0.15, 0.2].map(|amplitude| (amplitude, off(amplitude, points))));
+        println!("N = {points}: order {found:.3}");
+        assert!((found - points as f64).abs() < 0.2, "N = {points}: order {found}");
+    }
+    // At a fixed amplitude it falls by the same factor from each N to the next: the one that the amplitude's share of R gives.
+    let radius = |amplitude: f64| {
+        let errors = [4, 6, 8, 10].map(|points| (points as f64, off(amplitude, points).ln()));
+        amplitude / slope(errors).exp()
+    };
+    let [near, far] = [0.2, 0.35].map(radius);
+    let told = estimate(0.35, 24).diagnostics.radius_of_convergence.unwrap();
+    println!("R = {near:.3} at 0.2, {far:.3} at 0.35, told {told:.3}");
+    assert!((near / far - 1.0).abs() < 0.1, "{near} and {far}");
+    assert!((told / far - 1.0).abs() < 0.3, "told {told}, fitted {far}");
+}
+
+/// The loss of the probes at fixed rates, and its gradient, with poolings that act differently at each.
+#[test]
+fn the_homeostatic_gradient_of_kernels_is_the_derivative_of_its_loss() {
+    for (i, problem) in zoo().iter().chain(&more()).enumerate() {
+        let free = adjoint(problem).free;
+        let at: Vec<f64> = free.iter().flat_map(|layer| layer.iter().copied()).collect();
+        let probes = Probes::draw_at(&problem.network, (2, &at), (3, 4), 0);
+        let loss = |parameters: &Parameters<f64>| {
+            let losses = probes.losses(&Effective::new(&problem.network, Form::Potential, parameters));
+            losses.iter().sum::<f64>() / losses.len() as f64
+        };
+        let mut gradient = Parameters::zeros(problem.network.shapes());
+        probes.add_gradient(&problem.effective(Form::Potential), 1.0, &mut gradient);
+        let mut worst: f64 = 0.0;
+        for index in 0..problem.parameters.len() {
+            let length = problem.parameters.at(index).len();
+            let direction: Vec<f64> = (0..length).map(|k| (2.1 * (k + 5 * index) as f64).cos()).collect();
+            let at = |shift: f64| {
+                let mut parameters = problem.parameters.clone();
+                parameters.at_mut(index).iter_mut().zip(&direction).for_each(|(p, d)| *p += shift * d);
+                loss(&parameters)
+            };
+            let h = 1e-3;
+            let slope = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+            let found: f64 = gradient.at(index).iter().zip(&direction).map(|(g, d)| g * d).sum();
+            worst = worst.max((slope - found).abs());
+        }
+        println!("network {i}: {worst:e}");
+        assert!(worst < 1e-8, "network {i}: {worst:e}");
+    }
+}
+
+/// What an update adds is the mean over samples and probes, whatever the chunks; its loss is that of the whole Jacobian.
+#[test]
+fn homeostasis_of_kernels_pulls_the_whole_jacobian_towards_symmetry() {
+    let (problem, _) = golden("sep4_paper2");
+    let free = adjoint(&problem).free;
+    let effective = problem.effective(Form::Potential);
+    let mut gradient = Parameters::zeros(problem.network.shapes());
+    Homeostasis { coefficient: 15.0, probes: 3 }.add_gradient(&effective, &free, (1, 2), &mut gradient);
+    let loss = |parameters: &Parameters<f64>| {
+        let effective = Effective::new(&problem.network, Form::Potential, parameters);
+        Asymmetry::measure(&effective, JacobianMeasures::Norms, &free).unwrap()
+    };
+    let before = loss(&problem.parameters);
+    let mut parameters = problem.parameters.clone();
+    let step = 0.2 * problem.parameters.norm() / gradient.norm();
+    parameters.add_scaled(-step, &gradient);
+    let after = loss(&parameters);
+    println!("{before:?} to {after:?}");
+    assert!(after.symmetry > before.symmetry + 0.005, "{before:?} to {after:?}");
+    for name in ["input-c1.weight", "readout.weight", "c1.bias"] {
+        let values = gradient.at(gradient.index(name).unwrap());
+        assert!(values.iter().all(|g| *g == 0.0), "{name} is not part of the coupling");
+    }
+}
+
+/// Measures of the Jacobian by probes, beside the Jacobian as a matrix.
+#[test]
+fn probes_measure_the_jacobian_of_kernels() {
+    for (i, problem) in zoo().iter().enumerate() {
+        let free = adjoint(problem).free;
+        let effective = problem.effective(Form::Potential);
+        let found = Asymmetry::measure(&effective, JacobianMeasures::Norms, &free).unwrap();
+        let shape = StateShape::new(&problem.network, 1, 1);
+        let n = shape.len();
+        let [mut square, mut asymmetric, mut commutator] = [0.0; 3];
+        for sample in 0..2 {
+            let at: Vec<f64> = free
+                .iter()
+                .flat_map(|layer| layer.column(sample).iter().copied().collect::<Vec<_>>())
+                .collect();
+            let mut j = -DMatrix::<f64>::identity(n, n);
+            for k in 0..n {
+                let mut unit = vec![0.0; n];
+                unit[k] = 1.0;
+                let mut column = vec![0.0; n];
+                effective.multiply(&shape, Layout::Plain, &at, &unit, &mut column);
+                column.iter().enumerate().for_each(|(row, x)| j[(row, k)] += x);
+            }
+            square += j.norm_squared();
+            asymmetric += (0.5 * (&j - j.transpose())).norm_squared();
+            commutator += (&j * j.transpose() - j.transpose() * &j).norm_squared();
+        }
+        let (s, a) = ((square - asymmetric).sqrt(), asymmetric.sqrt());
+        let (symmetry, non_normality) = (s / (s + a), (2.0 * commutator).sqrt() / square);
+        println!("network {i}: {found:?}, {symmetry:.3}, {non_normality:.3}");
+        assert!((found.symmetry - symmetry).abs() < 0.05, "network {i}: {found:?}, not {symmetry}");
+        let ratio = found.non_normality / non_normality;
+        assert!((ratio - 1.0).abs() < 0.3, "network {i}: {found:?}, not {non_normality}");
+        let turned = i == 2;
+        let angle = found.feedback_angle;
+        assert!(!turned || (angle.unwrap() - 40.0).abs() < 15.0, "network {i}: {angle:?}");
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod allocation;
 mod asymmetry;
+mod backpropagation;
 mod bad_input;
 mod bootstrap;
 mod cli;
 mod common;
 mod continuous;
 mod conv_networks;
+mod conv_runs;
 mod convolution;
 mod crashes;
 mod divergence;
@@ -37,6 +39,7 @@ mod slow_noise;
 mod sparse;
 mod sweep;
 mod theory;
+mod unsettled;
 mod versions;
 mod waveform_runs;
 mod waveforms;

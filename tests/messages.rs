@@ -140,6 +140,11 @@ fn a_trained_layer_that_nothing_teaches_is_told_of() {
     assert!(!check.contains("warning"), "{check}");
     let (check, _) = says(&one_way(&json!("none"), &json!({ "input-low": 0.0 })));
     assert!(check.contains(warning), "its bias is trained: {check}");
+    // Backpropagation needs no teaching signal.
+    let mut experiment = silent;
+    experiment["estimator"] = json!("adjoint");
+    let (check, _) = says(&experiment);
+    assert!(!check.contains("warning"), "{check}");
 }
 
 #[test]

@@ -13,13 +13,21 @@ use super::spec::Precision;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::Settle;
+use crate::gradient::work::Foreseen;
 pub(super) use crate::gradient::work::{ACCELERATED, settling, stages, steps, ticks};
 use crate::gradient::{CHUNK, EstimatorSpec};
 use crate::host::machine;
-use crate::substrate::neurons::network::{Network, Output, Source};
+use crate::substrate::neurons::interactions::Direction;
+use crate::substrate::neurons::network::{Edge, Network, Output, Source};
 
 /// Multiply–adds of a thread in a second, in single precision.
 const PRODUCTS: f64 = 2e10;
+/// The same in convolutions.
+const CONVOLVED: f64 = 4e10;
+/// Seconds that an element of a pooling by softmax or maximum takes on each rail, in single precision.
+const POOLED: f64 = 3e-9;
+/// Seconds that each convolution takes beside its samples.
+const CONVOLUTION: f64 = 1e-5;
 /// Seconds that a neuron's activation takes on each rail, in single precision.
 const ACTIVATION: f64 = 3e-9;
 /// Seconds that an evaluation takes beside its neurons.
@@ -192,49 +200,111 @@ pub(super) struct Size {
     pub(super) inputs: f64,
     pub(super) neurons: f64,
     pub(super) outputs: f64,
-    /// Multiply–adds of an evaluation, per sample and rail.
-    pub(super) products: f64,
+    /// Seconds of an evaluation, per sample and rail, in single precision.
+    evaluation: f64,
+    /// The same of a product with the Jacobian.
+    linear: f64,
+    /// The same of what is done once for each sample: the drive of its inputs, and the gradient.
+    once: f64,
+    /// Seconds of an evaluation beside its samples.
+    overhead: f64,
     pub(super) parameters: f64,
     /// Bytes of a number.
     pub(super) bytes: f64,
     /// Bytes of all parameters.
     pub(super) parameter_bytes: f64,
+    /// Bytes of kernels as they are laid out for products, beyond those of other weights.
+    layouts: f64,
+    /// Numbers that products work on besides states, per sample and rail.
+    buffers: f64,
+    /// Whether no connection leads back: free equilibria take one pass.
+    feed_forward: bool,
+}
+
+/// Seconds of products with an interaction, of so many with its weights and so many over its pooling, per sample and rail.
+fn work(edge: &Edge, products: f64, poolings: f64) -> f64 {
+    let rate = if edge.interaction.is_shared() { CONVOLVED } else { PRODUCTS };
+    products * edge.interaction.products() as f64 / rate
+        + poolings * edge.interaction.pooled() as f64 * POOLED
 }
 
 impl Size {
     pub(super) fn new(network: &Network, precision: Precision) -> Self {
-        let size = |edge: &crate::substrate::neurons::network::Edge| edge.interaction.products() as f64;
-        let between = network.edges.iter().filter(|edge| edge.from != Source::Input).map(size).sum::<f64>();
-        let readout = match network.output {
-            Output::Readout { weight, .. } => {
-                let shape = &network.shapes()[weight];
-                2.0 * shape.form.len() as f64
-            }
-            Output::SquaredError { .. } => 0.0,
-        };
-        let parameters = network.shapes().iter().map(|s| s.form.len() as f64).sum::<f64>();
         let bytes = if precision == Precision::F32 { 4.0 } else { 8.0 };
-        Self {
+        let mut own = Self {
             inputs: network.inputs as f64,
             neurons: network.neurons() as f64,
             outputs: network.output.size() as f64,
-            products: between + readout,
-            parameters,
+            evaluation: network.neurons() as f64 * ACTIVATION,
+            linear: network.neurons() as f64 * ACTIVATION,
+            once: 0.0,
+            overhead: EVALUATION,
+            parameters: network.shapes().iter().map(|s| s.form.len() as f64).sum::<f64>(),
             bytes,
-            parameter_bytes: parameters * bytes,
+            parameter_bytes: 0.0,
+            layouts: 0.0,
+            buffers: 0.0,
+            feed_forward: network.order().is_some(),
+        };
+        own.parameter_bytes = own.parameters * bytes;
+        for edge in &network.edges {
+            own.add(edge);
         }
+        if let Output::Readout { weight, .. } = network.output {
+            let readout = 2.0 * network.shapes()[weight].form.len() as f64 / PRODUCTS;
+            own.evaluation += readout;
+            own.linear += readout;
+        }
+        own
+    }
+
+    fn add(&mut self, edge: &Edge) {
+        let single = self.bytes < 8.0;
+        self.buffers += edge.interaction.buffers(single) as f64;
+        if edge.interaction.is_shared() {
+            self.layouts += 4.0 * edge.interaction.weights() as f64 * self.bytes;
+        }
+        if edge.from == Source::Input {
+            self.once += work(edge, 3.0, 2.0);
+            return;
+        }
+        if edge.interaction.is_shared() {
+            self.overhead += CONVOLUTION;
+        }
+        // Where a pooling is not linear K∗a is made anew for each derivative.
+        let (evaluation, linear, gradient) = match (edge.interaction.is_linear(), edge.direction) {
+            (true, _) => (1.0, 1.0, 1.0),
+            (false, Direction::Forward) => (1.0, 2.0, 2.0),
+            (false, Direction::Backward) => (2.0, 5.0, 3.0),
+        };
+        self.evaluation += work(edge, evaluation, 1.0);
+        self.linear += work(edge, linear, if edge.direction == Direction::Forward { 1.0 } else { 2.0 });
+        self.once += work(edge, gradient, 1.0);
     }
 
     /// Seconds of a thread for evaluations of a chunk of so many samples.
     pub(super) fn seconds(&self, evaluations: f64, samples: f64, rails: f64) -> f64 {
-        let columns = samples * rails;
-        let slower = self.bytes / 4.0;
-        evaluations * (EVALUATION + slower * columns * (self.products / PRODUCTS + self.neurons * ACTIVATION))
+        evaluations * (self.overhead + self.slower() * samples * rails * self.evaluation)
+    }
+
+    /// How much longer than in single precision it takes.
+    fn slower(&self) -> f64 {
+        self.bytes / 4.0
+    }
+
+    /// What is known of it beforehand.
+    pub(super) fn foreseen(&self) -> Foreseen {
+        Foreseen { bytes: self.bytes, feed_forward: self.feed_forward }
     }
 
     /// Seconds that evaluations take for one sample's inputs, where those change: at most a product with every parameter.
     pub(super) fn moving(&self, evaluations: f64) -> f64 {
         evaluations * self.bytes / 4.0 * self.parameters / PRODUCTS
+    }
+
+    /// Bytes that products with a chunk work on, besides states.
+    fn buffers(&self, samples: f64) -> f64 {
+        2.0 * self.buffers * samples * self.bytes
     }
 
     /// Bytes of the complex states of a chunk.
@@ -245,19 +315,24 @@ impl Size {
 
 /// What an estimator takes over so many samples.
 pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) -> Cost {
-    let chunk = spec.work(substrate.bytes);
+    let chunk = spec.work(substrate.foreseen());
     let chunks = (samples / CHUNK as f64).ceil();
     let together = samples.min(CHUNK as f64);
     let threads = chunks.min(rayon::current_num_threads() as f64).max(1.0);
     let evaluations = chunks * chunk.evaluations;
     // A chunk that is not full costs no more than its samples.
-    let work = substrate.seconds(evaluations, samples / chunks.max(1.0), chunk.rails.max(1.0));
+    let rails = chunk.rails.max(1.0);
+    let solving = chunk.linear * rails * (substrate.linear - substrate.evaluation);
+    let work = substrate.seconds(evaluations, samples / chunks.max(1.0), rails)
+        + substrate.slower() * samples * (solving + substrate.once);
     let synapses = chunk.parameters * substrate.parameter_bytes;
     Cost {
         evaluations,
         thread_seconds: work,
         threads,
-        memory: threads * (substrate.states(together) * (STATES + chunk.states) + synapses)
+        memory: threads
+            * (substrate.states(together) * (STATES + chunk.states) + substrate.buffers(together) + synapses)
+            + substrate.layouts
             + chunks * substrate.parameter_bytes,
         ..Cost::default()
     }
@@ -266,7 +341,7 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) ->
 /// Inference of so many samples.
 pub(super) fn inference(settle: &Settle, substrate: &Size, samples: f64) -> Cost {
     let chunks = (samples / CHUNK as f64).ceil();
-    let evaluations = chunks * settling(settle, substrate.bytes);
+    let evaluations = chunks * substrate.foreseen().free(settle);
     Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
 }
 
@@ -288,4 +363,48 @@ pub(super) fn study(substrate: &Size, samples: f64) -> Cost {
 pub(super) fn with_study(substrate: &Size, samples: f64, work: Cost) -> Cost {
     let study = study(substrate, samples);
     Cost { memory: study.memory + work.memory, ..study + work }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn substrate(model: &str) -> Size {
+        let path = format!("{}/models/{model}.json", env!("CARGO_MANIFEST_DIR"));
+        let model = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        Size::new(&Network::new(&model).unwrap(), Precision::F32)
+    }
+
+    /// Three convolutions of 75.5, 75.5 and 9.4 million multiply–adds, once up and twice down, and their poolings: 10 ms were measured.
+    #[test]
+    fn an_evaluation_of_kernels_counts_what_goes_up_and_what_comes_down() {
+        let products = 3.0 * (2.0 * 16.0 * 16.0 * 128.0 * 256.0 * 9.0 + 2.0 * 2.0 * 512.0 * 512.0 * 9.0);
+        let pooled = 2.0 * (16.0 * 16.0 * 256.0 + 8.0 * 8.0 * 512.0 + 2.0 * 2.0 * 512.0);
+        let neurons = (16.0 * 16.0 * 128.0) + (8.0 * 8.0 * 256.0) + (4.0 * 4.0 * 512.0) + 512.0;
+        let expected =
+            products / CONVOLVED + pooled * POOLED + neurons * ACTIVATION + 2.0 * 5120.0 / PRODUCTS;
+        let vgg4 = substrate("vgg4");
+        assert!((vgg4.evaluation / expected - 1.0).abs() < 1e-9, "{}, not {expected}", vgg4.evaluation);
+        assert!((0.005..0.02).contains(&vgg4.evaluation), "{}", vgg4.evaluation);
+        assert!(vgg4.linear > 2.0 * vgg4.evaluation && vgg4.once > 0.0);
+        // K∗a, K∗δ and the slope current alone.
+        assert!(vgg4.buffers(1.0) > 3.0 * pooled * 4.0);
+    }
+
+    /// Two phases at N = 2 have one rail each; three at N = 4, of which one has two and stands for its conjugate.
+    #[test]
+    fn real_points_are_cheaper_than_complex_ones() {
+        let substrate = substrate("toy");
+        let chunk = |points: u64| {
+            let spec = serde_json::json!({ "cauchy": { "amplitude": 0.1, "points": points,
+                "settle": { "step": 1.0, "tolerance": 0.0, "max_time": 100.0 } } });
+            let spec: EstimatorSpec = serde_json::from_value(spec).unwrap();
+            let chunk = spec.work(substrate.foreseen());
+            (chunk.evaluations, chunk.rails)
+        };
+        assert_eq!(chunk(1), (200.0, 1.0));
+        assert_eq!(chunk(2), (300.0, 1.0));
+        assert_eq!(chunk(3), (300.0, 4.0 / 3.0));
+        assert_eq!(chunk(4), (400.0, 1.25));
+    }
 }

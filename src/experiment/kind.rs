@@ -25,7 +25,7 @@ pub trait Kind: Head {
     /// The first finding, with its path.
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid>;
 
-    /// Whether a gradient is taken of what has this name: a connection (`h1-h2`), a layer (its bias) or `readout`.
+    /// Whether a gradient is taken, from what teaching does to the substrate, of what has this name: a connection (`h1-h2`), a layer (its bias) or `readout`.
     fn trains(&self, name: &str) -> bool {
         self.learning_rates().and_then(|rates| rates.get(name)).is_none_or(|rate| *rate != 0.0)
     }

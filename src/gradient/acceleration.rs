@@ -77,14 +77,15 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut force = relaxed.clone();
         let step = T::of(settle.step);
         for tick in 0..LOOK {
+            if tick > 0 {
+                relaxed.iter_mut().zip(&force).for_each(|(s, force)| *s += step * *force);
+            }
             field.target(Time::at(tick), &relaxed, &mut force);
-            relaxed.iter_mut().zip(&force).for_each(|(s, g)| *s += step * (*g - *s));
+            force.iter_mut().zip(&relaxed).for_each(|(force, s)| *force -= *s);
         }
-        field.target(Time::at(LOOK), &relaxed, &mut force);
-        force.iter_mut().zip(&relaxed).for_each(|(g, s)| *g -= *s);
         let (proposal, residuals) = (relaxed.clone(), vec![f64::INFINITY; batch]);
         let sweep = field.sweep();
-        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: LOOK + 1 }
+        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: LOOK }
     }
 
     /// Accelerates some samples from where relaxation is, at most so many evaluations.

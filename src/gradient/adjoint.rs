@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::description::{Demands, Description};
 use super::equilibrium::{self, Settle};
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
 use crate::numerics::krylov::gmres;
@@ -13,7 +13,8 @@ use crate::numerics::scalar::{Layout, Scalar};
 use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
 
-/// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987).
+/// The adjoint gradient −λᵀ F_θ with Jᵀ λ = ρ′ ∂C/∂a (recurrent backpropagation: Almeida, Pineda 1987). Where no connection leads back
+/// the free equilibrium is the forward pass of a feed-forward network, and this is plain backpropagation: one pass each way.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adjoint {
@@ -27,7 +28,7 @@ pub struct Adjoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Solver {
-    /// GMRES to machine precision, matrix-free.
+    /// GMRES to machine precision, matrix-free; one pass back where no connection leads back.
     #[default]
     Gmres,
     /// Backpropagation through so many steps of the discrete map at its fixed point (the papers' ground truth).
@@ -50,15 +51,17 @@ impl Description for Adjoint {
         Demands::default()
     }
 
-    fn work(&self, bytes: f64) -> Work {
+    fn work(&self, of: Foreseen) -> Work {
         let solved = match self.solver {
+            Solver::Gmres if of.feed_forward => 1.0,
             Solver::Gmres => work::ACCELERATED,
             Solver::Bptt { steps } => steps as f64,
         };
         Work {
-            evaluations: work::settling(&self.settle, bytes) + solved,
+            evaluations: of.free(&self.settle) + solved,
             rails: 1.0,
-            states: work::ACCELERATED,
+            linear: solved,
+            states: solved.min(work::ACCELERATED),
             ..Work::default()
         }
     }
@@ -84,6 +87,8 @@ impl<T: Scalar> Estimator<T> for Adjoint {
         let mut error_vector = right.clone();
         let mut diagnostics = Diagnostics::frozen(free.evaluations, free.residual, free.stop);
         match self.solver {
+            // Without connections that lead back it is backpropagation.
+            Solver::Gmres if linear.pass_back(&right, &mut error_vector) => diagnostics.rhs_evaluations += 1,
             Solver::Gmres => {
                 const MOST: u64 = 3000;
                 let tolerance = 20.0 * T::epsilon().double();

@@ -11,7 +11,7 @@ use super::equilibrium::{self, Settle};
 use super::extrapolation::{Extrapolation, Measured, norm, relative_difference};
 use super::harmonic_balance::HarmonicBalance;
 use super::oscillation::Oscillation;
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Estimate, Estimator, Setting, Stop};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -163,7 +163,7 @@ impl Description for Auto {
         }
     }
 
-    fn work(&self, _bytes: f64) -> Work {
+    fn work(&self, _of: Foreseen) -> Work {
         Work { evaluations: self.budget as f64, rails: 2.0, states: work::ACCELERATED, ..Work::default() }
     }
 }

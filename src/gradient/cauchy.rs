@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::convergence::{largest, negative_share, radius};
 use super::description::{Demands, Description};
 use super::equilibrium::{self, Observation, Phase, Settle, complexified, imaginary_part, real_part};
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -63,14 +63,19 @@ impl Description for Cauchy {
         }
     }
 
-    fn work(&self, bytes: f64) -> Work {
+    fn work(&self, of: Foreseen) -> Work {
         let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
-        let points = self.points as f64;
+        // The real points have one rail, and each complex one stands for its conjugate too.
+        let real = if self.points.is_multiple_of(2) { 2.0 } else { 1.0 };
+        let complex = (self.points as f64 - real) / 2.0;
+        let (first, each) = (of.free(&self.settle), of.settled(nudged));
+        let evaluations = first + (real + complex) * each;
         Work {
-            evaluations: work::settling(&self.settle, bytes) + points * work::settling(nudged, bytes),
-            rails: 2.0,
-            states: points + nudged.average / nudged.step,
+            evaluations,
+            rails: (first + (real + 2.0 * complex) * each) / evaluations,
+            states: self.points as f64 + nudged.average / nudged.step,
             parameters: work::lock_ins(self.per_synapse),
+            ..Work::default()
         }
     }
 }

@@ -11,7 +11,7 @@ use super::driven::{self, Drive, Response};
 use super::equilibrium::{imaginary_part, real_part};
 use super::extrapolation::{Extrapolation, norm};
 use super::oscillation::Oscillation;
-use super::work::Work;
+use super::work::{Foreseen, Work};
 use super::{Estimate, Estimator, Setting};
 use crate::error::{Invalid, Result};
 use crate::numerics::scalar::Scalar;
@@ -174,8 +174,8 @@ impl Description for Chebyshev {
         }
     }
 
-    fn work(&self, bytes: f64) -> Work {
-        Work { rails: 1.0, states: self.harmonics.unwrap_or(30) as f64, ..self.timing().work(bytes) }
+    fn work(&self, of: Foreseen) -> Work {
+        Work { rails: 1.0, states: self.harmonics.unwrap_or(30) as f64, ..self.timing().work(of) }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::description::{Demands, Description};
 use super::equilibrium::{self, Observation, Phase, Settle};
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, Stop, columns, matrices};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -57,14 +57,15 @@ impl Description for Classic {
         }
     }
 
-    fn work(&self, bytes: f64) -> Work {
+    fn work(&self, of: Foreseen) -> Work {
         let phases = if self.centred { 2.0 } else { 1.0 };
         let nudged = self.nudged.as_ref().unwrap_or(&self.settle);
         Work {
-            evaluations: work::settling(&self.settle, bytes) + phases * work::settling(nudged, bytes),
+            evaluations: of.free(&self.settle) + phases * of.settled(nudged),
             rails: 1.0,
             states: nudged.average / nudged.step,
             parameters: work::lock_ins(self.per_synapse),
+            ..Work::default()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every estimator says of itself, in its own file: what it asks of a network, and what it takes.
 
 use super::equilibrium::Settle;
-use super::work::Work;
+use super::work::{Foreseen, Work};
 use super::{Estimator, EstimatorSpec};
 use crate::error::Invalid;
 use crate::imperfections::{Imperfections, device};
@@ -19,7 +19,7 @@ pub(super) trait Description {
     fn demands(&self) -> Demands;
 
     /// What a chunk of samples takes, with numbers of so many bytes.
-    fn work(&self, bytes: f64) -> Work;
+    fn work(&self, of: Foreseen) -> Work;
 
     /// One period of its drive, at 2^`doublings` times the length, with a multiplier in each synapse where that is asked for. Estimates
     /// of one such period after the other have the mean that an estimate of all of them has. None where there is no such thing.

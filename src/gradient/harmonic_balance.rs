@@ -13,7 +13,7 @@ use super::chebyshev::{self, Reading};
 use super::convergence::{largest, radius};
 use super::description::{Demands, Description};
 use super::equilibrium::{self, Equilibrium, Settle, complexified, imaginary_part, real_part};
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Error, Invalid, Result, positive};
 use crate::json::partial;
@@ -479,13 +479,14 @@ impl Description for HarmonicBalance {
         }
     }
 
-    fn work(&self, bytes: f64) -> Work {
+    fn work(&self, of: Foreseen) -> Work {
         // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
         // whose unknowns a Krylov space of as many vectors holds several times.
         let points = if self.harmonics > 1 { 8.0 * self.harmonics as f64 } else { 1.0 };
         Work {
-            evaluations: work::settling(&self.settle, bytes) + work::ACCELERATED * points,
+            evaluations: of.free(&self.settle) + work::ACCELERATED * points,
             rails: 2.0,
+            linear: work::ACCELERATED * points,
             states: work::ACCELERATED + 4.0 * points,
             ..Work::default()
         }

@@ -15,6 +15,7 @@ mod extrapolation;
 mod harmonic_balance;
 mod oscillation;
 mod series;
+mod sifted;
 mod spec;
 mod staircase;
 pub(crate) mod work;
@@ -29,6 +30,7 @@ pub use extrapolation::{Extrapolation, extrapolation_weights};
 pub use harmonic_balance::{HarmonicBalance, SteadyState};
 pub use oscillation::Oscillation;
 pub(crate) use series::TOLERATED;
+pub use sifted::{Sifted, Unsettled, counted};
 pub use spec::EstimatorSpec;
 pub use staircase::Staircase;
 
@@ -207,8 +209,19 @@ pub struct Diagnostics {
     /// one neuron and one sample stands out of the noise. Where there is noise.
     #[serde(default)]
     pub signal_to_noise: Option<f64>,
+    /// Places in the batch of samples that were dropped, because they did not settle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<usize>,
+    /// Samples that were estimated from two real points, because they did not settle at all of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub two_points: u64,
     /// Why the estimator stopped.
     pub stop: Stop,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Why an estimator stopped.
@@ -248,6 +261,8 @@ impl Diagnostics {
             harmonics: None,
             noise_gain: None,
             signal_to_noise: None,
+            dropped: Vec::new(),
+            two_points: 0,
             stop,
         }
     }
@@ -281,6 +296,8 @@ impl Diagnostics {
         self.noise_estimate = larger(self.noise_estimate, other.noise_estimate);
         self.harmonics = self.harmonics.max(other.harmonics);
         self.noise_gain = larger(self.noise_gain, other.noise_gain);
+        self.dropped.extend_from_slice(&other.dropped);
+        self.two_points += other.two_points;
         if matches!(other.stop, Stop::TimeLimit | Stop::Unsolved | Stop::BeyondBudget) {
             self.stop = other.stop;
         }
@@ -369,7 +386,9 @@ pub fn estimate_batch<T: Scalar>(
     if let Some(begun) = begun {
         series::examine(estimator, setting, (&chunks, begun, states), &mut total);
     }
-    let scale = T::of(1.0 / samples.count as f64);
+    let dropped = &total.diagnostics.dropped;
+    let counted = if dropped.is_empty() { samples.count } else { counted(samples.count, dropped)?.len() };
+    let scale = T::of(1.0 / counted as f64);
     total.gradient.scale(scale);
     if let Some(quadrature) = &mut total.quadrature {
         quadrature.scale(scale);

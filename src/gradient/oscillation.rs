@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::description::{Demands, Description, Repeated};
 use super::driven::{self, Drive};
 use super::extrapolation::Extrapolation;
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Estimate, Estimator, EstimatorSpec, Setting};
 use crate::error::{Invalid, Result, non_negative, positive};
 use crate::numerics::scalar::Scalar;
@@ -159,7 +159,7 @@ impl Description for Oscillation {
         }
     }
 
-    fn work(&self, _bytes: f64) -> Work {
+    fn work(&self, _of: Foreseen) -> Work {
         let periods = (self.settle_periods + self.periods) as f64;
         let ticks = periods * work::ticks(self.integrator, self.period);
         Work {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::description::{Demands, Described, Repeated};
-use super::work::Work;
+use super::work::{Foreseen, Work};
 use super::{Adjoint, Auto, Cauchy, Chebyshev, Classic, Estimator, HarmonicBalance, Oscillation, Staircase};
 use crate::error::{Error, Invalid};
 use crate::files::parse_json;
@@ -97,9 +97,9 @@ impl EstimatorSpec {
         self.demands().amplitude
     }
 
-    /// What a chunk of samples with numbers of so many bytes takes.
-    pub(crate) fn work(&self, bytes: f64) -> Work {
-        self.entry::<f64>().1.work(bytes)
+    /// What a chunk of samples takes.
+    pub(crate) fn work(&self, of: Foreseen) -> Work {
+        self.entry::<f64>().1.work(of)
     }
 
     /// One period of an always-on drive, which goes on where the one before has ended; none where that is no estimate.

@@ -7,7 +7,7 @@ use super::description::{Demands, Description, Repeated};
 use super::driven::{self, Drive};
 use super::equilibrium::{self, Settle, complexified};
 use super::extrapolation::Extrapolation;
-use super::work::{self, Work};
+use super::work::{self, Foreseen, Work};
 use super::{Estimate, Estimator, EstimatorSpec, Setting};
 use crate::error::{Invalid, Result, positive};
 use crate::numerics::scalar::Scalar;
@@ -100,10 +100,10 @@ impl Description for Staircase {
         }
     }
 
-    fn work(&self, bytes: f64) -> Work {
+    fn work(&self, of: Foreseen) -> Work {
         let period = self.points as f64 * work::ticks(self.integrator, self.hold);
         let ticks = (self.settle_periods + self.periods) as f64 * period;
-        let free = self.free.as_ref().map_or(0.0, |free| work::settling(free, bytes));
+        let free = self.free.as_ref().map_or(0.0, |free| of.free(free));
         Work {
             evaluations: free + work::driven(self.integrator, ticks, 1),
             rails: 2.0,

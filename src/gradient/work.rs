@@ -14,13 +14,36 @@ const ADAPTIVE: f64 = 20.0;
 /// Numbers of each parameter that a chunk holds where every synapse has its own lock-in.
 const LOCK_IN: f64 = 4.0;
 
+/// What is known of a substrate before it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Foreseen {
+    /// Bytes of a number.
+    pub bytes: f64,
+    /// Whether no connection leads back, so that one pass finds the free equilibrium, and another the adjoint.
+    pub feed_forward: bool,
+}
+
+impl Foreseen {
+    /// Evaluations until a free equilibrium is found.
+    pub fn free(self, settle: &Settle) -> f64 {
+        if self.feed_forward && settle.tolerance != Some(0.0) { 1.0 } else { self.settled(settle) }
+    }
+
+    /// Evaluations until a phase has settled.
+    pub fn settled(self, settle: &Settle) -> f64 {
+        settling(settle, self.bytes)
+    }
+}
+
 /// What an estimator does with a chunk of samples.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Work {
     /// Evaluations of the right-hand side, and products with its derivative.
     pub evaluations: f64,
-    /// Rails of the state.
+    /// Rails of the state, on average over the evaluations.
     pub rails: f64,
+    /// Products with the derivative among the evaluations.
+    pub linear: f64,
     /// Copies of the chunk's complex states beside those of any evaluation.
     pub states: f64,
     /// Numbers of each parameter, where every synapse has its own lock-in.

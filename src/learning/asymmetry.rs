@@ -9,6 +9,7 @@ use crate::numerics::krylov::{eigenvalues, ritz_values};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::network::Edge;
 
 /// Neurons up to which J is held as a matrix.
 const MOST_DENSE: usize = 2000;
@@ -18,7 +19,7 @@ const PROBES: (usize, u64) = (100, u64::MAX);
 const PRODUCTS: usize = 100;
 
 /// What each epoch measures of J = W − 1, the coupling minus the leak: the Jacobian of the potentials where every neuron has unit gain,
-/// ρ′ = 1. It is a property of the weights, the same for every sample.
+/// ρ′ = 1. It is a property of the weights, the same for every sample; with convolutions it is that of the compared samples, by probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JacobianMeasures {
@@ -27,7 +28,7 @@ pub enum JacobianMeasures {
     None,
     /// `feedback_angle`, `jacobian_symmetry` and `non_normality`.
     Norms,
-    /// These and its `eigenvalues`.
+    /// These and its `eigenvalues`; not with convolutions.
     Eigenvalues,
 }
 
@@ -47,11 +48,19 @@ pub struct Asymmetry {
 }
 
 impl Asymmetry {
-    /// Measures a programmed network; none if nothing is asked for, or if it has convolutions.
+    /// Measures a programmed network; none if nothing is asked for. `rates` are those of free equilibria, [n × samples] of each layer:
+    /// with convolutions the Jacobian is taken there.
     #[must_use]
-    pub fn measure<T: Scalar>(effective: &Effective<T>, measures: JacobianMeasures) -> Option<Self> {
-        if measures == JacobianMeasures::None || effective.network().shared().is_some() {
+    pub fn measure<T: Scalar>(
+        effective: &Effective<T>,
+        measures: JacobianMeasures,
+        rates: &[DMatrix<T>],
+    ) -> Option<Self> {
+        if measures == JacobianMeasures::None {
             return None;
+        }
+        if effective.network().shared().is_some() {
+            return Some(Self::probed(effective, rates));
         }
         let overlaps = Overlaps::new(effective);
         let neurons = effective.network().neurons() as f64;
@@ -73,6 +82,65 @@ impl Asymmetry {
             eigenvalues: (measures == JacobianMeasures::Eigenvalues).then(eigenvalues),
         })
     }
+}
+
+impl Asymmetry {
+    /// The measures at free equilibria, from products with probes: [`PROBES`] of them or more, as many at each sample.
+    fn probed<T: Scalar>(effective: &Effective<T>, rates: &[DMatrix<T>]) -> Self {
+        let network = effective.network();
+        let samples = rates[0].ncols();
+        let at: Vec<T> = rates.iter().flat_map(|r| r.iter().copied()).collect();
+        let shape = StateShape::new(network, samples, 1);
+        let apply = |layout: Layout, v: &[T]| {
+            let mut out: Vec<T> = v.iter().map(|x| -*x).collect();
+            effective.multiply(&shape, layout, &at, v, &mut out);
+            out
+        };
+        let dot = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| a.double() * b.double()).sum::<f64>();
+        let rounds = PROBES.0.div_ceil(samples);
+        // |J|², tr J² and |JJᵀ − JᵀJ|², the means of |Jε|², (Jᵀε)ᵀ(Jε) and |(JJᵀ − JᵀJ)ε|².
+        let mut sums = [0.0; 3];
+        for round in 0..rounds {
+            let probes = Probes::draw_at(network, (samples, &at), (0, PROBES.1), round as u64);
+            let there = apply(Layout::Plain, probes.values());
+            let back = apply(Layout::Transposed, probes.values());
+            let commuted = apply(Layout::Plain, &back);
+            let normal = apply(Layout::Transposed, &there);
+            let difference: Vec<T> = commuted.iter().zip(&normal).map(|(a, b)| *a - *b).collect();
+            sums[0] += dot(&there, &there);
+            sums[1] += dot(&back, &there);
+            sums[2] += dot(&difference, &difference);
+        }
+        let [square, trace_of_square, commutator] = sums.map(|sum| sum / (rounds * samples) as f64);
+        let [symmetric, antisymmetric] =
+            [square + trace_of_square, square - trace_of_square].map(|twice| (0.5 * twice).max(0.0).sqrt());
+        Self {
+            feedback_angle: angle_of_pairs(effective),
+            symmetry: symmetric / (symmetric + antisymmetric),
+            non_normality: commutator.sqrt() / square,
+            eigenvalues: None,
+        }
+    }
+}
+
+/// Angle between the weights of all untied pairs, in degrees; none without a pair.
+fn angle_of_pairs<T: Scalar>(effective: &Effective<T>) -> Option<f64> {
+    let of = |wanted: &Edge| {
+        let mut found = effective.recurrent().filter(|(_, edge, _)| edge.weight == wanted.weight);
+        found.next().map_or(&[][..], |(_, _, synapses)| synapses.weights())
+    };
+    let [mut forward, mut backward, mut between] = [0.0; 3];
+    for (there, back) in effective.network().untied_pairs() {
+        let turned = back.interaction.as_feedback(of(back));
+        for (w, b) in of(there).iter().zip(turned) {
+            let (w, b) = (w.double(), b.double());
+            forward += w * w;
+            backward += b * b;
+            between += w * b;
+        }
+    }
+    let norms = (forward * backward).sqrt();
+    (norms > 0.0).then(|| (between / norms).clamp(-1.0, 1.0).acos().to_degrees())
 }
 
 /// Inner products of the blocks of W.
@@ -198,7 +266,7 @@ mod tests {
     #[test]
     fn block_sums_are_those_of_the_whole_matrix() {
         let effective = effective([4, 5, 3], json!("independent"));
-        let found = Asymmetry::measure(&effective, JacobianMeasures::Eigenvalues).unwrap();
+        let found = Asymmetry::measure(&effective, JacobianMeasures::Eigenvalues, &[]).unwrap();
         let j = jacobian(&effective);
         let (s, a) = ((&j + j.transpose()) * 0.5, (&j - j.transpose()) * 0.5);
         assert!((found.symmetry - s.norm() / (s.norm() + a.norm())).abs() < 1e-12);
@@ -210,7 +278,7 @@ mod tests {
     fn rotated_feedback_has_its_angle_and_tied_weights_have_a_normal_jacobian() {
         for angle in [0.0, 30.0, 60.0, 90.0] {
             let effective = effective([90, 80, 70], json!({ "rotated": { "angle": angle } }));
-            let found = Asymmetry::measure(&effective, JacobianMeasures::Norms).unwrap();
+            let found = Asymmetry::measure(&effective, JacobianMeasures::Norms, &[]).unwrap();
             assert!((found.feedback_angle.unwrap() - angle).abs() < 2.0, "{angle}: {found:?}");
             assert_eq!(found.eigenvalues, None);
         }
@@ -220,7 +288,7 @@ mod tests {
         let network = Arc::new(Network::new(&serde_json::from_value(model).unwrap()).unwrap());
         let tied =
             Effective::new(&network, Form::Potential, &Parameters::<f64>::initial(network.shapes(), 1));
-        let found = Asymmetry::measure(&tied, JacobianMeasures::Norms).unwrap();
+        let found = Asymmetry::measure(&tied, JacobianMeasures::Norms, &[]).unwrap();
         assert!(found.feedback_angle.unwrap() < 1e-5 && found.symmetry > 1.0 - 1e-7, "{found:?}");
         assert!(found.non_normality < 1e-12, "{found:?}");
     }

@@ -1,9 +1,14 @@
 //! Jacobian homeostasis: a loss on random probes that pulls the coupling towards symmetry (paper 2, section 4).
 
+use std::ops::Range;
+
+use nalgebra::DMatrix;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
+use crate::gradient::CHUNK;
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
@@ -15,7 +20,8 @@ use crate::substrate::parameters::Parameters;
 /// The homeostatic term of the cost: `coefficient` times L = E[|Jε|² − εᵀJ²ε]/n, ε standard normal.
 ///
 /// J is the coupling between the neurons of all layers, with respect to their rates; the leak cancels. n is their number.
-/// The expectation is |J − Jᵀ|²/(2n), Frobenius norm.
+/// The expectation is |J − Jᵀ|²/(2n), Frobenius norm. Where a pooling makes J depend on the rates it is that of the free equilibria, which
+/// are held fixed, and the mean is over the samples too; the pooling's curvature, a symmetric part of J, is left out: it cancels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Homeostasis {
@@ -45,15 +51,42 @@ impl Homeostasis {
         Ok(())
     }
 
-    /// Adds the gradient of this term, by the probes of a weight update, to a gradient.
+    /// Adds the gradient of this term, by the probes of a weight update, to a gradient. `rates` are those of the samples' free
+    /// equilibria, [n × samples] of each layer: where the coupling depends on them, every sample has probes of its own.
     pub fn add_gradient<T: Scalar>(
         &self,
         effective: &Effective<T>,
-        (seed, update): (u64, u64),
+        rates: &[DMatrix<T>],
+        key: (u64, u64),
         gradient: &mut Parameters<T>,
     ) {
-        let probes = Probes::draw(effective.network(), self.probes, (seed, update));
-        probes.add_gradient(effective, self.coefficient, gradient);
+        let network = effective.network();
+        if network.is_linear() {
+            return Probes::draw(network, self.probes, key).add_gradient(
+                effective,
+                self.coefficient,
+                gradient,
+            );
+        }
+        let samples = rates[0].ncols();
+        let starts: Vec<usize> = (0..samples).step_by(CHUNK).collect();
+        let part = |start: &usize| {
+            let count = CHUNK.min(samples - start);
+            let at: Vec<T> = rates
+                .iter()
+                .flat_map(|r| &r.as_slice()[start * r.nrows()..][..count * r.nrows()])
+                .copied()
+                .collect();
+            let share = self.coefficient * count as f64 / (samples * self.probes) as f64;
+            let mut sum = Parameters::zeros(network.shapes());
+            for probe in 0..self.probes {
+                let lane = (start * self.probes + probe) as u64;
+                Probes::draw_at(network, (count, &at), key, lane).add_gradient(effective, share, &mut sum);
+            }
+            sum
+        };
+        let parts: Vec<Parameters<T>> = starts.par_iter().map(part).collect();
+        parts.iter().for_each(|part| gradient.add_scaled(T::one(), part));
     }
 }
 
@@ -62,19 +95,32 @@ impl Homeostasis {
 pub struct Probes<T> {
     shape: StateShape,
     values: Vec<T>,
+    /// The free rates of each sample, where the coupling depends on them.
+    at: Vec<T>,
 }
 
 impl<T: Scalar> Probes<T> {
-    /// Standard normal probes, fresh for every seed and weight update.
+    /// Standard normal probes of a linear coupling, fresh for every seed and weight update.
     #[must_use]
-    pub fn draw(network: &Network, count: usize, (seed, update): (u64, u64)) -> Self {
+    pub fn draw(network: &Network, count: usize, key: (u64, u64)) -> Self {
+        Self::draw_at(network, (count, &[]), key, 0)
+    }
+
+    /// The same at free rates, one probe for each sample; other lanes are other probes.
+    #[must_use]
+    pub fn draw_at(
+        network: &Network,
+        (count, at): (usize, &[T]),
+        (seed, update): (u64, u64),
+        lane: u64,
+    ) -> Self {
         let shape = StateShape::new(network, count, 1);
         let key = NoiseKey::new(seed, Purpose::Homeostasis, update);
         let mut values = vec![T::zero(); shape.len()];
         for layer in 0..shape.layers() {
-            key.normals(layer as u64, 0, &mut values[shape.layer(layer)]);
+            key.normals(layer as u64, lane, &mut values[shape.layer(layer)]);
         }
-        Self { shape, values }
+        Self { shape, values, at: at.to_vec() }
     }
 
     /// The probes, laid out as a real state of so many samples.
@@ -111,11 +157,12 @@ impl<T: Scalar> Probes<T> {
         for (from, edge, synapses) in effective.recurrent() {
             let (to, from) = (shape.layer(edge.to), shape.layer(from));
             let out = gradient.at_mut(edge.weight);
+            let at = |layer: &Range<usize>| self.at.get(layer.clone()).unwrap_or_default();
             for (receiver, sender) in [(&post, &self.values), (&minus, &once)] {
                 let (receiver, sender) = (&receiver[to.clone()], &sender[from.clone()]);
                 match edge.direction {
-                    Direction::Forward => synapses.contract_along(&[], receiver, sender, out),
-                    Direction::Backward => synapses.contract_along(&[], sender, receiver, out),
+                    Direction::Forward => synapses.contract_along(at(&from), receiver, sender, out),
+                    Direction::Backward => synapses.contract_along(at(&to), sender, receiver, out),
                 }
             }
         }
@@ -123,7 +170,7 @@ impl<T: Scalar> Probes<T> {
 
     fn multiply(&self, effective: &Effective<T>, layout: Layout, v: &[T]) -> Vec<T> {
         let mut out = vec![T::zero(); v.len()];
-        effective.multiply(&self.shape, layout, &[], v, &mut out);
+        effective.exchange(&self.shape, layout, &self.at, v, &mut out);
         out
     }
 }

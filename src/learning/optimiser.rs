@@ -29,6 +29,20 @@ pub enum OptimiserSpec {
         #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
+    /// The same with decoupled weight decay, as in paper 1's convolutional networks: v ← μ v + g, w ← (1 − η λ) w − η v.
+    SgdW {
+        /// Learning rate η.
+        #[schemars(range(min = 0.0))]
+        learning_rate: f64,
+        /// Momentum μ.
+        #[serde(default)]
+        #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+        momentum: f64,
+        /// Decoupled decay λ of the weights, per unit of η.
+        #[serde(default)]
+        #[schemars(range(min = 0.0))]
+        weight_decay: f64,
+    },
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
     AdamW {
         /// Learning rate η.
@@ -79,17 +93,34 @@ pub enum Schedule {
         #[serde(default)]
         #[schemars(range(min = 0.0, max = 1.0))]
         final_fraction: f64,
+        /// How often it falls.
+        #[serde(default)]
+        every: Fall,
     },
 }
 
+/// How often a learning rate falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fall {
+    /// With every update.
+    #[default]
+    Update,
+    /// At the end of every epoch, to where the curve then is.
+    Epoch,
+}
+
 impl Schedule {
-    /// Factor on the learning rate after `update` of `updates` in all.
+    /// Factor on the learning rate after `update` of `updates` in all, in so many epochs.
     #[must_use]
-    pub fn factor(self, update: u64, updates: u64) -> f64 {
+    pub fn factor(self, update: u64, updates: u64, epochs: u64) -> f64 {
         match self {
             Self::Constant => 1.0,
-            Self::Cosine { final_fraction } => {
-                let part = update as f64 / updates.max(1) as f64;
+            Self::Cosine { final_fraction, every } => {
+                let part = match every {
+                    Fall::Update => update as f64 / updates.max(1) as f64,
+                    Fall::Epoch => (update / (updates / epochs.max(1)).max(1)) as f64 / epochs.max(1) as f64,
+                };
                 final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
             }
         }
@@ -101,11 +132,9 @@ impl Schedule {
     /// The finding, with its path.
     pub fn validate(self) -> Result<(), Invalid> {
         match self {
-            Self::Cosine { final_fraction } if !(0.0..=1.0).contains(&final_fraction) => Err(Invalid::new(
-                "cosine.final_fraction",
-                format!("found {final_fraction}"),
-                "between 0 and 1",
-            )),
+            Self::Cosine { final_fraction, .. } if !(0.0..=1.0).contains(&final_fraction) => Err(
+                Invalid::new("cosine.final_fraction", format!("found {final_fraction}"), "between 0 and 1"),
+            ),
             _ => Ok(()),
         }
     }
@@ -124,11 +153,17 @@ impl OptimiserSpec {
                 Err(Invalid::new(path, format!("found {x}"), "at least 0 and below 1"))
             }
         };
+        let descent = |learning_rate: f64, momentum: f64, weight_decay: f64| {
+            non_negative("learning_rate", learning_rate)?;
+            fraction("momentum", momentum)?;
+            non_negative("weight_decay", weight_decay)
+        };
         match self {
             Self::Sgd { learning_rate, momentum, weight_decay } => {
-                non_negative("sgd.learning_rate", learning_rate)?;
-                fraction("sgd.momentum", momentum)?;
-                non_negative("sgd.weight_decay", weight_decay)
+                descent(learning_rate, momentum, weight_decay).map_err(|e| e.under("sgd"))
+            }
+            Self::SgdW { learning_rate, momentum, weight_decay } => {
+                descent(learning_rate, momentum, weight_decay).map_err(|e| e.under("sgd_w"))
             }
             Self::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } => {
                 non_negative("adam_w.learning_rate", learning_rate)?;
@@ -144,7 +179,9 @@ impl OptimiserSpec {
     #[must_use]
     pub fn learning_rate(self) -> f64 {
         match self {
-            Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => learning_rate,
+            Self::Sgd { learning_rate, .. }
+            | Self::SgdW { learning_rate, .. }
+            | Self::AdamW { learning_rate, .. } => learning_rate,
         }
     }
 }
@@ -178,7 +215,9 @@ pub struct Optimiser<T: Scalar> {
     spec: OptimiserSpec,
     /// Factor on the learning rate of each parameter.
     factors: Vec<f64>,
-    /// Weight decay of each parameter, on top of the optimiser's own.
+    /// Factor on the optimiser's own weight decay of each parameter.
+    decay_factors: Vec<f64>,
+    /// Weight decay of each parameter, on top of it.
     decays: Vec<f64>,
     /// Velocity of SGD, or mean gradient of AdamW; shaped as the parameters.
     pub first: Parameters<T>,
@@ -202,17 +241,32 @@ impl<T: Scalar> Optimiser<T> {
     ) -> Result<Self, Invalid> {
         check_factors(factors, network)?;
         let factors: Vec<f64> = stems(network).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
-        let decays = vec![0.0; factors.len()];
+        let (decays, decay_factors) = (vec![0.0; factors.len()], vec![1.0; factors.len()]);
         let zeros = Parameters::zeros(network.shapes());
         Ok(Self {
             spec,
             factors,
+            decay_factors,
             decays,
             first: zeros.clone(),
             second: zeros.clone(),
             updates: 0,
             change: zeros,
         })
+    }
+
+    /// The same with factors on the optimiser's weight decay by connection (`h1-h2`), layer (its bias) or `readout`.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; paths below `weight_decays`.
+    pub fn with_decay_factors(
+        mut self,
+        factors: &BTreeMap<String, f64>,
+        network: &Network,
+    ) -> Result<Self, Invalid> {
+        check_factors(factors, network)?;
+        self.decay_factors = stems(network).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        Ok(self)
     }
 
     /// The same with a weight decay for some of the parameters, by index, on top of the optimiser's own.
@@ -241,17 +295,25 @@ impl<T: Scalar> Optimiser<T> {
         let rate = self.spec.learning_rate() * schedule;
         for (index, factor) in self.factors.iter().enumerate() {
             let rate = rate * factor;
-            let extra = self.decays[index];
+            let decay = |own: f64| own * self.decay_factors[index] + self.decays[index];
             let weights = parameters.at(index);
             let gradient = gradient.at(index);
             let change = self.change.at_mut(index);
             let first = self.first.at_mut(index);
             match self.spec {
                 OptimiserSpec::Sgd { momentum, weight_decay, .. } => {
-                    let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(weight_decay + extra));
+                    let (rate, momentum, decay) = (T::of(rate), T::of(momentum), T::of(decay(weight_decay)));
                     for (((w, v), g), change) in weights.iter().zip(first).zip(gradient).zip(change) {
                         *v = momentum * *v + *g + decay * *w;
                         *change = -(rate * *v);
+                    }
+                }
+                OptimiserSpec::SgdW { momentum, weight_decay, .. } => {
+                    let decay = T::of(rate * decay(weight_decay));
+                    let (rate, momentum) = (T::of(rate), T::of(momentum));
+                    for (((w, v), g), change) in weights.iter().zip(first).zip(gradient).zip(change) {
+                        *v = momentum * *v + *g;
+                        *change = -(decay * *w + rate * *v);
                     }
                 }
                 OptimiserSpec::AdamW { beta1, beta2, epsilon, weight_decay, .. } => {
@@ -260,7 +322,7 @@ impl<T: Scalar> Optimiser<T> {
                     let first_scale = T::of(1.0 / (1.0 - beta1.powf(count)));
                     let second_scale = T::of(1.0 / (1.0 - beta2.powf(count)));
                     let (b1, b2, epsilon) = (T::of(beta1), T::of(beta2), T::of(epsilon));
-                    let (rate, decay) = (T::of(rate), T::of(rate * (weight_decay + extra)));
+                    let (rate, decay) = (T::of(rate), T::of(rate * decay(weight_decay)));
                     let second = self.second.at_mut(index);
                     let memory = first.iter_mut().zip(second);
                     for (((w, (m, s)), g), change) in weights.iter().zip(memory).zip(gradient).zip(change) {
@@ -322,10 +384,39 @@ mod tests {
 
     #[test]
     fn a_cosine_schedule_ends_at_its_fraction() {
-        let schedule = Schedule::Cosine { final_fraction: 0.1 };
-        assert!((schedule.factor(0, 100) - 1.0).abs() < 1e-15);
-        assert!((schedule.factor(50, 100) - 0.55).abs() < 1e-12);
-        assert!((schedule.factor(100, 100) - 0.1).abs() < 1e-12);
+        let schedule = Schedule::Cosine { final_fraction: 0.1, every: Fall::Update };
+        assert!((schedule.factor(0, 100, 4) - 1.0).abs() < 1e-15);
+        assert!((schedule.factor(50, 100, 4) - 0.55).abs() < 1e-12);
+        assert!((schedule.factor(100, 100, 4) - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_cosine_by_epochs_stands_still_within_each() {
+        let schedule = Schedule::Cosine { final_fraction: 1e-7, every: Fall::Epoch };
+        let factors: Vec<f64> = (0..12).map(|update| schedule.factor(update, 12, 4)).collect();
+        for (update, factor) in factors.iter().enumerate() {
+            let epoch = (update / 3) as f64;
+            let expected = 1e-7 + (1.0 - 1e-7) * 0.5 * (1.0 + (std::f64::consts::PI * epoch / 4.0).cos());
+            assert!((factor - expected).abs() < 1e-12, "update {update}: {factor}");
+        }
+    }
+
+    /// Decoupled, the decay does not enter the velocity; a factor scales it for some parameters.
+    #[test]
+    fn decoupled_decay_shrinks_the_weights_beside_the_momentum() {
+        // v₁ = −3, w₁ = 0.3; v₂ = 0.5·(−3) − 2.7 = −4.2, w₂ = (1 − 0.1·0.2)·0.3 + 0.42
+        let w =
+            descend(json!({ "sgd_w": { "learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.2 } }), 2);
+        assert!((w[0] - 0.3).abs() < 1e-15 && (w[1] - 0.714).abs() < 1e-15, "{w:?}");
+        let network = network();
+        let spec = OptimiserSpec::SgdW { learning_rate: 0.1, momentum: 0.0, weight_decay: 0.2 };
+        let factors = BTreeMap::from([("h".to_owned(), 0.0), ("input-h".to_owned(), 3.0)]);
+        let optimiser = Optimiser::<f64>::new(spec, &BTreeMap::new(), &network).unwrap();
+        let mut optimiser = optimiser.with_decay_factors(&factors, &network).unwrap();
+        let mut parameters = Parameters::zeros(network.shapes());
+        (0..2).for_each(|index| parameters.at_mut(index)[0] = 1.0);
+        let change = optimiser.change(&parameters, &Parameters::zeros(network.shapes()), 1.0);
+        assert!((change.at(0)[0] + 0.06).abs() < 1e-15 && change.at(1)[0] == 0.0, "{change:?}");
     }
 
     #[test]

@@ -295,7 +295,7 @@ impl<T: Scalar> Plasticity<T> {
     /// One step of neurons, low passes and weights.
     fn step(&mut self, sample: &Samples<T>, carried: Carried<T>, steps: u64) -> Result<Carried<T>> {
         let carried = self.advance(sample, carried, None)?;
-        let rate = self.protocol.schedule.factor(self.optimiser.updates, steps);
+        let rate = self.protocol.schedule.factor(self.optimiser.updates, steps, self.protocol.epochs);
         let change = self.optimiser.change(&self.parameters, self.synapses.coefficient(), rate);
         self.parameters.add_scaled(T::one(), change);
         self.program();

@@ -143,6 +143,11 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
         let _ = layers;
         self.target(Time::at(0), state, out);
     }
+    /// The free equilibrium, in one pass from layer to layer, where no connection leads back: the state, whose rates and output error
+    /// are then observed. None elsewhere.
+    fn pass(&mut self) -> Option<Vec<T>> {
+        None
+    }
     /// Sets the teaching signal.
     fn teach(&mut self, teaching: Teaching);
     /// The teaching signal.
@@ -204,7 +209,11 @@ pub trait Linear<T: Scalar> {
         let _ = layers;
         self.target(Layout::Plain, v, out, scratch);
     }
-    /// The same for the variable that is integrated, where that is another one; `corrected` for the field of
+    /// Solves λ − (∂G/∂s)ᵀ λ = right in one pass from layer to layer, where no connection leads back; whether it has.
+    fn pass_back(&self, _right: &[T], _solution: &mut [T]) -> bool {
+        false
+    }
+    /// The same as [`Self::target`] for the variable that is integrated, where that is another one; `corrected` for the field of
     /// [`Field::correct_asymmetry`].
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]);
     /// The same as [`Self::target`] of the corrected field.

@@ -85,3 +85,32 @@ write("table1.json", "Table 1", [
     curve(f"published, {row}", row, seed=[run["hyperparameters"]["seed"]] * 50, epoch=range(1, 51),
         **{name: run[name] for name in ["train_accuracy", "test_accuracy", "train_loss", "test_loss"]})
     for row, runs in read("table1_mnist.json").items() if not row.endswith("_old") for run in runs])
+
+
+# Fig. 4a: softmax pooling, and max pooling with its own numbers of points; Fig. 4b: against the number of points.
+runs = read("fig4a_beta_sweep.json")
+pooling = {"my_hardtanh": "max", "my_holotanh": "softmax"}
+write("fig4a.json", "Fig. 4a", [
+    dict(c, beside=f"{kind}, {c['beside']}") for run in runs for kind in [pooling[run["hyperparameters"]["activation"]]]
+    for c in beta_sweep(run, f"published, {kind}", {})])
+(run,) = read("fig4b_beta_sweep.json")
+total = run["cosine"]["total"]
+write("fig4b.json", "Fig. 4b", [
+    curve(f"published, |β| = {short(beta):g}", f"{short(beta):g}", points=map(int, total),
+        total_cosine=[min(values[place], 1.0) for values in total.values()]) for place, beta in enumerate(run["beta"])])
+
+
+def epochs(run, beside):
+    """Every epoch of a run of a convolutional network."""
+    names = ["train_accuracy", "test_accuracy", "train_loss", "test_loss"]
+    count = len(run["test_accuracy"])
+    return curve(f"published, {beside}", beside, seed=[run["hyperparameters"]["seed"]] * count,
+        epoch=range(1, count + 1), **{name: run[name] for name in names})
+
+
+rows = read("table2_cnn.json")
+table = {f"{data}/{row}": f"{name}_{short_name}" for data, short_name in
+         [("cifar10", "cif10"), ("cifar100", "cif100"), ("imagenet32", "im32")] for row, name in [("hep", "ep"), ("bp", "bp")]}
+write("table2.json", "Table 2", [epochs(run, row) for row, key in table.items() for run in rows[key]])
+figure = {"softmax, N = 2": "fig4c_holo_N2", "softmax, N = 4": "fig4c_holo_N4", "max, N = 2": "fig4c_non_holo_N2"}
+write("fig4c.json", "Fig. 4c", [epochs(run, row) for row, key in figure.items() for run in rows[key]])

@@ -206,6 +206,22 @@ impl<T: Scalar> Effective<T> {
     /// out += K v, or Kᵀ v where the layout says so, with K the derivative of [`Self::couple`] at real rates: the coupling itself where
     /// it is linear. `at` and v are laid out as real states, or v as a complex one. Returns the number of products.
     pub fn multiply(&self, shape: &StateShape, layout: Layout, at: &[T], v: &[T], out: &mut [T]) -> u64 {
+        self.products(shape, (layout, true), at, v, out)
+    }
+
+    /// As [`Self::multiply`], without the curvature of poolings: what is left is the coupling between different ends of connections.
+    pub fn exchange(&self, shape: &StateShape, layout: Layout, at: &[T], v: &[T], out: &mut [T]) -> u64 {
+        self.products(shape, (layout, false), at, v, out)
+    }
+
+    fn products(
+        &self,
+        shape: &StateShape,
+        (layout, curved): (Layout, bool),
+        at: &[T],
+        v: &[T],
+        out: &mut [T],
+    ) -> u64 {
         let real = shape.with_rails(1);
         let mut products = 0;
         for (from, edge, synapses) in self.recurrent() {
@@ -220,7 +236,7 @@ impl<T: Scalar> Effective<T> {
             } else {
                 synapses.pull_back(at(sender), &v[range(receiver)], shape.rails, &mut out[range(sender)]);
             }
-            if edge.direction == Direction::Backward {
+            if curved && edge.direction == Direction::Backward {
                 synapses.bend(
                     at(sender),
                     at(receiver),

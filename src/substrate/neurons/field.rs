@@ -442,6 +442,25 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         bound.error_is_current = false;
     }
 
+    fn pass(&mut self) -> Option<Vec<T>> {
+        let (effective, bound) = (self.effective, &mut self.bound);
+        let network = effective.network();
+        let order = network.order()?;
+        let mut potentials = bound.drive.clone();
+        for layer in order {
+            let range = bound.shape.layer(layer);
+            bound.products +=
+                effective.couple_to(|to| to == layer, &bound.shape, &bound.rates, &mut potentials);
+            let activation = &network.layers[layer].activation;
+            activation.apply_real(&potentials[range.clone()], &mut bound.rates[range]);
+        }
+        bound.evaluations += 1;
+        let state = if effective.form() == Form::Rate { bound.rates.clone() } else { potentials };
+        bound.error_is_current = false;
+        self.observe_evaluated(&state);
+        Some(state)
+    }
+
     fn teach(&mut self, teaching: Teaching) {
         self.bound.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));

@@ -156,6 +156,21 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
         self.effective.couple_to(|layer| layers.contains(&layer), &shape, scratch, out);
     }
 
+    fn pass_back(&self, right: &[T], solution: &mut [T]) -> bool {
+        let Some(order) = self.effective.network().order() else { return false };
+        for layer in order.into_iter().rev() {
+            let range = self.shape.layer(layer);
+            let mut received = vec![T::zero(); range.len()];
+            let at = if self.rates.is_empty() { &[] } else { &self.rates[range.clone()] };
+            for (_, edge, synapses) in self.effective.recurrent().filter(|(from, ..)| *from == layer) {
+                synapses.pull_back(at, &solution[self.shape.layer(edge.to)], 1, &mut received);
+            }
+            let own = right[range.clone()].iter().zip(&self.slope[range.clone()]).zip(&received);
+            solution[range].iter_mut().zip(own).for_each(|(s, ((right, d), w))| *s = *right + *d * *w);
+        }
+        true
+    }
+
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]) {
         match (self.effective.form(), corrected) {
             (Form::Potential, false) => self.couple(v, out, scratch),

@@ -35,6 +35,8 @@ pub struct Layer {
     pub name: String,
     /// Number of neurons.
     pub size: usize,
+    /// [height, width, channels], where they have the order of an image.
+    pub shape: Option<[usize; 3]>,
     /// Number of neurons in the layers before it.
     pub offset: usize,
     /// Activation.
@@ -216,6 +218,7 @@ impl Network {
             layers.push(Layer {
                 name: layer.name.clone(),
                 size,
+                shape: layer.shape,
                 offset,
                 activation: Transfer::Shipped(layer.activation.unwrap_or(model.activation)),
                 tau: match &layer.tau {
@@ -322,6 +325,21 @@ impl Network {
             Source::Input => None,
             Source::Layer(layer) => Some((layer, edge)),
         })
+    }
+
+    /// The layers in an order in which every connection between two leads to a later one; none where connections lead back.
+    #[must_use]
+    pub fn order(&self) -> Option<Vec<usize>> {
+        let mut order: Vec<usize> = Vec::with_capacity(self.layers.len());
+        while order.len() < self.layers.len() {
+            let open = (0..self.layers.len()).filter(|layer| !order.contains(layer));
+            let fed = |layer: &usize| {
+                self.recurrent().filter(|(_, edge)| edge.to == *layer).all(|(from, _)| order.contains(&from))
+            };
+            let next = open.into_iter().find(fed)?;
+            order.push(next);
+        }
+        Some(order)
     }
 
     /// Layers that no path of connections leads to from the output: their rates never depend on the teaching signal.

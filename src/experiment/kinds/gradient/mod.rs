@@ -52,7 +52,7 @@ impl Kind for Gradient {
         let samples = cost::samples(setup, &self.batch)?;
         let mut work = Cost::default();
         for (_, e) in &self.estimators {
-            let kept = substrate.states(samples) * (1.0 + e.work(substrate.bytes).states.min(4096.0));
+            let kept = substrate.states(samples) * (1.0 + e.work(substrate.foreseen()).states.min(4096.0));
             let estimate = cost::estimator(e, &substrate, samples);
             let memory = work.memory + substrate.parameter_bytes + kept;
             work = Cost { memory: memory.max(estimate.memory), ..work + estimate };

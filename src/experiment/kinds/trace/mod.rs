@@ -69,8 +69,8 @@ spec! {
         /// What is imperfect: a table, or the name of a preset. The truth is the gradient of the same device without noise.
         #[serde(default)]
         pub imperfections: Imperfections,
-        /// The neurons whose potentials and rates are written and drawn, each once, as `h2[0]` for the first of layer h2; all
-        /// of them when left out.
+        /// The neurons whose potentials and rates are written and drawn, each once: `h2[0]` is the first of layer h2, `c1[2,0,5]`
+        /// row 2, column 0, channel 5 of an image, all counted from 0. All of them when left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub neurons: Option<Vec<String>>,
     }
@@ -78,7 +78,16 @@ spec! {
 
 /// The names of all neurons, in the order of the state.
 fn names(network: &Network) -> Vec<String> {
-    let layer = |layer: &Layer| (0..layer.size).map(|i| format!("{}[{i}]", layer.name)).collect::<Vec<_>>();
+    let layer = |layer: &Layer| {
+        let place = |i: usize| match layer.shape {
+            Some([_, width, channels]) => {
+                let position = i / channels;
+                format!("{}[{},{},{}]", layer.name, position / width, position % width, i % channels)
+            }
+            None => format!("{}[{i}]", layer.name),
+        };
+        (0..layer.size).map(place).collect::<Vec<_>>()
+    };
     network.layers.iter().flat_map(layer).collect()
 }
 

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::asymmetry;
 use super::record::Epoch;
+use super::{asymmetry, images};
 use crate::error::Result;
 use crate::figures::points;
 use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::read_metrics;
 
-/// Draws `training`, `alignment` and `asymmetry` from the metrics of a run.
+/// Draws `training`, `alignment` and `asymmetry` from the metrics of a run; `kernels` and `feature-maps` where there are any.
 ///
 /// # Errors
 /// If the metrics are missing or damaged, or a figure cannot be written.
@@ -26,6 +26,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
         .line("test", against(&|e| Some(e.test_loss)));
     Figure::new().panel(accuracy).panel(loss).write(folder, "training", print)?;
     asymmetry::draw(folder, &epochs, print)?;
+    images::draw(folder, print)?;
     if epochs.iter().all(|e| e.cosine.is_none()) {
         return Ok(());
     }

@@ -4,10 +4,14 @@
 mod asymmetry;
 #[cfg(feature = "program")]
 pub(crate) mod figure;
+#[cfg(feature = "program")]
+mod images;
 pub mod record;
 mod trainer;
 
 pub use trainer::Trainer;
+
+use std::collections::BTreeMap;
 
 use serde::Deserializer;
 use serde_json::json;
@@ -24,18 +28,22 @@ use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
 use crate::files::Tensors;
-use crate::gradient::EstimatorSpec;
 use crate::gradient::equilibrium::Settle;
+use crate::gradient::{EstimatorSpec, Unsettled};
 use crate::imperfections::Imperfections;
 use crate::json::partial;
 use crate::learning::{
-    Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, RateFloor, Score,
+    Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, RateFloor, Score, check_factors,
 };
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::network::Network;
 
 /// How its run folders are kept.
-pub(super) const KEEPING: Keeping = Keeping { resumed: true, files: &["parameters.safetensors"] };
+pub(super) const KEEPING: Keeping =
+    Keeping { resumed: true, files: &["parameters.safetensors", FEATURE_MAPS, "feature-maps.units.json"] };
+
+/// The rates of the layers that are images, at the free equilibrium of the first test sample.
+const FEATURE_MAPS: &str = "feature-maps.npz";
 
 spec! {
     /// Trains a network.
@@ -58,6 +66,10 @@ spec! {
         schedule,
         /// Factors on the learning rate by connection (`h1-h2`), layer (its bias) or `readout`.
         learning_rates,
+        /// Factors on the optimiser's weight decay, by the same names.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
+        pub weight_decays: BTreeMap<String, f64>,
         /// Passes over the training set.
         epochs,
         /// Samples of an update.
@@ -71,6 +83,10 @@ spec! {
         #[serde(default)]
         #[schemars(range(min = 0, max = 20))]
         pub halvings: u32,
+        /// Drops samples that do not settle from their updates, and counts them; null takes every sample, and ends the run where one
+        /// diverges.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub unsettled: Option<Unsettled>,
         /// How free equilibria are waited for in tests.
         #[serde(default = "inference", deserialize_with = "over_inference")]
         pub inference: Settle,
@@ -88,15 +104,14 @@ spec! {
         /// for none.
         #[serde(default)]
         pub rate_samples: usize,
-        /// A term of the cost that pulls the coupling between layers towards symmetry; not where a pooling between layers is
-        /// not linear.
+        /// A term of the cost that pulls the coupling between layers towards symmetry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub homeostasis: Option<Homeostasis>,
         /// Makes both directions of each rotated or independent pair take the sum of their updates and decay, which makes them
         /// each other's transpose.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub kolen_pollack: Option<KolenPollack>,
-        /// What each epoch measures of the Jacobian; nothing where there are convolutions.
+        /// What each epoch measures of the Jacobian.
         #[serde(default)]
         pub jacobian: JacobianMeasures,
     }
@@ -127,9 +142,11 @@ impl Kind for Train {
             .map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        check_factors(&self.weight_decays, network).map_err(|e| e.under("weight_decays"))?;
         if self.halvings > 20 {
             return Err(Invalid::new("halvings", format!("found {}", self.halvings), "0 to 20"));
         }
+        self.validate_unsettled(&imperfections).map_err(|e| e.under("unsettled"))?;
         let noisy = Settle { tolerance: Some(0.0), ..self.inference };
         let inference = if self.noisy_inference { &noisy } else { &self.inference };
         inference.validate().map_err(|e| e.under("inference"))?;
@@ -146,15 +163,19 @@ impl Kind for Train {
             floor.validate(network, &imperfections).map_err(|e| e.under("rate_floor"))?;
         }
         self.homeostasis.map_or(Ok(()), |h| h.validate().map_err(|e| e.under("homeostasis")))?;
-        if self.jacobian != JacobianMeasures::None && network.shared().is_some() {
-            let legal = "its measures are those of dense and sparse weights: use \"none\"";
-            return Err(Invalid::new("jacobian", "found it for a network with convolutions", legal));
-        }
-        if self.homeostasis.is_some() && !network.is_linear() {
-            let found = "found it with a pooling between layers whose weights act differently in each state";
-            let legal =
-                "the homeostatic loss is one of the weights alone: use average pooling, or leave it out";
-            return Err(Invalid::new("homeostasis", found, legal));
+        if network.shared().is_some() {
+            match self.jacobian {
+                JacobianMeasures::Norms if self.compare == 0 => {
+                    let legal = "at least 1: the Jacobian of convolutions is taken at the compared samples";
+                    return Err(Invalid::new("compare", "found 0", legal));
+                }
+                JacobianMeasures::Eigenvalues => {
+                    let found = "found eigenvalues for a network with convolutions";
+                    let legal = "each sample has a Jacobian of its own: use \"norms\"";
+                    return Err(Invalid::new("jacobian", found, legal));
+                }
+                JacobianMeasures::None | JacobianMeasures::Norms => {}
+            }
         }
         if let Some(kolen_pollack) = self.kolen_pollack {
             kolen_pollack.validate().map_err(|e| e.under("kolen_pollack"))?;
@@ -177,6 +198,11 @@ impl Kind for Train {
             ));
         }
         Ok(())
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let learns = self.learning_rates.get(name).is_none_or(|rate| *rate != 0.0);
+        learns && !matches!(self.estimator, EstimatorSpec::Adjoint(_))
     }
 
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
@@ -241,6 +267,24 @@ impl Train {
         if self.transfer { Imperfections::default() } else { self.imperfections }
     }
 
+    /// Checks that what does not settle can be dropped.
+    fn validate_unsettled(&self, imperfections: &Imperfections) -> std::result::Result<(), Invalid> {
+        let Some(unsettled) = &self.unsettled else { return Ok(()) };
+        unsettled.validate(&self.estimator)?;
+        let found = if self.carry_state {
+            "found it with `carry_state`"
+        } else if imperfections.instant().is_some_and(|instant| instant.is_continuous()) {
+            "found it with `continuous` noise"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new(
+            "",
+            found,
+            "a sample cannot be dropped from a substrate that goes on: use one of the two",
+        ))
+    }
+
     /// The trainer at its start.
     ///
     /// # Errors
@@ -249,7 +293,9 @@ impl Train {
         let network = &setup.network;
         let parameters = problem::initial::<T>(setup, self.parameters.as_ref(), self.seed)?;
         let mut optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
-            .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?;
+            .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?
+            .with_decay_factors(&self.weight_decays, network)
+            .map_err(|invalid| invalid.under("weight_decays").in_file(setup.origin.display()))?;
         if let Some(KolenPollack { decay }) = self.kolen_pollack {
             optimiser =
                 optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f.weight, b.weight]), decay);
@@ -333,12 +379,17 @@ fn finish<T: Scalar>(
     let mut tensors = Tensors::new();
     trainer.parameters.insert_into(&mut tensors, "");
     sink.write(LEARNT, Content::Tensors(tensors))?;
+    if let Some(maps) = trainer.feature_maps(&data.test)? {
+        sink.write(FEATURE_MAPS, Content::Arrays(maps))?;
+    }
     let (train, test) = (trainer.score(&data.train)?, trainer.score(&data.test)?);
     let lines: Vec<Epoch> = sink.records()?;
     let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
     let learning: f64 = lines.iter().map(|e| e.seconds).sum();
     let (least_cosine, least_rate) = (least(&lines, |e| e.cosine), least(&lines, |e| e.slowest_rate));
     let warnings = Recurring::count(&lines);
+    let dropped: u64 = lines.iter().map(|e| e.dropped).sum();
+    let two_points: u64 = lines.iter().map(|e| e.two_points).sum();
     sink.write_json(
         SUMMARY,
         &json!({
@@ -361,6 +412,8 @@ fn finish<T: Scalar>(
             "warnings": warnings,
             "test_slowest_rate": lines.iter().filter_map(|e| e.test_slowest_rate).reduce(f64::min),
             "estimator": spec.estimator.name(),
+            "dropped": spec.unsettled.map(|_| dropped),
+            "two_points": spec.unsettled.map(|_| two_points),
             "seed": spec.seed,
         }),
     )?;
@@ -378,6 +431,12 @@ fn finish<T: Scalar>(
     }
     if let (Some((epoch, rate)), Some(drive)) = (least_rate, last.drive_rate) {
         told.push(format!("slowest relaxation rate {rate:.3}/tau (epoch {epoch}), drive {drive:.3}/tau"));
+    }
+    if dropped + two_points > 0 {
+        let shown = data.train.samples() as u64 * trainer.epoch;
+        told.push(format!(
+            "of {shown} samples shown, {dropped} did not settle and were dropped, {two_points} were estimated from two points"
+        ));
     }
     told.extend(warnings.iter().map(|warning| warning.told(lines.len())));
     Ok(told)

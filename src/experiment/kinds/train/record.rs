@@ -58,6 +58,12 @@ pub struct Epoch {
     /// How often the amplitude of a batch was halved in the epoch because the simulation diverged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub halvings: u64,
+    /// Samples of the epoch that were dropped from their updates, because they did not settle.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+    /// Samples of the epoch that were estimated from two real points, because they did not settle at all of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub two_points: u64,
     /// Evaluations of the right-hand side by the estimator since the start.
     pub rhs_evaluations: u64,
     /// Seconds of the epoch.

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::Train;
 use super::record::Epoch;
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
+use crate::files::Npz;
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium;
 use crate::gradient::{
-    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, Setting, Surroundings, estimate_batch,
+    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
+    estimate_batch,
 };
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::learning::asymmetry::Asymmetry;
@@ -52,6 +55,10 @@ pub struct Trainer<'a, T: Scalar> {
     pub rhs_evaluations: u64,
     /// Times that an amplitude was halved in the present epoch.
     halvings: u64,
+    /// Samples that were dropped in the present epoch.
+    dropped: u64,
+    /// Samples that were estimated from two points in the present epoch.
+    two_points: u64,
     estimator: Box<dyn Estimator<T>>,
     /// The substrate that was made: it turns nominal parameters into effective ones.
     device: Device<T>,
@@ -59,7 +66,9 @@ pub struct Trainer<'a, T: Scalar> {
 }
 
 /// The estimate beside the adjoint.
-struct AgainstTruth {
+struct AgainstTruth<T: Scalar> {
+    /// Rates of the free equilibria, of each layer.
+    free: Vec<DMatrix<T>>,
     gradient: Comparison,
     error_vectors: ErrorCosines,
     diagnostics: Diagnostics,
@@ -78,7 +87,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let device = Device::fabricate(network, &imperfections);
         device.confine(&mut parameters);
         Self {
-            estimator: spec.estimator.build(),
+            estimator: built(spec, &spec.estimator),
             effective: device.effective(spec.form, &parameters, optimiser.updates),
             device,
             network: Arc::clone(network),
@@ -91,6 +100,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             epoch: 0,
             rhs_evaluations: 0,
             halvings: 0,
+            dropped: 0,
+            two_points: 0,
         }
     }
 
@@ -110,12 +121,18 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let order = batches(train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
         let updates = order.len() as u64 * self.spec.epochs;
         let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
-        self.halvings = 0;
+        (self.halvings, self.dropped, self.two_points) = (0, 0, 0);
         for (index, batch) in order.iter().enumerate() {
             let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
-            let samples = self.samples(&shown);
+            let mut samples = self.samples(&shown);
             let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
-            self.symmetrise(&mut estimate.gradient);
+            let dropped = &estimate.diagnostics.dropped;
+            if !dropped.is_empty() {
+                samples = samples.select(&counted(samples.count, dropped)?);
+            }
+            self.dropped += dropped.len() as u64;
+            self.two_points += estimate.diagnostics.two_points;
+            self.symmetrise(&mut estimate);
             if !estimate.gradient.is_finite() {
                 let place = "the read-out".to_owned();
                 return Err(self.locate(not_finite("the gradient estimate", place), index));
@@ -125,7 +142,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             let (batch_loss, batch_correct) =
                 tally(&self.effective, &samples, rates, estimate.output_error.as_slice())
                     .map_err(|e| self.locate(e, index))?;
-            rate = self.spec.schedule.factor(self.optimiser.updates, updates);
+            rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
             let write = self.optimiser.updates + 1;
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
             self.device.update(&mut self.parameters, change, write);
@@ -144,7 +161,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let probed = self.spec.rate_samples.min(test.samples());
         let test_slowest_rate =
             if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
-        let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian);
+        let free = agreement.as_ref().map_or(&[][..], |a| &a.free);
+        let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian, free);
         Ok(Epoch {
             epoch: self.epoch,
             learning_rate: rate * self.optimiser.learning_rate(),
@@ -170,18 +188,21 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             warnings: agreement
                 .map_or(Vec::new(), |a| a.diagnostics.warnings(self.spec.estimator.amplitude())),
             halvings: self.halvings,
+            dropped: self.dropped,
+            two_points: self.two_points,
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
 
     /// Adds to a gradient what makes the substrate more symmetric.
-    fn symmetrise(&self, gradient: &mut Parameters<T>) {
+    fn symmetrise(&self, Estimate { gradient, free, .. }: &mut Estimate<T>) {
         if self.spec.kolen_pollack.is_some() {
             kolen_pollack::share(&self.network, gradient);
         }
         if let Some(homeostasis) = &self.spec.homeostasis {
-            homeostasis.add_gradient(&self.effective, (self.spec.seed, self.optimiser.updates), gradient);
+            let key = (self.spec.seed, self.optimiser.updates);
+            homeostasis.add_gradient(&self.effective, free, key, gradient);
         }
     }
 
@@ -271,8 +292,29 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         )
     }
 
+    /// The rates of the layers that are images, [height × width × channels], at the free equilibrium of the first sample; none without
+    /// convolutions.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn feature_maps(&self, data: &Dataset) -> Result<Option<Npz>> {
+        if self.network.shared().is_none() || data.samples() == 0 {
+            return Ok(None);
+        }
+        let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
+        let free = equilibrium::free(&setting, &self.samples(&data.select(&[0])), &self.spec.inference)?;
+        let mut maps = Npz::new();
+        for layer in &self.network.layers {
+            if let Some(shape) = layer.shape {
+                let rates = &free.rates[layer.offset..][..layer.size];
+                maps.insert(&layer.name, &shape, rates, "1", &["row", "column", "channel"]);
+            }
+        }
+        Ok(Some(maps))
+    }
+
     /// The estimate beside the adjoint on the first samples of the training set, and how it came about.
-    fn agreement(&self, train: &Dataset) -> Result<Option<AgainstTruth>> {
+    fn agreement(&self, train: &Dataset) -> Result<Option<AgainstTruth<T>>> {
         let count = self.spec.compare.min(train.samples());
         if count == 0 {
             return Ok(None);
@@ -280,7 +322,6 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let first: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&train.select(&first));
         let quiet = Setting::quiet(&self.effective);
-        let truth = estimate_batch(&Adjoint::default(), &quiet, &samples, &mut Vec::new())?;
         // As in training: with its noise and, if the state is carried, on a substrate that comes from other samples.
         let instant = self.imperfections.instant();
         let noise = instant.map(|instant| Surroundings::new(instant, self.spec.seed));
@@ -292,7 +333,10 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             estimate_or_halve(&*self.estimator, self.spec, &setting, &before, &mut states)?;
         }
         let (estimate, _) = estimate_or_halve(&*self.estimator, self.spec, &setting, &samples, &mut states)?;
+        let counted = samples.select(&counted(count, &estimate.diagnostics.dropped)?);
+        let truth = estimate_batch(&Adjoint::default(), &quiet, &counted, &mut Vec::new())?;
         Ok(Some(AgainstTruth {
+            free: truth.free,
             gradient: compare(&estimate.gradient, &truth.gradient),
             error_vectors: compare_error_vectors(&estimate.error_vector, &truth.error_vector),
             diagnostics: estimate.diagnostics,
@@ -355,6 +399,14 @@ impl<T: Scalar> Learner for Trainer<'_, T> {
         // There may be nothing left to learn: what is measured is measured on the device as it was written.
         self.program();
         Ok(())
+    }
+}
+
+/// An estimator as the experiment wants it: with what does not settle left out, if it says so.
+fn built<T: Scalar>(spec: &Train, estimator: &EstimatorSpec) -> Box<dyn Estimator<T>> {
+    match spec.unsettled {
+        Some(unsettled) => Box::new(Sifted::new(*estimator, unsettled)),
+        None => estimator.build(),
     }
 }
 

@@ -66,6 +66,8 @@ pub enum Activation {
     Identity,
     /// Clipped to [−1, 1]; real states only.
     HardTanh,
+    /// ½z clipped to [0, 1], `dsilu` with corners; real states only.
+    HardDsilu,
     /// max(x, 0); real states only.
     Relu,
 }
@@ -108,7 +110,7 @@ impl Activation {
                 out_re.copy_from_slice(re);
                 out_im.copy_from_slice(im);
             }
-            Self::HardTanh | Self::Relu => {
+            Self::HardTanh | Self::HardDsilu | Self::Relu => {
                 self.apply_real(re, out_re);
                 self.apply_real(im, out_im);
             }
@@ -135,6 +137,7 @@ impl Activation {
             Self::Softplus => map_real!(x, out, softplus_real),
             Self::Identity => out.copy_from_slice(x),
             Self::HardTanh => map_real!(x, out, hard_tanh),
+            Self::HardDsilu => map_real!(x, out, hard_dsilu),
             Self::Relu => map_real!(x, out, relu),
         }
     }
@@ -168,7 +171,7 @@ impl Activation {
                 let one = T::one();
                 kernels::map(re, im, out_re, out_im, |x, y| (poisoned(y, poisoned(x, one)), y * T::zero()));
             }
-            Self::HardTanh | Self::Relu => {
+            Self::HardTanh | Self::HardDsilu | Self::Relu => {
                 self.derivative_real(re, out_re);
                 kernels::map_real(im, out_im, |y| y * T::zero());
             }
@@ -195,6 +198,7 @@ impl Activation {
             Self::Softplus => map_real!(x, out, softplus_slope_real),
             Self::Identity => map_real!(x, out, identity_slope),
             Self::HardTanh => map_real!(x, out, hard_tanh_slope),
+            Self::HardDsilu => map_real!(x, out, hard_dsilu_slope),
             Self::Relu => map_real!(x, out, relu_slope),
         }
     }
@@ -216,6 +220,7 @@ impl Activation {
             Self::Softplus => ln_1p(z.exp()),
             Self::Identity => z,
             Self::HardTanh => Complex::new(z.re.clamp(-1.0, 1.0), z.im.clamp(-1.0, 1.0)),
+            Self::HardDsilu => Complex::new((0.5 * z.re).clamp(0.0, 1.0), (0.5 * z.im).clamp(0.0, 1.0)),
             Self::Relu => Complex::new(z.re.max(0.0), z.im.max(0.0)),
         }
     }
@@ -236,6 +241,7 @@ impl Activation {
             Self::Softplus => logistic(z),
             Self::Identity => Complex::ONE,
             Self::HardTanh => Complex::new(step(z.re.abs() < 1.0), 0.0),
+            Self::HardDsilu => Complex::new(0.5 * step(z.re > 0.0 && z.re < 2.0), 0.0),
             Self::Relu => Complex::new(step(z.re > 0.0), 0.0),
         }
     }
@@ -243,7 +249,7 @@ impl Activation {
     /// Whether the function continues analytically off the real axis.
     #[must_use]
     pub fn is_holomorphic(&self) -> bool {
-        !matches!(self, Self::HardTanh | Self::Relu)
+        !matches!(self, Self::HardTanh | Self::HardDsilu | Self::Relu)
     }
 
     /// Whether the function is bounded on the real axis.
@@ -260,7 +266,7 @@ impl Activation {
             Self::Logistic { slope, offset } => Some(Complex::new(-offset / slope, PI / slope.abs())),
             Self::Tanh => Some(Complex::new(0.0, FRAC_PI_2)),
             Self::Dsilu | Self::Softplus => Some(Complex::new(0.0, PI)),
-            Self::Identity | Self::HardTanh | Self::Relu => None,
+            Self::Identity | Self::HardTanh | Self::HardDsilu | Self::Relu => None,
         }
     }
 
@@ -395,6 +401,19 @@ fn hard_tanh<T: Scalar>(x: T) -> T {
 #[inline(always)]
 fn hard_tanh_slope<T: Scalar>(x: T) -> T {
     poisoned(x, if x.abs() < T::one() { T::one() } else { T::zero() })
+}
+
+#[inline(always)]
+fn hard_dsilu<T: Scalar>(x: T) -> T {
+    let half = T::of(0.5) * x;
+    let above = if half < T::zero() { T::zero() } else { half };
+    poisoned(x, if above > T::one() { T::one() } else { above })
+}
+
+#[inline(always)]
+fn hard_dsilu_slope<T: Scalar>(x: T) -> T {
+    let inside = x > T::zero() && x < T::of(2.0);
+    poisoned(x, if inside { T::of(0.5) } else { T::zero() })
 }
 
 #[inline(always)]

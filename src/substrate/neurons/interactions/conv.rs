@@ -257,6 +257,22 @@ impl Geometry for Conv {
         self.geometry.products()
     }
 
+    fn pooled(&self) -> usize {
+        if self.is_linear() { 0 } else { self.geometry.output.size() }
+    }
+
+    fn buffers(&self, single: bool) -> usize {
+        let (input, output) = (self.geometry.input.size(), self.geometry.output.size());
+        let method = if single { self.method::<f32>() } else { self.method::<f64>() };
+        let tiles = match method {
+            Method::Direct => self.geometry.output.positions() * self.geometry.fan_in(),
+            // Overlapping tiles of 6 × 6 for 4 × 4 results, below and above.
+            Method::Winograd2 | Method::Winograd4 => 9 * (input + output) / 4,
+        };
+        // K∗a, K∗δ and the slope current.
+        tiles + 3 * output
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

@@ -69,6 +69,14 @@ pub trait Geometry {
     fn products(&self) -> usize {
         self.weights()
     }
+    /// Elements over which a pooling that is not linear runs in one product with one sample.
+    fn pooled(&self) -> usize {
+        0
+    }
+    /// Numbers that a product with one sample works on, besides states and weights, in single precision or in double.
+    fn buffers(&self, _single: bool) -> usize {
+        0
+    }
     /// Whether a weight serves several synapses, as a kernel's does; then [`Self::ends`] and [`Coupling::entries`] list none.
     fn is_shared(&self) -> bool {
         false
