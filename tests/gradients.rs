@@ -303,7 +303,7 @@ fn accelerated_phases_give_the_gradient_of_relaxed_ones() {
         for form in [Form::Potential, Form::Rate] {
             let settle =
                 |accelerate: bool| json!({ "step": 0.5, "tolerance": 1e-12, "accelerate": accelerate });
-            let few = json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 8.0, "accelerate": true });
+            let few = json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 6.0, "accelerate": true });
             for (name, points) in [("classic", 0), ("cauchy", 7)] {
                 let estimate = |settle: &Value, nudged: &Value| {
                     let mut fields = json!({ "amplitude": 0.1, "settle": settle, "nudged": nudged });
@@ -322,7 +322,7 @@ fn accelerated_phases_give_the_gradient_of_relaxed_ones() {
                 // Too little time for acceleration: every sample is relaxed, as long as that takes.
                 let late = estimate(&settle(true), &few);
                 let also_late =
-                    estimate(&settle(true), &json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 8.0 }));
+                    estimate(&settle(true), &json!({ "step": 0.5, "tolerance": 1e-12, "max_time": 6.0 }));
                 let off = compare(&late.gradient, &also_late.gradient).total.relative_error.unwrap();
                 assert!(off < 1e-9, "{name}, {form:?}, relaxed in the end: {off:e}");
                 assert_eq!(late.diagnostics.stop, Stop::TimeLimit);

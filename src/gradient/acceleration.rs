@@ -19,6 +19,8 @@ use crate::substrate::{Field, Sweep};
 /// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
 /// long a relaxation has to go before another acceleration, of half as many.
 const FOR_A_DIGIT: f64 = 16.0;
+/// Steps of relaxation before the first acceleration: the field is evaluated once more, where they have led.
+const BEGUN: u64 = LOOK - 1;
 /// Products with J that look for a mode that grows.
 const PRODUCTS: usize = 20;
 /// Part of the force on a relaxed state that may be left unexplained, half-way to the proposal, by a field linear on the way.
@@ -76,7 +78,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut relaxed = start.map_or_else(|| vec![T::zero(); len], |(state, _)| state.to_vec());
         let mut force = relaxed.clone();
         let step = T::of(settle.step);
-        for tick in 0..LOOK {
+        for tick in 0..=BEGUN {
             if tick > 0 {
                 relaxed.iter_mut().zip(&force).for_each(|(s, force)| *s += step * *force);
             }
@@ -85,7 +87,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
         }
         let (proposal, residuals) = (relaxed.clone(), vec![f64::INFINITY; batch]);
         let sweep = field.sweep();
-        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: LOOK }
+        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: BEGUN + 1 }
     }
 
     /// Accelerates some samples from where relaxation is, at most so many evaluations.
@@ -200,12 +202,12 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let first = (FOR_A_DIGIT * -tolerance.log10()).max(FOR_A_DIGIT) as u64;
         let mut rest: Vec<usize> = (0..shape.batch).collect();
         let mut stop = Stop::Settled;
-        let mut relaxed_for = LOOK;
+        let mut relaxed_for = BEGUN;
         loop {
             let known = |trial: &Self, sample: usize| trial.residuals[sample] <= tolerance;
             let unknown: Vec<usize> = rest.iter().copied().filter(|sample| !known(self, *sample)).collect();
             let most = match relaxed_for {
-                LOOK => first,
+                BEGUN => first,
                 later if later >= first => first / 2,
                 _ => 0,
             };
