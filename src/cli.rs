@@ -178,7 +178,8 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
         }
         Command::Report { folders, out } => {
             page::write(&folders, &out)?;
-            tell(&format!("written: {}, of {} runs", out.display(), folders.len()))
+            let runs = if folders.len() == 1 { "run" } else { "runs" };
+            tell(&format!("written: {}, of {} {runs}", out.display(), folders.len()))
         }
         Command::Schema => {
             let text = serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?;

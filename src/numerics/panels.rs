@@ -76,20 +76,22 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
         for block in (0..inner).step_by(BLOCK) {
             let terms = block..inner.min(block + BLOCK);
             let mut product = Tiles { values, b, out: &mut *out, rows, inner, terms, column: 0 };
-            let mut first = 0;
-            while wide && columns - first >= 10 {
-                product.column = first;
-                product.panels::<S, 1, 2, 10>(simd);
-                first += 10;
+            let few = columns % 5;
+            // A panel stays in the first-level cache for all of them.
+            for panel in 0..rows.div_ceil(T::ROWS) {
+                product.column = 0;
+                while wide && columns - product.column >= 10 {
+                    product.tile::<S, 1, 2, 10>(simd, panel);
+                    product.column += 10;
+                }
+                while columns - product.column >= 5 {
+                    product.tile::<S, 1, 2, 5>(simd, panel);
+                    product.column += 5;
+                }
             }
-            while columns - first >= 5 {
-                product.column = first;
-                product.panels::<S, 1, 2, 5>(simd);
-                first += 5;
-            }
-            product.column = first;
+            product.column = columns - few;
             // Few columns take more of the rows at a time, so that as many sums are under way.
-            match (columns - first, wide) {
+            match (few, wide) {
                 (4, _) => product.panels::<S, 1, 2, 4>(simd),
                 (3, true) => product.panels::<S, 2, 2, 3>(simd),
                 (3, false) => product.panels::<S, 1, 2, 3>(simd),
@@ -119,14 +121,14 @@ impl<T: Scalar> Tiles<'_, T> {
     /// All panels, `P` of them at a time, by `C` columns.
     #[inline(always)]
     fn panels<S: Simd, const P: usize, const W: usize, const C: usize>(&mut self, simd: S) {
-        let (rows, length) = (self.rows.div_ceil(T::ROWS), T::ROWS * self.inner);
+        let panels = self.rows.div_ceil(T::ROWS);
         let mut panel = 0;
-        while panel + P <= rows {
-            self.tile::<S, P, W, C>(simd, panel, length);
+        while panel + P <= panels {
+            self.tile::<S, P, W, C>(simd, panel);
             panel += P;
         }
-        while panel < rows {
-            self.tile::<S, 1, W, C>(simd, panel, length);
+        while panel < panels {
+            self.tile::<S, 1, W, C>(simd, panel);
             panel += 1;
         }
     }
@@ -137,12 +139,8 @@ impl<T: Scalar> Tiles<'_, T> {
         clippy::needless_range_loop,
         reason = "sums that are borrowed, by an iterator too, leave the registers"
     )]
-    fn tile<S: Simd, const P: usize, const W: usize, const C: usize>(
-        &mut self,
-        simd: S,
-        first: usize,
-        length: usize,
-    ) {
+    fn tile<S: Simd, const P: usize, const W: usize, const C: usize>(&mut self, simd: S, first: usize) {
+        let length = T::ROWS * self.inner;
         let Self { values, b, inner, rows, terms, .. } = self;
         let count = terms.len();
         let columns: [&[T]; C] =
@@ -158,11 +156,12 @@ impl<T: Scalar> Tiles<'_, T> {
         for pass in (0..vectors).step_by(W) {
             let mut sums = [[[T::splat(simd, T::zero()); W]; P]; C];
             // Four terms at a time share their addresses.
-            let mut chunks = panels.map(|panel| panel.chunks_exact(4 * vectors));
-            for k in 0..count / 4 {
+            for (k, leading) in panels[0].chunks_exact(4 * vectors).enumerate() {
                 let four: [&[T; 4]; C] = std::array::from_fn(|j| &fours[j][k]);
-                let weights: [&[T::Vector<S>]; P] =
-                    std::array::from_fn(|p| chunks[p].next().unwrap_or_default());
+                let weights: [&[T::Vector<S>]; P] = std::array::from_fn(|p| match p {
+                    0 => leading,
+                    _ => &panels[p][4 * k * vectors..][..4 * vectors],
+                });
                 for term in 0..4 {
                     for j in 0..C {
                         let x = T::splat(simd, four[j][term]);
