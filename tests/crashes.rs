@@ -161,22 +161,14 @@ fn few(cases: u32, test: impl Fn(Crash)) {
     result.unwrap();
 }
 
-const TINY: [&str; 10] = [
-    "run",
-    "digits",
-    "--set",
-    "model=../models/toy.json",
-    "--set",
-    "data=toy_gaussian",
-    "--set",
-    "schedule=constant",
-    "--set",
-    "compare=4",
-];
+/// The toy run, compared with the truth after each epoch.
+fn tiny<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    program::toy(&[&["--set", "compare=4"], more].concat())
+}
 
 #[test]
 fn after_any_crash_a_training_ends_in_the_same_bytes() {
-    let course = Course::new(&TINY, "epochs");
+    let course = Course::new(&tiny(&[]), "epochs");
     few(12, |state| survive_crash(&course, &state));
 }
 
@@ -185,10 +177,10 @@ fn after_any_crash_a_training_ends_in_the_same_bytes() {
 fn after_any_crash_a_noisy_training_ends_in_the_same_bytes() {
     let imperfect = r#"imperfections={"device_seed":3,"state_noise":{"white":{"std":0.05}},"fabrication":{"weight":{"std":0.1}}}"#;
     let more = ["--set", imperfect, "--set", "carry_state=true"];
-    let course = Course::new(&[&TINY[..], &more].concat(), "epochs");
+    let course = Course::new(&tiny(&more), "epochs");
     few(6, |state| survive_crash(&course, &state));
     let device = r#"imperfections={"preset":"pcm","device_seed":3}"#;
-    let course = Course::new(&[&TINY[..], &["--set", device, "--set", "transfer=true"]].concat(), "epochs");
+    let course = Course::new(&tiny(&["--set", device, "--set", "transfer=true"]), "epochs");
     few(6, |state| survive_crash(&course, &state));
 }
 
@@ -260,7 +252,7 @@ fn survive_crash_of_sweep(course: &Course, state: &Crash, history: bool) {
 /// More lines than one are lost by no crash: the message says so, and nothing is lost by the attempt.
 #[test]
 fn a_checkpoint_far_ahead_of_its_metrics_is_refused() {
-    let course = Course::new(&TINY, "epochs");
+    let course = Course::new(&tiny(&[]), "epochs");
     let out = course.after(EPOCHS);
     fs::write(out.join("metrics.jsonl"), "").unwrap();
     let before = fs::read(out.join("checkpoint.safetensors")).unwrap();

@@ -6,27 +6,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::program::{contents, copy_folder, holograd, json, metrics, run, succeed, text};
+use crate::program::{self, contents, copy_folder, holograd, json, metrics, run, succeed, text};
 use serde_json::{Value, json};
 
-/// A training run of the toy network of some 20 ms.
-const TOY: [&str; 12] = [
-    "run",
-    "digits",
-    "--set",
-    "model=../models/toy.json",
-    "--set",
-    "data=toy_gaussian",
-    "--set",
-    "schedule=constant",
-    "--set",
-    "compare=0",
-    "--set",
-    "epochs=2",
-];
-
+/// The toy run, of some 20 ms.
 fn toy<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&TOY[..], more].concat()
+    program::toy(&[&["--set", "compare=0", "--set", "epochs=2"], more].concat())
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {

@@ -9,6 +9,7 @@ mod cli;
 mod common;
 mod continuous;
 mod conv_networks;
+mod conv_refusals;
 mod conv_runs;
 mod convolution;
 mod crashes;

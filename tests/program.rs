@@ -6,6 +6,15 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// A training run of the toy network of some milliseconds an epoch.
+pub const TOY: &str =
+    "run digits --set model=../models/toy.json --set data=toy_gaussian --set schedule=constant";
+
+/// Arguments after those of [`TOY`].
+pub fn toy<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    TOY.split(' ').chain(more.iter().copied()).collect()
+}
+
 /// The program with `arguments`, in `folder`.
 pub fn holograd(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holograd"));

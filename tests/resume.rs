@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::program::{self, holograd, metrics, run, succeed, text};
+use crate::program::{self, TOY, holograd, metrics, run, succeed, text};
 use holograd::numerics::rng::{NoiseKey, Purpose};
 use serde_json::{Value, json};
 
@@ -239,18 +239,18 @@ fn blocks(folder: &Path, files: &[&str], beyond: &str) -> u64 {
     blocks
 }
 
-#[cfg(target_os = "linux")]
-const TOY: &str = "run digits --set model=../models/toy.json --set data=toy_gaussian --set schedule=constant --set compare=4";
-
 /// A disk that fills up in the middle of a new run costs no completed epoch either.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_new_run_that_meets_a_full_disk_can_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    succeed(path, &format!("{TOY} --set epochs=30 --out calm").split(' ').collect::<Vec<_>>());
+    succeed(
+        path,
+        &format!("{TOY} --set compare=4 --set epochs=30 --out calm").split(' ').collect::<Vec<_>>(),
+    );
     let blocks = blocks(&path.join("calm"), &["experiment.json", "checkpoint.safetensors"], "metrics.jsonl");
-    let message = limited(path, blocks, &format!("{TOY} --set epochs=30 --out out"));
+    let message = limited(path, blocks, &format!("{TOY} --set compare=4 --set epochs=30 --out out"));
     assert!(message.contains("out/metrics.jsonl: cannot write"), "{message}");
     let done = metrics(&path.join("out")).len();
     assert!((1..30).contains(&done), "{done}");
@@ -264,7 +264,7 @@ fn a_new_run_that_meets_a_full_disk_can_be_resumed() {
 fn a_complete_run_outlives_its_figures() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    succeed(path, &format!("{TOY} --set epochs=1 --out calm").split(' ').collect::<Vec<_>>());
+    succeed(path, &format!("{TOY} --set compare=4 --set epochs=1 --out calm").split(' ').collect::<Vec<_>>());
     let calm = path.join("calm");
     let results = [
         "experiment.json",
@@ -275,7 +275,11 @@ fn a_complete_run_outlives_its_figures() {
     ];
     let figures = fs::read_dir(&calm).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let figure = figures.filter(|name| name.ends_with(".png")).min().expect("it draws a figure");
-    let message = limited(path, blocks(&calm, &results, &figure), &format!("{TOY} --set epochs=1 --out out"));
+    let message = limited(
+        path,
+        blocks(&calm, &results, &figure),
+        &format!("{TOY} --set compare=4 --set epochs=1 --out out"),
+    );
     assert!(message.contains("cannot write"), "{message}");
     assert_same_run(&calm, &path.join("out"));
     assert!(path.join("out/summary.json").exists());

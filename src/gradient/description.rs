@@ -18,7 +18,7 @@ pub(super) trait Description {
     /// What it asks of the network, its form and its imperfections.
     fn demands(&self) -> Demands;
 
-    /// What a chunk of samples takes, with numbers of so many bytes.
+    /// What a chunk of samples takes.
     fn work(&self, of: Foreseen) -> Work;
 
     /// One period of its drive, at 2^`doublings` times the length, with a multiplier in each synapse where that is asked for. Estimates
@@ -88,14 +88,14 @@ impl Demands {
         if self.harmonics && !network.is_holomorphic() {
             return Err(Invalid::new(
                 "harmonics",
-                "found more than the first with an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
+                "found more than the first with an activation or a pooling that is not holomorphic (hard_tanh, hard_dsilu, relu or max)",
                 "its harmonics do not decay geometrically: use 1, the plain lock-in",
             ));
         }
         if self.complex && !network.is_holomorphic() {
             return Err(Invalid::new(
                 "",
-                "found an activation or a pooling that is not holomorphic (hard_tanh, relu or max)",
+                "found an activation or a pooling that is not holomorphic (hard_tanh, hard_dsilu, relu or max)",
                 "a complex state needs logistic, tanh, dsilu, softplus or identity, and no max pooling; `classic`, `adjoint`, and `chebyshev` and `harmonic_balance` of one harmonic stay real",
             ));
         }

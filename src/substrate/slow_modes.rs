@@ -27,12 +27,6 @@ pub fn slowest_rate_by<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> f6
     projected(linear, products).iter().fold(f64::INFINITY, slower)
 }
 
-/// As [`slowest_rate_by`], of each sample; not a number where J has an element that is not.
-#[must_use]
-pub fn slowest_rates<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<f64> {
-    projected(linear, products).iter().map(rate).collect()
-}
-
 /// τ⁻¹J of each sample, projected onto its Krylov space.
 fn projected<T: Scalar>(linear: &dyn Linear<T>, products: usize) -> Vec<DMatrix<f64>> {
     let shape = linear.shape();
@@ -133,7 +127,6 @@ fn passes_shrink(matrix: &DMatrix<f64>) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use nalgebra::DVector;
     use rand::RngExt;
 
     use super::*;
@@ -178,114 +171,66 @@ mod tests {
             assert!((found - expected).abs() < 1e-10, "{found}, not {expected}");
         }
     }
-    /// Random matrices, and what J makes of vectors by them: M − 1 with every τ 1 or not.
-    struct Matrices {
-        shape: StateShape,
-        all: Vec<DMatrix<f64>>,
-        tau: Vec<f64>,
-    }
-
-    impl Linear<f64> for Matrices {
-        fn shape(&self) -> &StateShape {
-            &self.shape
+    /// A network whose J is W − 1: two layers, connected with each other, and with themselves unless they are
+    /// `apart`; the farther from symmetric the greater `skew`.
+    fn linear_network(apart: bool, tau: f64, skew: f64, seed: u64) -> Effective<f64> {
+        let connect = |from: &str, to: &str| serde_json::json!({ "from": from, "to": to });
+        let mut connections = vec![connect("input", "a"), connect("a", "b"), connect("b", "a")];
+        if !apart {
+            connections.extend([connect("a", "a"), connect("b", "b")]);
         }
-        fn tau(&self) -> &[f64] {
-            &self.tau
+        let model: ModelSpec = serde_json::from_value(serde_json::json!({
+            "name": "pair", "input": 1, "activation": "identity", "cost": "squared_error", "connections": connections,
+            "layers": [{ "name": "a", "size": 9, "tau": 1.5 }, { "name": "b", "size": 6, "tau": tau }] }))
+        .unwrap();
+        let network = Arc::new(Network::new(&model).unwrap());
+        let mut parameters = Parameters::initial(network.shapes(), seed);
+        let mut random = stream(seed, Purpose::Data, 4);
+        for (from, edge) in network.recurrent() {
+            let scale = 0.35 * if from < edge.to { 1.0 + skew } else { 1.0 };
+            let weights = parameters.at_mut(edge.weight).iter_mut();
+            weights.for_each(|w| *w = scale * (2.0 * random.random::<f64>() - 1.0));
         }
-        fn target(&self, _: Layout, v: &[f64], out: &mut [f64], _: &mut [f64]) {
-            for (sample, matrix) in self.all.iter().enumerate() {
-                let columns: Vec<_> = self.shape.sample(sample).collect();
-                let vector: Vec<f64> = columns.iter().flat_map(|c| v[c.clone()].iter().copied()).collect();
-                let product = matrix * DVector::from_vec(vector);
-                let mut rest = product.as_slice();
-                for column in columns {
-                    let (now, later) = rest.split_at(column.len());
-                    out[column].copy_from_slice(now);
-                    rest = later;
-                }
-            }
-        }
-        fn integrated(&self, _: bool, _: &[f64], _: &mut [f64], _: &mut [f64]) {
-            unimplemented!()
-        }
-        fn corrected(&self, _: &[f64], _: &mut [f64], _: &mut [f64]) {
-            unimplemented!()
-        }
-        fn observe(&self, _: &[f64], _: &mut [f64]) {
-            unimplemented!()
-        }
-        fn cost_slope(&self, _: &[f64]) -> Vec<f64> {
-            unimplemented!()
-        }
-        fn teaching(&self, _: &[f64]) -> Vec<f64> {
-            unimplemented!()
-        }
-        fn jacobian(&self, sample: usize) -> DMatrix<f64> {
-            &self.all[sample] - DMatrix::identity(15, 15)
-        }
+        Effective::new(&network, Form::Potential, &parameters)
     }
 
     #[test]
     fn modes_decay_where_no_eigenvalue_grows() {
-        let mut random = stream(3, Purpose::Data, 4);
-        for (apart, own_tau) in [(false, false), (false, true), (true, false), (true, true)] {
-            // From almost symmetric to far from normal, some of them stable though vectors grow at first.
-            let shape = StateShape::of(vec![9, 6], 60, 1);
-            let all: Vec<DMatrix<f64>> = (0..60)
-                .map(|sample| {
-                    let skew = 0.1 * f64::from(sample);
-                    DMatrix::from_fn(15, 15, |i, j| {
-                        let entry = 0.35 * (2.0 * random.random::<f64>() - 1.0);
-                        let within = apart && (i < 9) == (j < 9);
-                        if within {
-                            0.0
-                        } else if i < j {
-                            (1.0 + skew) * entry
-                        } else {
-                            entry
-                        }
-                    })
-                })
-                .collect();
-            let tau = (0..shape.len()).map(|i| if own_tau && i >= 9 * 60 { 2.5 } else { 1.5 }).collect();
-            let linear = Matrices { shape, all, tau };
-            let sweep = Sweep { first: vec![0], then: vec![1], own: false };
-            let start = vec![0.0; linear.shape.len()];
-            let found = modes_decay(&linear, apart.then_some(&sweep), 15, &start);
-            let scaled = |sample: usize| {
-                let mut j = linear.jacobian(sample);
-                let tau = |i: usize| if own_tau && i >= 9 { 2.5 } else { 1.5 };
-                j.row_iter_mut().enumerate().for_each(|(i, mut row)| row /= tau(i));
-                j
-            };
-            // Of exp(J)^(2^k): eigenvalues that come in pairs ± keep the QR iteration from converging.
-            let growth = |m: &DMatrix<f64>| {
-                let (mut power, mut logarithm) = (m.exp(), 0.0);
+        for (apart, tau) in [(false, 1.5), (false, 2.5), (true, 1.5), (true, 2.5)] {
+            let (mut transient, mut unstable) = (0, 0);
+            for seed in 0..60 {
+                let effective = linear_network(apart, tau, 0.1 * seed as f64, seed);
+                let sweep = effective.network().sweep();
+                assert_eq!(sweep.is_some(), apart);
+                let shape = StateShape::new(effective.network(), 1, 1);
+                let nothing = vec![0.0; shape.len()];
+                let linear = Linearised::new(&effective, &shape, &nothing);
+                let mut j = linear.jacobian(0);
+                let taus = linear.tau().to_vec();
+                j.row_iter_mut().zip(taus).for_each(|(mut row, tau)| row /= tau);
+                // Of exp(J)^(2^k): eigenvalues that come in pairs ± keep the QR iteration from converging.
+                let (mut power, mut logarithm) = (j.exp(), 0.0);
                 for _ in 0..30 {
                     let size = power.norm();
                     power /= size;
                     logarithm = 2.0 * (logarithm + size.ln());
                     power = &power * &power;
                 }
-                (logarithm + power.norm().ln()) / 2.0_f64.powi(30)
-            };
-            let grows_at_first = |m: &DMatrix<f64>| (m + m.transpose()).symmetric_eigenvalues().max() > 0.0;
-            let (mut transient, mut unstable) = (0, 0);
-            for (sample, decays) in found.iter().enumerate() {
-                let j = scaled(sample);
-                let stable = growth(&j) < 0.0;
-                transient += usize::from(stable && grows_at_first(&j));
-                unstable += usize::from(!stable);
-                assert_eq!(*decays, stable, "{apart}, {own_tau}, sample {sample}: {}", growth(&j));
+                let growth = (logarithm + power.norm().ln()) / 2.0_f64.powi(30);
+                let grows_at_first = (&j + j.transpose()).symmetric_eigenvalues().max() > 0.0;
+                transient += usize::from(growth < 0.0 && grows_at_first);
+                unstable += usize::from(growth > 0.0);
+                let found = modes_decay(&linear, sweep.as_ref(), 15, &nothing);
+                assert_eq!(found, [growth < 0.0], "{apart}, {tau}, {seed}: {growth}");
             }
             assert!(transient > 3 && unstable > 3 && unstable < 50, "{transient}, {unstable}");
         }
-        let nothing = Matrices {
-            shape: StateShape::of(vec![9, 6], 1, 1),
-            all: vec![DMatrix::from_element(15, 15, f64::NAN)],
-            tau: vec![1.0; 15],
-        };
-        assert_eq!(modes_decay(&nothing, None, 15, &[0.0; 15]), [false]);
+        let effective = linear_network(true, 1.5, f64::NAN, 1);
+        let shape = StateShape::new(effective.network(), 1, 1);
+        let linear = Linearised::new(&effective, &shape, &vec![0.0; shape.len()]);
+        for sweep in [None, effective.network().sweep()] {
+            assert_eq!(modes_decay(&linear, sweep.as_ref(), 15, &vec![0.0; shape.len()]), [false]);
+        }
     }
 
     #[test]

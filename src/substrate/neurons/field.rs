@@ -11,6 +11,8 @@ use crate::simulation::integrators::{Leak, VectorField};
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::activation;
+pub use crate::substrate::neurons::bound::Bound;
+use crate::substrate::neurons::bound::{Correction, Moving, drive, fill_drive};
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::linear::Linearised;
@@ -22,137 +24,6 @@ use crate::substrate::{Field, Linear, Substrate, Sweep};
 pub struct Dynamics<'a, T: Scalar> {
     effective: &'a Effective<T>,
     bound: Bound<T>,
-}
-
-/// What a field holds beside the substrate: samples, teaching, noise and buffers. It outlives the field ([`Dynamics::release`]), to go on
-/// ([`Dynamics::on`]) when the parameters have changed.
-pub struct Bound<T: Scalar> {
-    form: Form,
-    shape: StateShape,
-    leak: Leak<T>,
-    /// W_in x + b on the real rail, zero on the imaginary rail: computed once per batch.
-    drive: Vec<T>,
-    targets: Vec<T>,
-    /// Place of each sample in its batch.
-    places: Vec<usize>,
-    teaching: Teaching,
-    teaching_is_on: bool,
-    /// A frozen β of each sample, real rail before imaginary rail; empty where all samples are taught alike.
-    own_betas: Vec<T>,
-    noise: Disturbances<T>,
-    /// Where the coupling is corrected for its asymmetry.
-    correction: Option<Correction<T>>,
-    /// The drive with the noise of the present step, where the inputs are noisy.
-    noisy_drive: Vec<T>,
-    /// Where the inputs change in time.
-    moving: Option<Moving<T>>,
-    rates: Vec<T>,
-    /// Pre-activations, in the rate form only.
-    potentials: Vec<T>,
-    output_error: Vec<T>,
-    error_is_current: bool,
-    nudge: Vec<T>,
-    evaluations: u64,
-    products: u64,
-}
-
-/// What corrects a coupling F for its asymmetry: (Kᵀ − K)(a − a*), with K its derivative at the free rates a*.
-struct Correction<T> {
-    /// (K − Kᵀ) a*, laid out as the state.
-    current: Vec<T>,
-    /// a*, a real state.
-    free: Vec<T>,
-    /// −a of the state under evaluation, unless F is linear: then F + Kᵀ − K is Kᵀ.
-    negated: Vec<T>,
-}
-
-impl<T: Scalar> Correction<T> {
-    fn select(&self, shape: &StateShape, which: &[usize]) -> Self {
-        let current = shape.select(which, &self.current);
-        let negated = if self.negated.is_empty() { Vec::new() } else { current.clone() };
-        Self { current, free: shape.with_rails(1).select(which, &self.free), negated }
-    }
-}
-
-/// Inputs that change in time.
-struct Moving<T: Scalar> {
-    signal: Signal<T>,
-    /// What the signal adds to the inputs, [inputs × samples].
-    shift: Vec<T>,
-    /// The drive with it and with noise, if `fresh`.
-    drive: Vec<T>,
-    fresh: bool,
-}
-
-impl<T: Scalar> Moving<T> {
-    fn new(signal: Signal<T>, inputs: usize, shape: &StateShape) -> Self {
-        let (shift, drive) = (vec![T::zero(); inputs * shape.batch], vec![T::zero(); shape.len()]);
-        Self { signal, shift, drive, fresh: false }
-    }
-}
-
-impl<T: Scalar> Bound<T> {
-    /// Samples with drives, targets and places, without teaching and noise.
-    fn new(
-        effective: &Effective<T>,
-        shape: StateShape,
-        (drive, targets, places): (Vec<T>, Vec<T>, Vec<usize>),
-    ) -> Self {
-        let (network, form) = (effective.network(), effective.form());
-        let outputs = network.output.size() * shape.columns();
-        let output_layer = shape.layer(network.output.layer()).len();
-        Self {
-            leak: leak(effective, &shape),
-            drive,
-            targets,
-            places,
-            teaching: Teaching::none(),
-            teaching_is_on: false,
-            own_betas: Vec::new(),
-            noise: Disturbances::none(),
-            correction: None,
-            noisy_drive: Vec::new(),
-            moving: None,
-            rates: vec![T::zero(); shape.len()],
-            potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
-            output_error: vec![T::zero(); outputs],
-            error_is_current: false,
-            nudge: vec![T::zero(); output_layer],
-            evaluations: 0,
-            products: 0,
-            form,
-            shape,
-        }
-    }
-
-    /// Shows samples instead of as many others; [`Dynamics::reprogrammed`] has to follow.
-    pub fn show(&mut self, samples: &Samples<T>) {
-        self.targets.clone_from(&samples.targets);
-        self.places.clear();
-        self.places.extend((samples.first..).take(samples.count));
-        self.listen_to_inputs(&samples.inputs);
-    }
-
-    /// Tells noise of synapses what the inputs are.
-    fn listen_to_inputs(&mut self, inputs: &[T]) {
-        let largest = (0..self.shape.layers()).map(|layer| self.shape.size(layer)).max().unwrap_or(0);
-        self.noise.synapse.iter_mut().for_each(|synapse| synapse.bind(inputs, largest));
-    }
-
-    /// Takes the noise out, to go on in another phase, or beside other weights or samples.
-    pub fn release_noise(&mut self) -> Disturbances<T> {
-        std::mem::replace(&mut self.noise, Disturbances::none())
-    }
-
-    /// Takes the signal out, to go on in another field of the same run.
-    pub fn release_signal(&mut self) -> Option<Signal<T>> {
-        self.moving.take().map(|moving| moving.signal)
-    }
-
-    /// Marks the drive as that of other noise, samples or parameters than at present.
-    fn refresh_drive(&mut self) {
-        self.moving.iter_mut().for_each(|moving| moving.fresh = false);
-    }
 }
 
 impl<'a, T: Scalar> Dynamics<'a, T> {
@@ -619,35 +490,6 @@ fn activate_some<T: Scalar>(
             layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
         }
     }
-}
-
-/// W_in x + b on the real rail.
-fn drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T]) -> Vec<T> {
-    let mut drive = vec![T::zero(); shape.len()];
-    fill_drive(effective, shape, inputs, &mut drive);
-    drive
-}
-
-/// The same in place; the imaginary rail is zero already.
-fn fill_drive<T: Scalar>(effective: &Effective<T>, shape: &StateShape, inputs: &[T], drive: &mut [T]) {
-    for layer in 0..shape.layers() {
-        for column in drive[shape.real(layer)].chunks_exact_mut(shape.size(layer)) {
-            column.copy_from_slice(effective.bias(layer));
-        }
-    }
-    for (edge, synapses) in effective.from_input() {
-        synapses.drive(inputs, &mut drive[shape.real(edge.to)]);
-    }
-}
-
-fn leak<T: Scalar>(effective: &Effective<T>, shape: &StateShape) -> Leak<T> {
-    let taus = || (0..shape.layers()).map(|layer| effective.tau(layer));
-    let first = effective.tau(0)[0];
-    if taus().flatten().all(|tau| *tau == first) {
-        return Leak::Uniform(T::of(1.0 / first));
-    }
-    let inverse = |taus: &[f64]| taus.iter().map(|tau| T::of(1.0 / tau)).collect::<Vec<_>>();
-    Leak::PerElement(taus().flat_map(|taus| inverse(taus).repeat(shape.columns())).collect())
 }
 
 fn add<T: Scalar>(out: &mut [T], term: &[T]) {

@@ -1,6 +1,7 @@
 //! Layers of analog neurons and what connects them: the substrate of both papers.
 
 pub mod activation;
+mod bound;
 pub mod effective;
 pub mod field;
 pub mod form;
