@@ -7,8 +7,9 @@
 
 use super::Stop;
 use super::equilibrium::{Equilibrium, LOOK, Settle, conclude, relax};
+use super::sweeps::{Narrowing, Swept, sweep_plainly, sweep_to_rest};
 use crate::error::Result;
-use crate::numerics::anderson::{Accelerated, Options, fixed_point};
+use crate::numerics::anderson::{Options, fixed_point};
 use crate::numerics::krylov::dot;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
@@ -35,18 +36,38 @@ pub(super) enum Inspection {
     Way,
 }
 
-/// Anderson acceleration after a short relaxation, and again after longer ones for samples for which it fails.
+/// Plain sweeps where they come to rest quickly; for other samples Anderson acceleration after a short relaxation, and again after longer
+/// ones where that fails.
 pub(super) fn accelerate<'a, T: Scalar>(
-    field: Box<dyn Field<'a, T> + 'a>,
+    mut field: Box<dyn Field<'a, T> + 'a>,
     settle: &Settle,
     start: Option<(&[T], u64)>,
     inspection: Inspection,
 ) -> Result<Equilibrium<T>> {
     let tick = start.map_or(0, |(_, tick)| tick);
-    let mut trial = Trial::begin(field, settle, start, inspection);
-    let stop = trial.settle_all(settle, tick)?;
-    let residual = trial.residuals.iter().copied().fold(0.0, f64::max);
-    let Trial { mut field, proposal: state, evaluations, .. } = trial;
+    let shape = field.shape().clone();
+    let tolerance = settle.tolerance::<T>();
+    let from = start.map(|(state, _)| state);
+    let swept = match field.sweep() {
+        Some(sweep) if inspection == Inspection::Full => {
+            sweep_plainly(&mut field, &sweep, tolerance, from, steps(settle))
+        }
+        _ => Swept::nothing(&shape, from),
+    };
+    let Swept { mut state, mut residuals, mut evaluations } = swept;
+    let rest: Vec<usize> = (0..shape.batch).filter(|sample| residuals[*sample] > tolerance).collect();
+    let mut stop = Stop::Settled;
+    if !rest.is_empty() {
+        let part = shape.with_batch(rest.len());
+        let begin = start.map(|(state, tick)| (shape.select(&rest, state), tick));
+        let begin = begin.as_ref().map(|(state, tick)| (&state[..], *tick));
+        let mut trial = Trial::begin(field.select(&rest), settle, begin, inspection);
+        stop = trial.settle_all(settle, tick)?;
+        put(&part, &trial.proposal, &shape, &rest, &mut state);
+        rest.iter().zip(&trial.residuals).for_each(|(sample, residual)| residuals[*sample] = *residual);
+        evaluations += trial.evaluations;
+    }
+    let residual = residuals.into_iter().fold(0.0, f64::max);
     field.observe(&state);
     Ok(Equilibrium { evaluations, residual, stop, tick: tick + LOOK, ..conclude(field, state, Vec::new()) })
 }
@@ -99,7 +120,7 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut proposal = self.field.shape().select(which, &self.relaxed);
         let options =
             Options { mixing: settle.step.min(1.0), tolerance: settle.tolerance::<T>(), most, narrows: true };
-        let mut fields = Narrowing { field: &mut self.field, narrow: None, which };
+        let mut fields = Narrowing::new(&mut self.field, which);
         let end = match &self.sweep {
             None => {
                 let map =
@@ -244,67 +265,6 @@ impl<'a, T: Scalar> Trial<'a, T> {
             }
         }
     }
-}
-
-/// The field of some samples, and of fewer and fewer of them.
-struct Narrowing<'f, 'a, T: Scalar> {
-    field: &'f mut Box<dyn Field<'a, T> + 'a>,
-    narrow: Option<Box<dyn Field<'a, T> + 'a>>,
-    which: &'f [usize],
-}
-
-impl<'a, T: Scalar> Narrowing<'_, 'a, T> {
-    /// The field of those at some places of `which`: once of fewer, never again of more.
-    fn of(&mut self, active: &[usize]) -> &mut (dyn Field<'a, T> + 'a) {
-        let width = self.narrow.as_ref().unwrap_or(self.field).shape().batch;
-        if active.len() < width {
-            let places: Vec<usize> = active.iter().map(|place| self.which[*place]).collect();
-            self.narrow = Some(self.field.select(&places));
-        }
-        &mut **self.narrow.as_mut().unwrap_or(self.field)
-    }
-}
-
-/// Accelerates sweeps, from a state of some samples that receives where they end. One set of layers alone is iterated where the state of
-/// the other is a function of it.
-fn sweep_to_rest<T: Scalar>(
-    fields: &mut Narrowing<'_, '_, T>,
-    sweep: &Sweep,
-    shape: &StateShape,
-    end: &mut [T],
-    options: Options,
-) -> Accelerated {
-    let iterated: Vec<usize> =
-        (0..shape.layers()).filter(|layer| sweep.own || sweep.then.contains(layer)).collect();
-    let part = shape.with_layers(&iterated);
-    let mut x = vec![T::zero(); part.len()];
-    shape.gather(&iterated, end, &mut x);
-    let (mut state, mut out) = (end.to_vec(), end.to_vec());
-    let map = |active: &[usize], s: &[T], g: &mut [T]| {
-        let now = shape.with_batch(active.len());
-        let (state, out) = (&mut state[..now.len()], &mut out[..now.len()]);
-        now.spread(&iterated, s, state);
-        for layers in [&sweep.first, &sweep.then] {
-            fields.of(active).target_of(layers, state, out);
-            layers.iter().for_each(|layer| state[now.layer(*layer)].copy_from_slice(&out[now.layer(*layer)]));
-        }
-        now.gather(&iterated, state, g);
-        // A sample's last sweep is that of the state at which it has arrived.
-        for (layer, (place, sample)) in
-            sweep.first.iter().flat_map(|layer| active.iter().enumerate().map(move |sample| (*layer, sample)))
-        {
-            for rail in 0..shape.rails {
-                end[shape.column(layer, rail, *sample)]
-                    .copy_from_slice(&state[now.column(layer, rail, place)]);
-            }
-        }
-    };
-    let ended = fixed_point(&part, map, &mut x, options);
-    for layer in &sweep.then {
-        let place = iterated.iter().take_while(|other| *other != layer).count();
-        end[shape.layer(*layer)].copy_from_slice(&x[part.layer(place)]);
-    }
-    ended
 }
 
 /// Steps of a relaxation.

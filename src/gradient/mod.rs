@@ -18,6 +18,7 @@ mod series;
 mod sifted;
 mod spec;
 mod staircase;
+mod sweeps;
 pub(crate) mod work;
 
 pub use adjoint::{Adjoint, Solver};

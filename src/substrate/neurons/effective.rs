@@ -18,6 +18,9 @@ pub struct Effective<T: Scalar> {
     form: Form,
     /// Of every edge, in the order of the network's.
     synapses: Vec<Synapses<T>>,
+    /// Whose synapses compute for each edge: its own, or those of the other half of its pair where the weights are shared by positions and
+    /// the same, so that one convolution serves both.
+    computing: Vec<usize>,
     biases: Vec<Vec<T>>,
     readout: Option<Readout<T>>,
     taus: Option<Vec<Vec<f64>>>,
@@ -63,6 +66,7 @@ impl<T: Scalar> Effective<T> {
             network: Arc::clone(network),
             form,
             synapses: network.edges.iter().map(|edge| edge.interaction.couple()).collect(),
+            computing: (0..network.edges.len()).collect(),
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
             readout,
             taus: None,
@@ -106,8 +110,16 @@ impl<T: Scalar> Effective<T> {
 
     fn prepare(&mut self) {
         self.amplification = OnceLock::new();
-        for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
-            synapses.prepare(edge.wanted());
+        for (place, edge) in self.network.edges.iter().enumerate() {
+            let same = |other: &usize| {
+                self.network.edges[*other].weight == edge.weight
+                    && self.synapses[*other].weights() == self.synapses[place].weights()
+            };
+            self.computing[place] =
+                (0..place).find(same).filter(|_| edge.interaction.is_shared()).unwrap_or(place);
+            if self.computing[place] == place {
+                self.synapses[place].prepare(edge.wanted());
+            }
         }
         if let Some(readout) = &mut self.readout {
             readout.synapses.prepare(BOTH);
@@ -128,7 +140,7 @@ impl<T: Scalar> Effective<T> {
 
     /// Every edge with its programmed weights.
     pub fn edges(&self) -> impl Iterator<Item = (&Edge, &Synapses<T>)> {
-        self.network.edges.iter().zip(&self.synapses)
+        self.network.edges.iter().zip(self.computing.iter().map(|place| &self.synapses[*place]))
     }
 
     /// Adds Σ_j Re a_j², Σ_j Im a_j² and Σ_j Re a_j Im a_j over the synapses of each neuron of a layer, for one sample, whose inputs
@@ -223,6 +235,7 @@ impl<T: Scalar> Effective<T> {
         out: &mut [T],
     ) -> u64 {
         let real = shape.with_rails(1);
+        let layout = if curved && self.is_symmetric() { Layout::Plain } else { layout };
         let mut products = 0;
         for (from, edge, synapses) in self.recurrent() {
             let (sender, receiver) = match edge.direction {
@@ -231,23 +244,28 @@ impl<T: Scalar> Effective<T> {
             };
             let at = |layer: usize| if at.is_empty() { at } else { &at[real.layer(layer)] };
             let range = |layer: usize| shape.layer(layer);
-            if (layout == Layout::Plain) == (edge.direction == Direction::Forward) {
+            let back = (layout == Layout::Plain) != (edge.direction == Direction::Forward);
+            if !back {
                 synapses.push_forward(at(sender), &v[range(sender)], shape.rails, &mut out[range(receiver)]);
-            } else {
-                synapses.pull_back(at(sender), &v[range(receiver)], shape.rails, &mut out[range(sender)]);
             }
             if curved && edge.direction == Direction::Backward {
-                synapses.bend(
-                    at(sender),
-                    at(receiver),
-                    &v[range(sender)],
-                    shape.rails,
-                    &mut out[range(sender)],
-                );
+                let along = (&v[range(sender)], back.then(|| &v[range(receiver)]));
+                let at = (at(sender), at(receiver));
+                synapses.pull_back_along(at, along, shape.rails, &mut out[range(sender)]);
+            } else if back {
+                synapses.pull_back(at(sender), &v[range(receiver)], shape.rails, &mut out[range(sender)]);
             }
             products += 1;
         }
         products
+    }
+
+    /// Whether the derivative of the coupling is sure to be its own transpose: every pair one convolution. A pooling's derivatives are then
+    /// computed together.
+    fn is_symmetric(&self) -> bool {
+        let mut edges = self.network.edges.iter().zip(&self.computing).enumerate();
+        self.network.is_tied()
+            && edges.all(|(place, (edge, other))| edge.direction == Direction::Forward || *other != place)
     }
 
     /// Bias of each neuron of a layer.

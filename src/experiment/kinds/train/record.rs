@@ -42,7 +42,7 @@ pub struct Epoch {
     /// Eigenvalues of W − 1, real and imaginary part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eigenvalues: Option<Vec<[f64; 2]>>,
-    /// Slowest relaxation rate of the first four in every ten of the compared samples, in 1/τ.
+    /// Slowest relaxation rate of the compared samples, in 1/τ.
     pub slowest_rate: Option<f64>,
     /// Slowest relaxation rate of test samples, where it was asked for, in 1/τ.
     #[serde(default)]

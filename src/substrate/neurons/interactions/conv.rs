@@ -1,6 +1,7 @@
 //! Convolution, with a pooling inside the connection or without: A_K(a) = P(K∗a), every device of a kernel one weight.
 
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 use num_complex::Complex;
 use schemars::JsonSchema;
@@ -269,8 +270,8 @@ impl Geometry for Conv {
             // Overlapping tiles of 6 × 6 for 4 × 4 results, below and above.
             Method::Winograd2 | Method::Winograd4 => 9 * (input + output) / 4,
         };
-        // K∗a, K∗δ and the slope current.
-        tiles + 3 * output
+        // K∗a, K∗δ and the slope current; a and δ.
+        tiles + 3 * output + 2 * input
     }
 
     fn is_shared(&self) -> bool {
@@ -303,12 +304,67 @@ impl Geometry for Conv {
     }
 }
 
-/// What a product needs besides its operands; made at first use, then kept.
-#[derive(Debug, Default)]
-struct Workspace<T> {
-    scratch: Scratch<T>,
+/// z = K∗a, and the a that it was made of: what a layer sends and what it is sent back need the same.
+#[derive(Debug)]
+struct Memory<T> {
+    a: Vec<T>,
+    rails: usize,
     z: Vec<T>,
-    dz: Vec<T>,
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Self { a: Vec::new(), rails: 0, z: Vec::new() }
+    }
+}
+
+impl<T: Scalar> Memory<T> {
+    /// z, which is computed unless it is that of the a before.
+    fn convolve(&mut self, weights: &Weights<T>, a: Rails<'_, T>, scratch: &mut Scratch<T>) -> Rails<'_, T> {
+        let (rails, connection) = (a.count(), &weights.connection);
+        if self.rails != rails || !a.each().eq(Rails::of(&self.a, rails).each()) {
+            let samples = a.re.len() / connection.input().size();
+            self.a.clear();
+            a.each().for_each(|rail| self.a.extend_from_slice(rail));
+            self.rails = rails;
+            self.z.resize(samples * rails * connection.intermediate().size(), T::zero());
+            connection.convolve(a, RailsMut::of(&mut self.z, rails), scratch);
+        }
+        Rails::of(&self.z, rails)
+    }
+
+    /// Anything in its place for so many samples: where the pooling's derivative does not depend on it.
+    fn blank(&mut self, weights: &Weights<T>, samples: usize) -> Rails<'_, T> {
+        self.rails = 0;
+        self.z.resize(samples * weights.connection.intermediate().size(), T::zero());
+        Rails::real(&self.z)
+    }
+
+    /// As [`Self::convolve`], or [`Self::blank`] where that does.
+    fn of(
+        &mut self,
+        weights: &Weights<T>,
+        a: Rails<'_, T>,
+        samples: usize,
+        scratch: &mut Scratch<T>,
+    ) -> Rails<'_, T> {
+        if weights.shape.is_linear() {
+            self.blank(weights, samples)
+        } else {
+            self.convolve(weights, a, scratch)
+        }
+    }
+}
+
+/// What a product needs besides its operands; made at first use, then kept.
+#[derive(Debug)]
+struct Workspace<T> {
+    owner: ThreadId,
+    scratch: Scratch<T>,
+    /// Of the last state.
+    at: Memory<T>,
+    /// Of the last direction.
+    along: Memory<T>,
 }
 
 /// Weights of a convolution.
@@ -317,7 +373,7 @@ pub struct Weights<T: Scalar> {
     shape: Conv,
     values: Vec<T>,
     connection: PooledConvolution<T>,
-    /// One for each thread that has ever worked with the weights at the same time as others.
+    /// One for each thread that has ever worked with the weights.
     workspaces: Mutex<Vec<Workspace<T>>>,
 }
 
@@ -342,51 +398,22 @@ impl<T: Scalar> Weights<T> {
         Self { shape, values, connection, workspaces: Mutex::default() }
     }
 
-    /// Lends a workspace that nobody else uses.
+    /// Lends the workspace of this thread.
     fn work(&self, with: impl FnOnce(&mut Workspace<T>)) {
-        let idle = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let lent = idle().pop();
-        let mut workspace = lent.unwrap_or_default();
+        let owner = thread::current().id();
+        let kept = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = {
+            let mut kept = kept();
+            kept.iter().position(|workspace| workspace.owner == owner).map(|place| kept.swap_remove(place))
+        };
+        let mut workspace = lent.unwrap_or_else(|| Workspace {
+            owner,
+            scratch: Scratch::default(),
+            at: Memory::default(),
+            along: Memory::default(),
+        });
         with(&mut workspace);
-        idle().push(workspace);
-    }
-
-    /// z = K∗a for so many samples; left as it is where the pooling's derivative does not depend on it, and a may be empty.
-    fn convolve<'z>(
-        &self,
-        a: Rails<'_, T>,
-        samples: usize,
-        z: &'z mut Vec<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Rails<'z, T> {
-        let rails = if self.shape.is_linear() { 1 } else { a.count() };
-        let length = samples * rails * self.connection.intermediate().size();
-        if z.len() < length {
-            z.resize(length, T::zero());
-        }
-        let z = &mut z[..length];
-        if !self.shape.is_linear() {
-            self.connection.convolve(a, RailsMut::of(z, rails), scratch);
-        }
-        Rails::of(z, rails)
-    }
-
-    /// As [`Self::convolve`], of a direction.
-    fn convolve_direction<'z>(
-        &self,
-        delta: Rails<'_, T>,
-        z: &'z mut Vec<T>,
-        scratch: &mut Scratch<T>,
-    ) -> Rails<'z, T> {
-        let rails = delta.count();
-        let samples = delta.re.len() / self.shape.senders();
-        let length = samples * rails * self.connection.intermediate().size();
-        if z.len() < length {
-            z.resize(length, T::zero());
-        }
-        let z = &mut z[..length];
-        self.connection.convolve(delta, RailsMut::of(z, rails), scratch);
-        Rails::of(z, rails)
+        kept().push(workspace);
     }
 
     /// Columns of the receiving layer.
@@ -432,31 +459,36 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
 
     fn prepare(&mut self, _: Wanted) {
         self.connection.set_kernel(&self.values);
+        self.workspaces.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn forward(&self, a: &[T], rails: usize, out: &mut [T]) {
-        let rails = if self.shape.is_linear() { 1 } else { rails };
-        self.work(|Workspace { scratch, .. }| {
-            self.connection.currents(Rails::of(a, rails), Some(RailsMut::of(out, rails)), None, scratch);
+        let linear = self.shape.is_linear();
+        self.work(|Workspace { scratch, at, .. }| {
+            if linear {
+                self.connection.currents(Rails::real(a), Some(RailsMut::real(out)), None, scratch);
+            } else {
+                let z = at.convolve(self, Rails::of(a, rails), scratch);
+                self.connection.currents_at(z, Some(RailsMut::of(out, rails)), None, scratch);
+            }
         });
     }
 
     fn pull_back(&self, a: &[T], v: &[T], rails: usize, out: &mut [T]) {
         let columns = self.columns(v);
-        self.work(|Workspace { scratch, z, .. }| {
+        self.work(|Workspace { scratch, at, .. }| {
             if self.shape.is_linear() {
-                let z = self.convolve(Rails::real(&[]), columns, z, scratch);
+                let z = at.blank(self, columns);
                 let down = Some((Rails::real(v), RailsMut::real(out)));
                 return self.connection.currents_at(z, None, down, scratch);
             }
             let above = a.len() / self.shape.senders() * rails / columns;
-            let a = Rails::of(a, above);
+            let z = at.convolve(self, Rails::of(a, above), scratch);
             if above == rails {
                 let down = Some((Rails::of(v, rails), RailsMut::of(out, rails)));
-                return self.connection.currents(a, None, down, scratch);
+                return self.connection.currents_at(z, None, down, scratch);
             }
             // The derivative at a real state is real: each rail goes its own way.
-            let z = self.convolve(a, columns / rails, z, scratch);
             let mut out = RailsMut::of(out, rails);
             for rail in 0..rails {
                 let down = Some((Rails::of(v, rails).rail(rail), out.rail(rail)));
@@ -469,31 +501,35 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         if self.shape.is_linear() {
             return self.forward(delta, 1, out);
         }
-        let columns = self.columns(out);
-        self.work(|Workspace { scratch, z, dz }| {
-            let z = self.convolve(Rails::real(a), columns / rails, z, scratch);
-            let dz = self.convolve_direction(Rails::of(delta, rails), dz, scratch);
+        self.work(|Workspace { scratch, at, along, .. }| {
+            let z = at.convolve(self, Rails::real(a), scratch);
+            let dz = along.convolve(self, Rails::of(delta, rails), scratch);
             let at = At { z, dz, v: None, dv: None };
             self.connection.derivatives_at(&at, Some(RailsMut::of(out, rails)), None, scratch);
         });
     }
 
-    fn bend(&self, a: &[T], v: &[T], delta: &[T], rails: usize, out: &mut [T]) {
+    fn pull_back_along(
+        &self,
+        (a, v): (&[T], &[T]),
+        (delta, dv): (&[T], Option<&[T]>),
+        rails: usize,
+        out: &mut [T],
+    ) {
         if self.shape.is_linear() {
-            return;
+            return dv.into_iter().for_each(|dv| self.pull_back(a, dv, rails, out));
         }
-        let columns = self.columns(v);
-        self.work(|Workspace { scratch, z, dz }| {
-            let z = self.convolve(Rails::real(a), columns, z, scratch);
-            let dz = self.convolve_direction(Rails::of(delta, rails), dz, scratch);
-            let at = At { z, dz, v: Some(Rails::real(v)), dv: None };
+        self.work(|Workspace { scratch, at, along, .. }| {
+            let z = at.convolve(self, Rails::real(a), scratch);
+            let dz = along.convolve(self, Rails::of(delta, rails), scratch);
+            let at = At { z, dz, v: Some(Rails::real(v)), dv: dv.map(|dv| Rails::of(dv, rails)) };
             self.connection.derivatives_at(&at, None, Some(RailsMut::of(out, rails)), scratch);
         });
     }
 
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]) {
-        self.work(|Workspace { scratch, z, .. }| {
-            let z = self.convolve(Rails::real(a), self.columns(v), z, scratch);
+        self.work(|Workspace { scratch, at, .. }| {
+            let z = at.of(self, Rails::real(a), self.columns(v), scratch);
             self.connection.gradient_at(Rails::real(a), z, Rails::real(v), out, scratch);
         });
     }
@@ -502,9 +538,9 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         if self.shape.is_linear() {
             return self.contract(delta, v, out);
         }
-        self.work(|Workspace { scratch, z, dz }| {
-            let z = self.convolve(Rails::real(a), self.columns(v), z, scratch);
-            let dz = self.convolve_direction(Rails::real(delta), dz, scratch);
+        self.work(|Workspace { scratch, at, along, .. }| {
+            let z = at.convolve(self, Rails::real(a), scratch);
+            let dz = along.convolve(self, Rails::real(delta), scratch);
             let at = At { z, dz, v: Some(Rails::real(v)), dv: None };
             let (a, delta) = (Rails::real(a), Rails::real(delta));
             self.connection.gradient_derivative_at(a, delta, &at, out, scratch);
@@ -528,8 +564,8 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         let half = scratch.len() / 2;
         scratch[half..].iter_mut().for_each(|im| *im = -*im);
         let (a, v) = (Rails::of(a, rails), Rails::of(scratch, rails));
-        self.work(|Workspace { scratch, z, .. }| {
-            let z = self.convolve(a, v.re.len() / self.shape.receivers(), z, scratch);
+        self.work(|Workspace { scratch, at, .. }| {
+            let z = at.convolve(self, a, scratch);
             self.connection.gradient_at(a, z, v, out, scratch);
         });
     }

@@ -121,8 +121,16 @@ pub trait Coupling<T: Scalar>: Send + Sync {
     fn push_forward(&self, _a: &[T], delta: &[T], rails: usize, out: &mut [T]) {
         self.forward(delta, rails, out);
     }
-    /// Derivative of [`Self::pull_back`] along δ of a, at real a and v: zero where A is linear in a. δ has so many rails.
-    fn bend(&self, _a: &[T], _v: &[T], _delta: &[T], _rails: usize, _out: &mut [T]) {}
+    /// Derivative of [`Self::pull_back`] along δ of a and, where it is given, δ_v of v, at real a and v; both have so many rails.
+    fn pull_back_along(
+        &self,
+        (a, _v): (&[T], &[T]),
+        (_delta, dv): (&[T], Option<&[T]>),
+        rails: usize,
+        out: &mut [T],
+    ) {
+        dv.into_iter().for_each(|dv| self.pull_back(a, dv, rails, out));
+    }
     /// Σ ∂⟨A_W(a), v⟩/∂W over the columns; real states.
     fn contract(&self, a: &[T], v: &[T], out: &mut [T]);
     /// Derivative of [`Self::contract`] along δ of a.
