@@ -78,6 +78,8 @@ pub struct Panel {
     pub heat_map: Option<HeatMap>,
     /// One unit is equally long on both axes (two linear axes only).
     pub equal_aspect: bool,
+    /// Places along the axes are no quantities: they carry no ticks.
+    pub without_ticks: bool,
     /// What has a place along x but none along y, in a band of its own under the frame.
     pub aside: Option<Aside>,
 }
@@ -339,6 +341,13 @@ impl Panel {
     #[must_use]
     pub fn series(mut self, series: Series) -> Self {
         self.series.push(series);
+        self
+    }
+
+    /// Without ticks: places along the axes are no quantities.
+    #[must_use]
+    pub fn without_ticks(mut self) -> Self {
+        self.without_ticks = true;
         self
     }
 

@@ -4,8 +4,8 @@ use plotters::style::text_anchor::HPos;
 
 use super::{
     ASIDE_GAP, ASIDE_ROW, BAR_GAP, BAR_WIDTH, EDGE, FACTOR_LINE, LABEL_LINE, LABEL_TEXT, MINOR_LENGTH, Names,
-    Plan, THIN, TICK_LENGTH, TICK_LINE, TICK_TEXT, TITLE_TEXT, aside_height, has_map, plane, points, widest,
-    x_ticks, y_ticks,
+    Plan, THIN, TICK_LENGTH, TICK_LINE, TICK_TEXT, TITLE_TEXT, aside_height, has_map, panel_y_ticks, plane,
+    points, widest, x_ticks, y_ticks,
 };
 use crate::Result;
 use crate::plot::axis::{Span, Ticks, drawable, power_of_ten};
@@ -17,7 +17,7 @@ use crate::plot::{HeatMap, Mark, Panel, heat, style};
 pub(super) fn draw(canvas: &mut Canvas, panel: &Panel, plan: &Plan, cell: Rect, frame: Rect) -> Result<()> {
     let plane = plane(panel, plan.x, plan.y, frame);
     let frame = plane.frame;
-    let (across, up) = (x_ticks(&panel.x, &plane.x, frame.width())?, y_ticks(&plane.y, frame.height()));
+    let (across, up) = (x_ticks(panel, &plane.x, frame.width())?, panel_y_ticks(panel, &plane));
     if let Some(map) = has_map(panel) {
         draw_map(canvas, map, &plane)?;
         draw_bar(canvas, map, frame)?;

@@ -276,8 +276,16 @@ fn y_ticks(span: &Span, height: f64) -> Ticks {
     span.ticks(((height / 26.0) as usize).clamp(5, MOST_TICKS))
 }
 
+fn panel_y_ticks(panel: &Panel, plane: &Plane) -> Ticks {
+    if panel.without_ticks { Ticks::default() } else { y_ticks(&plane.y, plane.frame.height()) }
+}
+
 /// As many ticks as leave room between their labels.
-fn x_ticks(axis: &Axis, span: &Span, width: f64) -> Result<Ticks> {
+fn x_ticks(panel: &Panel, span: &Span, width: f64) -> Result<Ticks> {
+    let axis = &panel.x;
+    if panel.without_ticks {
+        return Ok(Ticks::default());
+    }
     if !axis.names.is_empty() {
         let major = (1..=axis.names.len()).map(|place| place as f64).collect();
         return Ok(Ticks { major, labels: axis.names.clone(), ..Ticks::default() });
@@ -346,11 +354,11 @@ fn sides(panel: &Panel, plan: &Plan, width: f64, frame_height: f64) -> Result<Ma
         let right = (width - margins.right).max(margins.left + SMALLEST);
         let frame = Rect { left: margins.left, top: 0.0, right, bottom: frame_height };
         let plane = plane(panel, plan.x, plan.y, frame);
-        let ticks = y_ticks(&plane.y, plane.frame.height());
+        let ticks = panel_y_ticks(panel, &plane);
         let aside = panel.aside.as_ref().map_or(Ok(0.0), |aside| TICK_TEXT.width(&aside.label))?;
         let labels = LABEL_LINE * plan.y_label.len().max(1) as f64;
         margins.left = (EDGE + labels + 4.0 + widest(&ticks)?).max(EDGE + aside) + 3.0 + TICK_LENGTH;
-        let labels = x_ticks(&panel.x, &plane.x, plane.frame.width())?;
+        let labels = x_ticks(panel, &plane.x, plane.frame.width())?;
         let overhang = match (labels.labels.last(), labels.major.last()) {
             (Some(label), Some(at)) if panel.x.names.is_empty() => {
                 let from_end = (1.0 - plane.x.fraction(*at)) * plane.frame.width();
@@ -380,8 +388,8 @@ fn above_and_below(panel: &Panel, plan: &mut Plan, frame: Rect, width: f64, lett
     // A power of ten stands above the frame; a letter alone leaves room beside it.
     let plane = plane(panel, plan.x, plan.y, frame);
     let bar = has_map(panel).map(|map| y_ticks(&heat::colours(map), frame.height()));
-    let raised = y_ticks(&plane.y, plane.frame.height()).factor.is_some()
-        || bar.is_some_and(|ticks| ticks.factor.is_some());
+    let raised =
+        panel_y_ticks(panel, &plane).factor.is_some() || bar.is_some_and(|ticks| ticks.factor.is_some());
     let letter_only = lettered && plan.title.is_empty() && plan.strip == 0.0;
     let factor = if raised && !letter_only { FACTOR_LINE } else { 0.0 };
     plan.margins.top = EDGE + 3.0 + heading + plan.strip + factor;

@@ -33,21 +33,26 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     for (name, shape) in kernels {
         let values: Vec<f64> = tensors.reals(&name, &shape)?;
         let [height, width, from, to] = shape[..] else { continue };
+        // Kernels of one channel fill a square.
+        let shown = if from == 1 { to.min(MOST * MOST) } else { to.min(MOST) };
+        let columns = if from == 1 { square(shown) } else { shown };
+        let rows = if from == 1 { shown.div_ceil(columns) } else { from.min(MOST) };
         let tile = |row: usize, column: usize, y: usize, x: usize| {
-            values[((y * width + x) * from + row) * to + column]
+            let (source, target) = if from == 1 { (0, row * columns + column) } else { (row, column) };
+            if target < shown { values[((y * width + x) * from + source) * to + target] } else { f64::NAN }
         };
-        let map = mosaic([from.min(MOST), to.min(MOST)], [height, width], tile, "weight");
-        let panel = Panel::new("channel to", "channel from, from the top")
-            .title(names::parameter(&name))
-            .equal_aspect();
-        figure = figure.panel(panel.heat_map(map));
+        let map = mosaic([rows, columns], [height, width], tile, "weight");
+        let receiving = format!("channel that receives, {shown} of {to}");
+        let sending = if from == 1 { String::new() } else { format!("channel that sends, {rows} of {from}") };
+        let panel = Panel::new(receiving, sending).title(names::parameter(&name)).equal_aspect();
+        figure = figure.panel(panel.without_ticks().heat_map(map));
     }
     figure.write(folder, "kernels", print)?;
     let mut figure = Figure::new().panel_size(380, 380);
     for (name, (shape, values)) in read_npz(&maps)? {
         let [height, width, channels] = shape[..] else { continue };
         let shown = channels.min(MOST * MOST);
-        let columns = (shown as f64).sqrt().ceil() as usize;
+        let columns = square(shown);
         let tile = |row: usize, column: usize, y: usize, x: usize| {
             let channel = row * columns + column;
             if channel < shown { values[(y * width + x) * channels + channel] } else { f64::NAN }
@@ -55,13 +60,18 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
         let map = mosaic([shown.div_ceil(columns), columns], [height, width], tile, "rate a");
         let panel =
             Panel::new("", "").title(format!("{name}, {shown} of {channels} channels")).equal_aspect();
-        figure = figure.panel(panel.heat_map(map));
+        figure = figure.panel(panel.without_ticks().heat_map(map));
     }
     figure.write(folder, "feature-maps", print).map(drop)
 }
 
+/// Columns of the smallest square grid that holds so many tiles.
+fn square(tiles: usize) -> usize {
+    (tiles as f64).sqrt().ceil() as usize
+}
+
 /// Tiles of [height, width] in a grid of [rows, columns], grey lines between them; `value` takes row and column of a tile, and of a place in
-/// it, from the top. The axes count tiles.
+/// it, from the top.
 fn mosaic(
     [rows, columns]: [usize; 2],
     [height, width]: [usize; 2],

@@ -328,7 +328,11 @@ impl<T: Scalar> Memory<T> {
             a.each().for_each(|rail| self.a.extend_from_slice(rail));
             self.rails = rails;
             self.z.resize(samples * rails * connection.intermediate().size(), T::zero());
-            connection.convolve(a, RailsMut::of(&mut self.z, rails), scratch);
+            if is_zero(&self.a) {
+                self.z.fill(T::zero());
+            } else {
+                connection.convolve(a, RailsMut::of(&mut self.z, rails), scratch);
+            }
         }
         Rails::of(&self.z, rails)
     }
@@ -448,6 +452,11 @@ impl<T: Scalar> Weights<T> {
     }
 }
 
+/// Whether there is nothing to convolve: a state at rest, and a response that has not come so far yet.
+fn is_zero<T: Scalar>(v: &[T]) -> bool {
+    v.iter().all(|x| *x == T::zero())
+}
+
 impl<T: Scalar> Coupling<T> for Weights<T> {
     fn weights(&self) -> &[T] {
         &self.values
@@ -463,6 +472,9 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
     }
 
     fn forward(&self, a: &[T], rails: usize, out: &mut [T]) {
+        if is_zero(a) {
+            return;
+        }
         let linear = self.shape.is_linear();
         self.work(|Workspace { scratch, at, .. }| {
             if linear {
@@ -475,6 +487,9 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
     }
 
     fn pull_back(&self, a: &[T], v: &[T], rails: usize, out: &mut [T]) {
+        if is_zero(v) {
+            return;
+        }
         let columns = self.columns(v);
         self.work(|Workspace { scratch, at, .. }| {
             if self.shape.is_linear() {
@@ -498,7 +513,7 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
     }
 
     fn push_forward(&self, a: &[T], delta: &[T], rails: usize, out: &mut [T]) {
-        if self.shape.is_linear() {
+        if self.shape.is_linear() || is_zero(delta) {
             return self.forward(delta, 1, out);
         }
         self.work(|Workspace { scratch, at, along, .. }| {
@@ -516,7 +531,7 @@ impl<T: Scalar> Coupling<T> for Weights<T> {
         rails: usize,
         out: &mut [T],
     ) {
-        if self.shape.is_linear() {
+        if self.shape.is_linear() || is_zero(delta) {
             return dv.into_iter().for_each(|dv| self.pull_back(a, dv, rails, out));
         }
         self.work(|Workspace { scratch, at, along, .. }| {
