@@ -483,10 +483,14 @@ impl Description for HarmonicBalance {
         // The first harmonic of a circular drive is one linear equation; more are a balance over points of the period,
         // whose unknowns a Krylov space of as many vectors holds several times.
         let points = if self.harmonics > 1 { 8.0 * self.harmonics as f64 } else { 1.0 };
+        // The Krylov space of the first harmonic is real.
+        let rails = if self.harmonics > 1 { 2.0 } else { 1.0 };
+        let tolerance = if of.bytes < 8.0 { self.tolerance::<f32>() } else { self.tolerance::<f64>() };
+        let products = work::accelerated(tolerance) * points;
         Work {
-            evaluations: of.free(&self.settle) + work::ACCELERATED * points,
-            rails: 2.0,
-            linear: work::ACCELERATED * points,
+            evaluations: of.free(&self.settle) + products,
+            rails,
+            linear: products,
             states: work::ACCELERATED + 4.0 * points,
             ..Work::default()
         }

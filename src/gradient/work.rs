@@ -7,8 +7,10 @@ use crate::simulation::integrators::IntegratorSpec;
 
 /// Rate of the slowest mode of a network, in 1/τ, where how long it settles is not known.
 const SLOWEST: f64 = 0.1;
-/// Evaluations in which an accelerated phase settles, and products in which a linear equation is solved.
+/// Directions that an accelerated phase, or the solution of a linear equation, holds at most.
 pub(crate) const ACCELERATED: f64 = 60.0;
+/// Evaluations of an accelerated phase, or products of a linear equation, for each digit: as on MNIST.
+const FOR_A_DIGIT: f64 = 8.0;
 /// Right-hand sides that an adaptive integrator evaluates for each sample of its lock-in.
 const ADAPTIVE: f64 = 20.0;
 /// Numbers of each parameter that a chunk holds where every synapse has its own lock-in.
@@ -75,6 +77,11 @@ pub(crate) fn steps(integrator: IntegratorSpec, duration: f64) -> f64 {
     duration / integrator.fixed_step().map_or(1.0, |(_, step)| step)
 }
 
+/// Evaluations of an accelerated phase, or products in which a linear equation is solved, to a tolerance.
+pub(crate) fn accelerated(tolerance: f64) -> f64 {
+    (FOR_A_DIGIT * -tolerance.log10()).max(FOR_A_DIGIT).ceil()
+}
+
 /// Evaluations until a phase has settled, with numbers of so many bytes.
 pub(crate) fn settling(settle: &Settle, bytes: f64) -> f64 {
     let longest = (settle.max_time / settle.step).ceil();
@@ -83,7 +90,7 @@ pub(crate) fn settling(settle: &Settle, bytes: f64) -> f64 {
     let settled = if tolerance == 0.0 {
         longest
     } else if settle.accelerate {
-        longest.min(ACCELERATED)
+        longest.min(accelerated(tolerance))
     } else {
         longest.min((-tolerance.min(0.5).ln() / SLOWEST / settle.step).ceil())
     };

@@ -87,10 +87,12 @@ fn note(points: &[SweepPoint], has_dots: bool) -> Option<String> {
             "Markers: mean of {n}. Bars: 95 % interval of the mean (bootstrap); of up to three runs, from the lowest to the highest."
         ),
     };
+    let alone = points.iter().any(|p| p.runs - p.failures == 1);
+    let alone = if alone { " A marker without a bar: one run." } else { "" };
     let dots = if has_dots { " Faint dots: single runs." } else { "" };
     let failed = points.iter().any(|p| p.failures > 0);
     let diverged = if failed && has_dots { " Under the frame: how many of the runs diverged." } else { "" };
-    Some(bars + dots + diverged)
+    Some(bars + alone + dots + diverged)
 }
 
 /// The summary of a run.
@@ -353,6 +355,8 @@ mod tests {
             note(&summary.points, false).unwrap(),
             "Markers: mean of n = 3 runs. Bars: from the lowest to the highest."
         );
+        summary.points[0].runs = 1;
+        assert!(note(&summary.points, false).unwrap().ends_with(" A marker without a bar: one run."));
         for point in &mut summary.points {
             point.runs = 1;
         }
