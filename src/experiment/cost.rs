@@ -263,7 +263,8 @@ impl Size {
         let single = self.bytes < 8.0;
         self.buffers += edge.interaction.buffers(single) as f64;
         if edge.interaction.is_shared() {
-            self.layouts += 4.0 * edge.interaction.weights() as f64 * self.bytes;
+            let devices = edge.interaction.copies() * edge.interaction.weights();
+            self.layouts += 4.0 * devices as f64 * self.bytes;
         }
         if edge.from == Source::Input {
             self.once += work(edge, 3.0, 2.0);

@@ -11,7 +11,7 @@ use crate::substrate::neurons::effective::{Analog, Effective};
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::interactions::Direction;
 use crate::substrate::neurons::network::{Edge, Layer, Network, Output, Source};
-use crate::substrate::parameters::Parameters;
+use crate::substrate::parameters::{ParameterShape, Parameters};
 
 /// One device of a network: everything that fabrication has drawn. The same seed gives the same device in either precision.
 ///
@@ -88,21 +88,21 @@ impl<T: Scalar> Device<T> {
             .enumerate()
             .map(|(index, shape)| {
                 if shape.role.is_weight() {
-                    faults(spec, shape.form.len(), &mut stream(Part::Fault, index))
+                    faults(spec, shape.form.devices(), &mut stream(Part::Fault, index))
                 } else {
                     Vec::new()
                 }
             })
             .collect();
-        // One device a parameter: the factor of its weight, unless it is stuck.
+        // The factor of the weight that a device holds, unless it is stuck.
         let factors = |index: usize, mismatch: Mismatch| {
-            let count = network.shapes()[index].form.len();
+            let count = network.shapes()[index].form.devices();
             let mut drawn = mismatch.factors(count, &mut stream(Part::Weight, index));
             stuck[index].iter().for_each(|(i, _)| drawn[*i] = 1.0);
             drawn
         };
         let edge = |(place, edge): (usize, &Edge)| -> Option<Vec<T>> {
-            let count = edge.interaction.weights();
+            let count = edge.interaction.copies() * edge.interaction.weights();
             let mut total: Option<Vec<f64>> = None;
             let mut multiply = |factors: &mut dyn Iterator<Item = f64>| {
                 let total = total.get_or_insert_with(|| vec![1.0; count]);
@@ -119,9 +119,9 @@ impl<T: Scalar> Device<T> {
                     Direction::Forward => multiply(&mut drawn.into_iter()),
                     // The circuits that run back lie in an order of their own.
                     Direction::Backward => {
-                        multiply(
-                            &mut edge.interaction.feedback_order().into_iter().map(|place| drawn[place]),
-                        );
+                        let order = edge.interaction.feedback_order();
+                        let copies = drawn.chunks_exact(order.len());
+                        multiply(&mut copies.flat_map(|drawn| order.iter().map(|place| drawn[*place])));
                     }
                 }
             }
@@ -177,22 +177,30 @@ impl<T: Scalar> Device<T> {
         let changed = self.imperfections.programming.is_some()
             || self.imperfections.drift.is_some()
             || self.stuck.iter().any(|s| !s.is_empty());
-        if changed {
-            let mut written = parameters.clone();
-            for index in 0..written.len() {
-                if self.network.shapes()[index].role.is_weight() {
-                    self.write(index, written.at_mut(index), write, seconds);
+        let written: Vec<Vec<T>> = if changed {
+            let write = |(index, shape): (usize, &ParameterShape)| {
+                if !shape.role.is_weight() {
+                    return Vec::new();
                 }
-            }
-            effective.program(&written);
+                let mut devices = parameters.at(index).repeat(shape.form.copies());
+                self.write(index, &mut devices, write, seconds);
+                devices
+            };
+            self.network.shapes().iter().enumerate().map(write).collect()
         } else {
-            effective.program(parameters);
-        }
+            Vec::new()
+        };
+        effective.program(parameters);
+        let holds = |index: usize, devices: &mut [T]| {
+            written.get(index).into_iter().for_each(|written| devices.copy_from_slice(written));
+        };
         effective.alter(|Analog { weights, biases, readout }| {
-            for (weights, factors) in weights.into_iter().zip(&self.edges) {
+            for ((edge, weights), factors) in self.network.edges.iter().zip(weights).zip(&self.edges) {
+                holds(edge.weight, weights);
                 multiply(weights, factors.as_deref());
             }
-            if let Some(readout) = readout {
+            if let (Some(readout), Output::Readout { weight, .. }) = (readout, self.network.output) {
+                holds(weight, readout);
                 multiply(readout, self.readout.as_deref());
             }
             for (layer, bias) in biases.iter_mut().enumerate() {

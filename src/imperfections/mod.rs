@@ -168,6 +168,13 @@ impl Imperfections {
                 "a kernel's weights serve many synapses and cannot hold a factor of each: leave it out";
             return Err(Invalid::new(format!("fabrication.{part}"), found, legal));
         }
+        let unrolled = network.edges.iter().find(|edge| edge.interaction.copies() > 1);
+        if let (Some(edge), Some(_)) = (unrolled, self.programming.and_then(|programming| programming.update))
+        {
+            let found = format!("found it with the unrolled kernel `{}`", network.shapes()[edge.weight].name);
+            let legal = "pulses move one device for each weight: shared devices, or no rule of updates";
+            return Err(Invalid::new("programming.update", found, legal));
+        }
         if self.synapse_noise.is_some() {
             let legal = "noise of synapses is known for dense and sparse connections: use state_noise";
             return Err(Invalid::new("synapse_noise", found, legal));

@@ -69,6 +69,21 @@ impl Arrangement {
         self.len() == 0
     }
 
+    /// Times that each value is programmed, into devices of its own.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        match self {
+            Self::Weights(interaction) => interaction.copies(),
+            Self::Vector(_) => 1,
+        }
+    }
+
+    /// Number of devices that hold the values.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.copies() * self.len()
+    }
+
     /// Dimensions in parameter files.
     #[must_use]
     pub fn dimensions(&self) -> Vec<usize> {

@@ -212,3 +212,92 @@ fn a_time_constant_too_short_for_the_step_is_named_before_the_run() {
     check(json!("dopri5")).unwrap();
     check(json!({ "euler": { "step": 0.01 } })).unwrap();
 }
+
+/// Two convolutions of which each weight is one device, or one for each position.
+fn convolved(devices: &str) -> Problem {
+    let softmax = json!({ "softmax": { "size": 2 } });
+    let model = json!({ "name": "unrolled", "input": { "shape": [6, 6, 1] }, "activation": "tanh",
+        "layers": [{ "name": "c1", "shape": [3, 3, 4] }, { "name": "c2", "shape": [2, 2, 5] }],
+        "connections": [
+            { "from": "input", "to": "c1", "conv": { "kernel": 3, "pool": softmax, "devices": devices } },
+            { "from": "c1", "to": "c2", "feedback": "tied", "conv": { "kernel": 2, "padding": "valid", "devices": devices } }],
+        "readout": { "from": "c2", "classes": 3 } });
+    random(model, 3, 1)
+}
+
+fn estimated(problem: &Problem, spec: &Imperfections, estimator: Value) -> Estimate<f64> {
+    let estimator: EstimatorSpec = serde_json::from_value(estimator).unwrap();
+    let device = Device::fabricate(&problem.network, spec);
+    let effective = device.effective(Form::Potential, &problem.parameters, 0);
+    estimate_batch(&*estimator.build(), &Setting::quiet(&effective), &problem.samples, &mut Vec::new())
+        .unwrap()
+}
+
+#[test]
+fn every_position_of_an_unrolled_kernel_is_a_device() {
+    let problem = convolved("unrolled");
+    let spec = imperfections(json!({ "fabrication": { "weight": { "std": 0.1 } } }));
+    let made = Device::fabricate(&problem.network, &spec).effective(Form::Potential, &problem.parameters, 0);
+    let mut factors = Vec::new();
+    for (edge, synapses) in made.edges() {
+        let nominal = problem.parameters.at(edge.weight);
+        assert_eq!(synapses.weights().len(), edge.interaction.copies() * nominal.len());
+        let z = synapses
+            .weights()
+            .iter()
+            .zip(nominal.iter().cycle())
+            .map(|(w, nominal)| (w / nominal - 1.0) / 0.1);
+        factors.push(z.collect::<Vec<f64>>());
+    }
+    // 36 positions of 36 weights; 4 of 80, the same devices in both directions.
+    assert_eq!(factors.iter().map(Vec::len).collect::<Vec<_>>(), [1296, 320, 320]);
+    assert_eq!(factors[1], factors[2]);
+    assert!(follows(factors[..2].concat(), normal));
+
+    let adjoint = json!({ "adjoint": { "settle": { "tolerance": 1e-13 } } });
+    let plain = imperfections(json!({}));
+    let [shared, unrolled] = ["shared", "unrolled"]
+        .map(|devices| estimated(&convolved(devices), &plain, adjoint.clone()).gradient);
+    let error = compare(&unrolled, &shared).total.relative_error.unwrap();
+    assert!(error < 1e-12, "without imperfections the hardware makes no difference: {error:e}");
+
+    let truth = estimated(&problem, &spec, adjoint);
+    let cauchy = json!({ "cauchy": { "amplitude": 0.2, "points": 12, "settle": { "tolerance": 1e-13 } } });
+    let error =
+        compare(&estimated(&problem, &spec, cauchy).gradient, &truth.gradient).total.relative_error.unwrap();
+    assert!(error < 1e-9, "{error:e}");
+    assert!(compare(&truth.gradient, &shared).total.relative_error.unwrap() > 1e-2, "the devices differ");
+
+    // The biases hold no device's factor: their gradients are those of the costs of the whole device.
+    let cost = |parameters: &Parameters<f64>| {
+        let moved = Problem { parameters: parameters.clone(), ..convolved("unrolled") };
+        let settle = json!({ "adjoint": { "settle": { "tolerance": 1e-13 } } });
+        let errors = estimated(&moved, &spec, settle).output_error;
+        let labels = problem.samples.targets.chunks(3);
+        let costs = labels
+            .zip(errors.as_slice().chunks(3))
+            .map(|(targets, errors)| targets.iter().zip(errors).map(|(y, e)| -y * (y + e).ln()).sum::<f64>());
+        costs.sum::<f64>() / 3.0
+    };
+    for (index, shape) in problem.network.shapes().iter().enumerate() {
+        if shape.name.ends_with(".bias") {
+            let nominal = problem.parameters.at(index)[1];
+            let at = |step: f64| {
+                let mut moved = problem.parameters.clone();
+                moved.at_mut(index)[1] = nominal + step;
+                cost(&moved)
+            };
+            let slope = (8.0 * (at(1e-3) - at(-1e-3)) - (at(2e-3) - at(-2e-3))) / 12e-3;
+            let found = truth.gradient.at(index)[1];
+            assert!((found - slope).abs() < 1e-9, "{}: {found}, not {slope}", shape.name);
+        }
+    }
+}
+
+#[test]
+fn pulses_cannot_move_the_devices_of_an_unrolled_kernel() {
+    let spec = imperfections(json!({ "programming": { "weight_max": 2.0, "update": { "step": 0.01 } } }));
+    assert!(spec.suit(&convolved("shared").network).is_ok());
+    let error = spec.suit(&convolved("unrolled").network).unwrap_err().to_string();
+    assert!(error.contains("unrolled kernel") && error.contains("programming.update"), "{error}");
+}

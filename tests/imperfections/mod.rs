@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::common::{Problem, random, toy};
 use approx::assert_relative_eq;
+use holograd::gradient::compare::compare;
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use holograd::imperfections::drift::{Drift, DriftLaw, pcm_exponent, pcm_read_noise};
 use holograd::imperfections::instant::Disturbances;

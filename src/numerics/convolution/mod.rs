@@ -8,11 +8,13 @@
 pub mod geometry;
 mod patches;
 mod pooled;
+mod unrolled;
 mod winograd;
 
 use geometry::Geometry;
 use patches::Direct;
 pub use pooled::{At, PooledConvolution, Scratch};
+use unrolled::Unrolled;
 use winograd::Winograd;
 
 use crate::numerics::scalar::Scalar;
@@ -27,13 +29,16 @@ pub enum Method {
     /// By Winograd's F(4,3): 4 times fewer multiply–adds. At the published sizes it rounds like [`Method::Direct`] too, because its
     /// sums are shorter; with few channels up to ten times as much.
     Winograd4,
+    /// Position by position, each with a kernel of its own.
+    Unrolled,
 }
 
 impl Method {
     /// Whether it can do that convolution: the two of Winograd need a kernel of 3 × 3 and a stride of 1.
     #[must_use]
     pub fn suits(self, geometry: &Geometry) -> bool {
-        self == Self::Direct || (geometry.kernel == [3, 3] && geometry.stride == 1)
+        let any = matches!(self, Self::Direct | Self::Unrolled);
+        any || (geometry.kernel == [3, 3] && geometry.stride == 1)
     }
 }
 
@@ -48,6 +53,7 @@ pub struct Convolution<T> {
 enum Kernel<T> {
     Direct(Direct<T>),
     Winograd(Winograd<T>),
+    Unrolled(Unrolled<T>),
 }
 
 /// Buffers of a convolution, made at first use.
@@ -70,6 +76,7 @@ impl<T: Scalar> Convolution<T> {
             Method::Direct => Kernel::Direct(Direct::default()),
             Method::Winograd2 => Kernel::Winograd(Winograd::new(2)),
             Method::Winograd4 => Kernel::Winograd(Winograd::new(4)),
+            Method::Unrolled => Kernel::Unrolled(Unrolled::default()),
         };
         Self { geometry, kernel }
     }
@@ -80,15 +87,18 @@ impl<T: Scalar> Convolution<T> {
         &self.geometry
     }
 
-    /// Lays out a kernel [out × patch].
+    /// Lays out a kernel [out × patch], of [`Method::Unrolled`] one for each position.
     ///
     /// # Panics
     /// If it has another size.
     pub fn set_kernel(&mut self, weights: &[T]) {
-        assert_eq!(weights.len(), self.geometry.weights(), "a kernel of {:?}", self.geometry);
+        let unrolled = matches!(self.kernel, Kernel::Unrolled(_));
+        let kernels = if unrolled { self.geometry.output.positions() } else { 1 };
+        assert_eq!(weights.len(), kernels * self.geometry.weights(), "a kernel of {:?}", self.geometry);
         match &mut self.kernel {
             Kernel::Direct(direct) => direct.set(&self.geometry, weights),
             Kernel::Winograd(winograd) => winograd.set(&self.geometry, weights),
+            Kernel::Unrolled(unrolled) => unrolled.set(&self.geometry, weights),
         }
     }
 
@@ -101,6 +111,7 @@ impl<T: Scalar> Convolution<T> {
         match &self.kernel {
             Kernel::Direct(direct) => direct.convolve(&self.geometry, a, z, &mut buffers.tiles[0]),
             Kernel::Winograd(winograd) => winograd.convolve(&self.geometry, a, z, &mut buffers.tiles),
+            Kernel::Unrolled(unrolled) => unrolled.convolve(&self.geometry, a, z, &mut buffers.tiles),
         }
     }
 
@@ -113,10 +124,11 @@ impl<T: Scalar> Convolution<T> {
         match &self.kernel {
             Kernel::Direct(direct) => direct.transpose_add(&self.geometry, w, a, &mut buffers.tiles[0]),
             Kernel::Winograd(winograd) => winograd.transpose_add(&self.geometry, w, a, &mut buffers.tiles),
+            Kernel::Unrolled(unrolled) => unrolled.transpose_add(&self.geometry, w, a, &mut buffers.tiles),
         }
     }
 
-    /// gradient += ∂⟨K∗a, w⟩/∂K, summed over the images.
+    /// gradient += ∂⟨K∗a, w⟩/∂K, summed over the images, and over positions also where each has its own.
     ///
     /// # Panics
     /// If the slices do not have as many images, or the gradient is not of the kernel's size.
@@ -125,7 +137,9 @@ impl<T: Scalar> Convolution<T> {
         assert_eq!(gradient.len(), self.geometry.weights(), "a gradient of {:?}", self.geometry);
         let Buffers { tiles, product } = buffers;
         match &self.kernel {
-            Kernel::Direct(_) => patches::outer_add(&self.geometry, a, w, gradient, &mut tiles[0]),
+            Kernel::Direct(_) | Kernel::Unrolled(_) => {
+                patches::outer_add(&self.geometry, a, w, gradient, &mut tiles[0])
+            }
             Kernel::Winograd(winograd) => winograd.outer_add(&self.geometry, a, w, gradient, tiles, product),
         }
     }

@@ -97,33 +97,45 @@ pub(super) fn sized<T: Scalar>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
 
 /// Copies the patches of output positions from `first` on, counted through all images, into columns.
 fn gather<T: Scalar>(geometry: &Geometry, a: &[T], first: usize, patches: &mut [T]) {
-    let (channels, positions) = (geometry.input.channels, geometry.output.positions());
+    let positions = geometry.output.positions();
     for (offset, patch) in patches.chunks_exact_mut(geometry.fan_in()).enumerate() {
         let (image, position) = ((first + offset) / positions, (first + offset) % positions);
         let image = &a[image * geometry.input.size()..][..geometry.input.size()];
-        let mut filled = 0;
-        for overlap in geometry.overlaps(position) {
-            let (start, length) = (overlap.tap * channels, overlap.count * channels);
-            patch[filled..start].fill(T::zero());
-            patch[start..start + length].copy_from_slice(&image[overlap.position * channels..][..length]);
-            filled = start + length;
-        }
-        patch[filled..].fill(T::zero());
+        copy_patch(geometry, image, position, patch);
     }
+}
+
+/// Copies the patch of one output position of an image.
+pub(super) fn copy_patch<T: Scalar>(geometry: &Geometry, image: &[T], position: usize, patch: &mut [T]) {
+    let channels = geometry.input.channels;
+    let mut filled = 0;
+    for overlap in geometry.overlaps(position) {
+        let (start, length) = (overlap.tap * channels, overlap.count * channels);
+        patch[filled..start].fill(T::zero());
+        patch[start..start + length].copy_from_slice(&image[overlap.position * channels..][..length]);
+        filled = start + length;
+    }
+    patch[filled..].fill(T::zero());
 }
 
 /// Adds columns to the patches of output positions from `first` on: the transpose of [`gather`].
 fn scatter<T: Scalar>(geometry: &Geometry, patches: &[T], first: usize, a: &mut [T]) {
-    let (channels, positions) = (geometry.input.channels, geometry.output.positions());
+    let positions = geometry.output.positions();
     for (offset, patch) in patches.chunks_exact(geometry.fan_in()).enumerate() {
         let (image, position) = ((first + offset) / positions, (first + offset) % positions);
         let image = &mut a[image * geometry.input.size()..][..geometry.input.size()];
-        for overlap in geometry.overlaps(position) {
-            let length = overlap.count * channels;
-            let places = &mut image[overlap.position * channels..][..length];
-            for (place, x) in places.iter_mut().zip(&patch[overlap.tap * channels..][..length]) {
-                *place += *x;
-            }
+        add_patch(geometry, patch, position, image);
+    }
+}
+
+/// Adds a column to the patch of one output position of an image: the transpose of [`copy_patch`].
+pub(super) fn add_patch<T: Scalar>(geometry: &Geometry, patch: &[T], position: usize, image: &mut [T]) {
+    let channels = geometry.input.channels;
+    for overlap in geometry.overlaps(position) {
+        let length = overlap.count * channels;
+        let places = &mut image[overlap.position * channels..][..length];
+        for (place, x) in places.iter_mut().zip(&patch[overlap.tap * channels..][..length]) {
+            *place += *x;
         }
     }
 }

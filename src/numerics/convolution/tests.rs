@@ -67,14 +67,18 @@ fn distance<T: Scalar>(found: &[T], expected: &[f64]) -> f64 {
 fn errors<T: Scalar>(geometry: &Geometry, method: Method, images: usize) -> [f64; 3] {
     let (below, above) = (geometry.input.size(), geometry.output.size());
     let (a, w) = (numbers::<T>(images * below, 1), numbers::<T>(images * above, 2));
-    let (kernel, start) = (numbers::<T>(geometry.weights(), 3), numbers::<T>(images * below, 4));
+    let unrolled = method == Method::Unrolled;
+    let kernels = if unrolled { geometry.output.positions() } else { 1 };
+    let (kernel, start) = (numbers::<T>(kernels * geometry.weights(), 3), numbers::<T>(images * below, 4));
+    let shared = &kernel[..geometry.weights()];
     let double = |values: &[T]| values.iter().map(|x| x.double()).collect::<Vec<f64>>();
-    let mut expected = [vec![0.0; images * above], double(&start), double(&kernel)];
+    let mut expected = [vec![0.0; images * above], double(&start), double(shared)];
     for image in 0..images {
         each_product(geometry, |i, k, o| {
+            let own = if unrolled { o / geometry.output.channels * geometry.weights() } else { 0 };
             let (i, o) = (image * below + i, image * above + o);
-            expected[0][o] += kernel[k].double() * a[i].double();
-            expected[1][i] += kernel[k].double() * w[o].double();
+            expected[0][o] += kernel[own + k].double() * a[i].double();
+            expected[1][i] += kernel[own + k].double() * w[o].double();
             expected[2][k] += a[i].double() * w[o].double();
         });
     }
@@ -84,7 +88,7 @@ fn errors<T: Scalar>(geometry: &Geometry, method: Method, images: usize) -> [f64
     let mut buffers = Buffers::default();
     let mut other = vec![T::zero(); 3 * above];
     convolution.convolve(&numbers(3 * below, 9), &mut other, &mut buffers);
-    let (mut z, mut back, mut gradient) = (numbers::<T>(images * above, 5), start, kernel.clone());
+    let (mut z, mut back, mut gradient) = (numbers::<T>(images * above, 5), start, shared.to_vec());
     convolution.convolve(&a, &mut z, &mut buffers);
     convolution.transpose_add(&w, &mut back, &mut buffers);
     convolution.gradient_add(&a, &w, &mut gradient, &mut buffers);
@@ -96,10 +100,12 @@ proptest! {
 
     #[test]
     fn patches_convolve_as_plain_loops_do(geometry in geometries(), images in 1..4_usize) {
-        let double = errors::<f64>(&geometry, Method::Direct, images);
-        prop_assert!(double.iter().all(|e| *e < 1e-13), "{double:?}");
-        let single = errors::<f32>(&geometry, Method::Direct, images);
-        prop_assert!(single.iter().all(|e| *e < 1e-5), "{single:?}");
+        for method in [Method::Direct, Method::Unrolled] {
+            let double = errors::<f64>(&geometry, method, images);
+            prop_assert!(double.iter().all(|e| *e < 1e-13), "{method:?} {double:?}");
+            let single = errors::<f32>(&geometry, method, images);
+            prop_assert!(single.iter().all(|e| *e < 1e-5), "{method:?} {single:?}");
+        }
     }
 
     #[test]

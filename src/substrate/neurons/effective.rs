@@ -86,7 +86,8 @@ impl<T: Scalar> Effective<T> {
     /// Writes new parameters.
     pub fn program(&mut self, parameters: &Parameters<T>) {
         for (edge, synapses) in self.network.edges.iter().zip(&mut self.synapses) {
-            synapses.weights_mut().copy_from_slice(parameters.at(edge.weight));
+            let weights = parameters.at(edge.weight);
+            synapses.weights_mut().chunks_exact_mut(weights.len()).for_each(|d| d.copy_from_slice(weights));
         }
         for (layer, bias) in self.network.layers.iter().zip(&mut self.biases) {
             match layer.bias {
@@ -112,11 +113,11 @@ impl<T: Scalar> Effective<T> {
         self.amplification = OnceLock::new();
         for (place, edge) in self.network.edges.iter().enumerate() {
             let same = |other: &usize| {
-                self.network.edges[*other].weight == edge.weight
+                edge.interaction.is_shared()
+                    && self.network.edges[*other].weight == edge.weight
                     && self.synapses[*other].weights() == self.synapses[place].weights()
             };
-            self.computing[place] =
-                (0..place).find(same).filter(|_| edge.interaction.is_shared()).unwrap_or(place);
+            self.computing[place] = (0..place).find(same).unwrap_or(place);
             if self.computing[place] == place {
                 self.synapses[place].prepare(edge.wanted());
             }

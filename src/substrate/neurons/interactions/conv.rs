@@ -1,4 +1,5 @@
-//! Convolution, with a pooling inside the connection or without: A_K(a) = P(K∗a), every device of a kernel one weight.
+//! Convolution, with a pooling inside the connection or without: A_K(a) = P(K∗a), with one device for each weight of the kernel, or one
+//! for each of its positions.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -31,6 +32,26 @@ pub struct ConvSpec {
     /// What pools the result, channel by channel, inside the connection.
     #[serde(default)]
     pub pool: PoolSpec,
+    /// Which hardware the kernel is: what a device does wrong, it does for all positions or for one.
+    #[serde(default, skip_serializing_if = "Devices::is_shared")]
+    pub devices: Devices,
+}
+
+/// Devices of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Devices {
+    /// One for each weight, which serves all positions in turn.
+    #[default]
+    Shared,
+    /// One for each weight and position, all of them programmed with the same weight; the weight learns from the sum of what they see.
+    Unrolled,
+}
+
+impl Devices {
+    fn is_shared(&self) -> bool {
+        *self == Self::Shared
+    }
 }
 
 /// Extent of a kernel.
@@ -172,7 +193,7 @@ impl ConvSpec {
     pub fn build(&self, receiver: [usize; 3], sender: [usize; 3]) -> Conv {
         let geometry = self.geometry(receiver[2], sender).expect("validated");
         let pool = Pool::new(self.pool.pooling(), geometry.output).expect("validated");
-        Conv { geometry, pool }
+        Conv { geometry, pool, devices: self.devices }
     }
 
     /// Number of weights between layers of so many channels, as large as it gets.
@@ -219,6 +240,7 @@ fn unit() -> f64 {
 pub struct Conv {
     geometry: geometry::Geometry,
     pool: Pool,
+    devices: Devices,
 }
 
 impl Conv {
@@ -231,6 +253,9 @@ impl Conv {
     /// Winograd's products where they are faster and round as well: in single precision.
     fn method<T: Scalar>(&self) -> Method {
         const LEAST: usize = 4;
+        if self.devices == Devices::Unrolled {
+            return Method::Unrolled;
+        }
         let Shape { height, width, .. } = self.geometry.output;
         let large = height >= LEAST && width >= LEAST;
         if T::NAME == f32::NAME && large && Method::Winograd4.suits(&self.geometry) {
@@ -254,6 +279,10 @@ impl Geometry for Conv {
         self.geometry.weights()
     }
 
+    fn copies(&self) -> usize {
+        if self.devices.is_shared() { 1 } else { self.geometry.output.positions() }
+    }
+
     fn products(&self) -> usize {
         self.geometry.products()
     }
@@ -266,7 +295,7 @@ impl Geometry for Conv {
         let (input, output) = (self.geometry.input.size(), self.geometry.output.size());
         let method = if single { self.method::<f32>() } else { self.method::<f64>() };
         let tiles = match method {
-            Method::Direct => self.geometry.output.positions() * self.geometry.fan_in(),
+            Method::Direct | Method::Unrolled => self.geometry.output.positions() * self.geometry.fan_in(),
             // Overlapping tiles of 6 × 6 for 4 × 4 results, below and above.
             Method::Winograd2 | Method::Winograd4 => 9 * (input + output) / 4,
         };
@@ -398,7 +427,7 @@ impl<T: Scalar> Weights<T> {
     pub fn new(shape: Conv) -> Self {
         let convolution = Convolution::new(shape.geometry, shape.method::<T>());
         let connection = PooledConvolution::new(convolution, shape.pool.pooling()).expect("a sized pooling");
-        let values = vec![T::zero(); shape.geometry.weights()];
+        let values = vec![T::zero(); shape.copies() * shape.geometry.weights()];
         Self { shape, values, connection, workspaces: Mutex::default() }
     }
 
@@ -428,16 +457,25 @@ impl<T: Scalar> Weights<T> {
     /// Largest row sum of |∂A/∂a| in that direction, or a bound of it.
     fn bound(&self, direction: Direction) -> f64 {
         let [inner, outer] = [self.shape.geometry.input.channels, self.shape.geometry.output.channels];
-        let mut sums = vec![0.0; if direction == Direction::Forward { outer } else { inner }];
-        for (place, w) in self.values.iter().enumerate() {
-            let channel = match direction {
-                Direction::Forward => place % outer,
-                Direction::Backward => place / outer % inner,
-            };
-            sums[channel] += w.abs().double();
-        }
+        let weights = self.shape.geometry.weights();
+        let sum = |kernel: &[T]| {
+            let mut sums = vec![0.0; if direction == Direction::Forward { outer } else { inner }];
+            for (place, w) in kernel.iter().enumerate() {
+                let channel = match direction {
+                    Direction::Forward => place % outer,
+                    Direction::Backward => place / outer % inner,
+                };
+                sums[channel] += w.abs().double();
+            }
+            sums.into_iter().fold(0.0, f64::max)
+        };
+        // Where kernels differ, a position below may meet the largest weights of several.
+        let taps = self.shape.geometry.kernel.iter().product::<usize>() as f64;
+        let differing =
+            if self.shape.devices.is_shared() || direction == Direction::Forward { 1.0 } else { taps };
+        let largest = differing * self.values.chunks_exact(weights).map(sum).fold(0.0, f64::max);
         let (window, sharpest) = match self.shape.pool.pooling() {
-            Pooling::None => return sums.into_iter().fold(0.0, f64::max),
+            Pooling::None => return largest,
             Pooling::Average(window) | Pooling::Max(window) => (window, 1.0),
             // ∂y/∂z_j = p_j (1 + ln p_j + H) with an entropy H of ln n at most.
             Pooling::Softmax { window, .. } => {
@@ -448,7 +486,7 @@ impl<T: Scalar> Weights<T> {
             Direction::Forward => 1,
             Direction::Backward => window.size.div_ceil(window.stride).pow(2),
         };
-        sharpest * met as f64 * sums.into_iter().fold(0.0, f64::max)
+        sharpest * met as f64 * largest
     }
 }
 

@@ -63,8 +63,12 @@ pub trait Geometry {
     fn receivers(&self) -> usize;
     /// Neurons that send.
     fn senders(&self) -> usize;
-    /// Number of weights: the devices that are programmed.
+    /// Number of weights: what is learnt.
     fn weights(&self) -> usize;
+    /// Times that each weight is programmed, into devices of its own: all weights, then all again.
+    fn copies(&self) -> usize {
+        1
+    }
     /// Real multiplications of one product with one sample.
     fn products(&self) -> usize {
         self.weights()
@@ -97,15 +101,15 @@ pub trait Geometry {
     fn feedback_order(&self) -> Vec<usize>;
 }
 
-/// Programmed weights of an interaction, in the order of [`Geometry::places`].
+/// Programmed devices of an interaction: its weights in the order of [`Geometry::places`], as often as [`Geometry::copies`] says.
 ///
 /// States are blocks of columns, [neurons × (rails · samples)] column-major, the real parts of all samples before their imaginary
 /// parts. Every product *adds* to `out`. Where A is linear, no product reads the a at which it is differentiated. What a trait method does by
 /// itself is right for a linear A.
 pub trait Coupling<T: Scalar>: Send + Sync {
-    /// The weights.
+    /// What the devices hold.
     fn weights(&self) -> &[T];
-    /// The weights, to be written; [`Self::prepare`] has to follow.
+    /// What the devices hold, to be written; [`Self::prepare`] has to follow.
     fn weights_mut(&mut self) -> &mut [T];
     /// Makes the written weights the ones that products use.
     fn prepare(&mut self, wanted: Wanted);
