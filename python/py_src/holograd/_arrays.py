@@ -158,7 +158,7 @@ def data(value: Any, outputs: int | None) -> Data:
 
 def named(value: Mapping[str, ArrayLike]) -> Parameters:
     """The arrays of a file: real numbers keep one of two types, integers become int64."""
-    arrays = {}
+    arrays: Parameters = {}
     for name, item in value.items():
         array = taken(name, item)
         if array.dtype.kind in "iub":

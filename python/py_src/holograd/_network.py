@@ -365,7 +365,7 @@ def _single(dtype: Any) -> bool:
         raise _arrays.refused("dtype", f"found {dtype!r}", "float32 or float64") from error
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise _arrays.refused("dtype", f"found {kind}", "float32 or float64")
-    return kind == np.dtype(np.float32)
+    return bool(kind == np.dtype(np.float32))
 
 
 def _seed(path: str, seed: Any) -> int:

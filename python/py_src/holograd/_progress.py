@@ -26,7 +26,7 @@ def shown(wanted: bool | None) -> Iterator[Callable[[int, int, str], None] | Non
         yield None
         return
     try:
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         yield _lines()
         return

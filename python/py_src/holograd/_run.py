@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,26 +216,22 @@ class Run:
 class Metrics(list[Json]):
     """Records in their order, each a dict."""
 
-    @overload
-    def __getitem__(self, which: str) -> NDArray[Any]: ...
-    @overload
-    def __getitem__(self, which: slice) -> Metrics: ...
-    @overload
-    def __getitem__(self, which: Any) -> Json: ...
-    def __getitem__(self, which: Any) -> Any:
-        """A record by its place, or a field of all records as an array, not a number where it is null."""
-        if isinstance(which, str):
-            column = [record.get(which) for record in self]
-            if not any(which in record for record in self):
-                raise KeyError(which)
-            numbers = all(value is None or isinstance(value, (int, float)) for value in column)
-            return np.array([np.nan if value is None else value for value in column] if numbers else column)
-        found = super().__getitem__(which)
-        return Metrics(found) if isinstance(which, slice) else found
+    def column(self, name: str) -> NDArray[Any]:
+        """A field of all records, not a number where it is null.
+
+        Args:
+            name: the field, as ``test_accuracy``.
+        """
+        if not any(name in record for record in self):
+            known = ", ".join(self[0]) if self else "none"
+            raise _arrays.refused("name", f"found {name!r}", f"the fields of the records are {known}")
+        column = [record.get(name) for record in self]
+        numbers = all(value is None or isinstance(value, (int, float)) for value in column)
+        return np.array([np.nan if value is None else value for value in column] if numbers else column)
 
     def to_pandas(self) -> Any:
         """A data frame of pandas, a row a record."""
-        import pandas
+        import pandas  # type: ignore[import-untyped,unused-ignore]
 
         return pandas.DataFrame(list(self))
 

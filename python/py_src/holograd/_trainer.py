@@ -115,9 +115,10 @@ class Trainer:
         network, dtype = self.network, self._dtype
         inputs = _arrays.inputs("x", x, network.inputs, network.input_shape, dtype)
         targets = _arrays.targets("y", y, len(inputs), network.outputs, network._classifies, dtype)
-        if not (np.isscalar(rate) and np.isfinite(rate) and rate >= 0):
-            raise _arrays.refused("rate", f"found {rate!r}", "a finite number, at least 0")
-        return Step(*self._core.step(inputs, targets, float(rate)))
+        factor = float(_arrays.taken("rate", rate).reshape(()))
+        if not (np.isfinite(factor) and factor >= 0):
+            raise _arrays.refused("rate", f"found {factor}", "a finite number, at least 0")
+        return Step(*self._core.step(inputs, targets, factor))
 
     def score(self, x: ArrayLike, y: ArrayLike) -> Step:
         """Mean cost and accuracy at the free equilibrium, without learning.
