@@ -7,6 +7,8 @@ mod json;
 mod network;
 mod run;
 mod sweep;
+#[cfg(feature = "timing")]
+mod timing;
 mod trainer;
 mod work;
 
@@ -23,6 +25,10 @@ mod _holograd {
     use crate::sweep::{collect, perform, tasks};
     #[pymodule_export]
     use crate::trainer::{Trainer, arguments, note, read_parameters, write_bytes};
+
+    #[cfg(feature = "timing")]
+    #[pymodule_export]
+    use crate::timing::rust_seconds;
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
