@@ -9,12 +9,10 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::experiment::origin::Origin;
-use crate::experiment::sink::EXPERIMENT;
+use crate::experiment::resume::Resumed;
 use crate::experiment::{
     self, Experiment, KINDS, Loaded, Options, RunFolder, drawing, kinds, library, lock, manifest, place,
 };
-use crate::files;
 use crate::host::interrupt;
 use crate::learning::Schedule;
 use crate::page;
@@ -239,26 +237,15 @@ fn run_anew(run: &Run, quiet: bool) -> Result<()> {
 fn resume(run: &Run, quiet: bool) -> Result<()> {
     let name = Path::new(&run.experiment).file_stem().map(|s| s.to_string_lossy().into_owned());
     let path = run.out.clone().map_or_else(|| place::latest(&name.unwrap_or_default()), Ok)?;
-    place::refuse_without_run(&path)?;
-    let file = path.join(EXPERIMENT);
-    let origin = Origin::Disk(file.clone());
-    let before = files::read_bytes(&file)?;
-    let begun = experiment::load::load_from(origin.clone(), &[])?;
-    let loaded = experiment::load::load_from(origin, &run.set)?;
-    experiment::resume::check(&begun.experiment, &loaded.experiment, &file.display().to_string())?;
-    let same = begun.experiment == loaded.experiment;
-    if same && manifest::verify(&path).is_ok_and(|findings| findings.is_sound()) {
-        place::tidy(&path)?;
+    let resumed = Resumed::new(&path, |origin| experiment::load::load_from(origin, &run.set))?;
+    let loaded = &resumed.loaded;
+    if resumed.is_complete() {
         return remark(quiet, &format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
-    announce(&loaded, run, &path)?;
-    let folder = RunFolder::reopen(&path, command(), &loaded)?;
-    if files::read_bytes(&file)? != before {
-        let legal = "another process has just worked there: give the command again";
-        return Err(Error::input(file.display().to_string(), "", "the experiment has changed", legal));
-    }
+    announce(loaded, run, &path)?;
+    let folder = resumed.folder(&path, command())?;
     remark(quiet, &format!("resuming {}", path.display()))?;
-    carry_out(&loaded, folder, run, quiet)
+    carry_out(loaded, folder, run, quiet)
 }
 
 /// What is said of a finished run that is to be resumed.
@@ -311,7 +298,8 @@ fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
 fn work(loaded: &Loaded, folder: &mut RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
     remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
-    let options = Options { data: run.data.clone(), resume: run.resume, progress: !quiet };
+    let options =
+        Options { data: run.data.clone(), resume: run.resume, progress: !quiet, ..Options::default() };
     loaded.run(folder, &options)
 }
 

@@ -54,6 +54,21 @@ pub enum Error {
         /// What to change.
         advice: String,
     },
+    /// What is asked for takes more memory than this process may have.
+    #[error("{}", format_input(.file, .path, .found, .legal))]
+    Memory {
+        /// The file that asks for it, or what stands in its place.
+        file: String,
+        /// The path inside the file; empty for the whole.
+        path: String,
+        /// What it would take.
+        found: String,
+        /// What there is, or what to do.
+        legal: String,
+    },
+    /// The program that began the run in its own process has ended it.
+    #[error("stopped before its end")]
+    Stopped,
     /// A broken promise of holograd itself.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -86,6 +101,16 @@ impl Error {
         Self::Input { file: file.into(), path: path.into(), found: found.into(), legal: legal.into() }
     }
 
+    /// Too little memory: which file, which path in it, what it takes, what there is.
+    pub fn memory(
+        file: impl Into<String>,
+        path: impl Into<String>,
+        found: impl Into<String>,
+        legal: impl Into<String>,
+    ) -> Self {
+        Self::Memory { file: file.into(), path: path.into(), found: found.into(), legal: legal.into() }
+    }
+
     /// A system error on `file` while trying to `action` it.
     pub fn io(file: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { file: file.as_ref().to_owned(), action, source }
@@ -97,6 +122,9 @@ impl Error {
         match self {
             Self::Input { file, path: inner, found, legal } => {
                 Self::Input { file: format!("{file} (from {by}, `{path}`)"), path: inner, found, legal }
+            }
+            Self::Memory { file, path: inner, found, legal } => {
+                Self::Memory { file: format!("{file} (from {by}, `{path}`)"), path: inner, found, legal }
             }
             Self::Io { file, action, source } => Self::Input {
                 file: by.to_owned(),
@@ -128,11 +156,12 @@ impl Error {
         matches!(self, Self::Diverged { .. } | Self::Unfinished { .. })
     }
 
-    /// The process exit code: 2 for what the user must correct, 1 for a run that failed.
+    /// The process exit code: 2 for what the user must correct, 1 for a run that failed, 130 for one that was stopped.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Input { .. } | Self::Io { .. } => 2,
+            Self::Input { .. } | Self::Io { .. } | Self::Memory { .. } => 2,
+            Self::Stopped => 130,
             Self::Diverged { .. } | Self::Unfinished { .. } | Self::Internal(_) => 1,
         }
     }
@@ -150,12 +179,14 @@ pub struct Invalid {
     pub found: String,
     /// What is legal.
     pub legal: String,
+    /// Whether it is legal, but more than there is memory for.
+    pub too_large: bool,
 }
 
 impl Invalid {
     /// A finding at `path`.
     pub fn new(path: impl Into<String>, found: impl Into<String>, legal: impl Into<String>) -> Self {
-        Self { path: path.into(), found: found.into(), legal: legal.into() }
+        Self { path: path.into(), found: found.into(), legal: legal.into(), too_large: false }
     }
 
     /// The same finding one level further out: `prefix.path`.
@@ -168,7 +199,8 @@ impl Invalid {
     /// The error that names the file.
     #[must_use]
     pub fn in_file(self, file: impl Into<String>) -> Error {
-        Error::input(file, self.path, self.found, self.legal)
+        let error = if self.too_large { Error::memory } else { Error::input };
+        error(file.into(), self.path, self.found, self.legal)
     }
 }
 

@@ -20,6 +20,7 @@ mod equilibria;
 mod floor;
 mod folders;
 mod frequency_optimum;
+mod given;
 mod gradients;
 mod imperfections;
 mod integrators;

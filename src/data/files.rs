@@ -1,9 +1,11 @@
 //! Which files hold a set of images, and where people keep them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Split;
 use super::images::{Augment, Normalise};
 use super::sets::{Distribution, ImageSet};
 use crate::error::Invalid;
@@ -55,6 +57,8 @@ pub struct Lookup {
     pub folder_of_experiment: PathBuf,
     /// The folder that the command line names.
     pub data_dir: Option<PathBuf>,
+    /// The samples that the program hands over which begins the run.
+    pub given: Option<Arc<Split>>,
 }
 
 /// The files of a set.
@@ -220,6 +224,7 @@ mod tests {
         let lookup = Lookup {
             folder_of_experiment: folder.path().to_owned(),
             data_dir: Some(folder.path().join("named")),
+            given: None,
         };
         let error = named_roots(&settings, &lookup).unwrap_err().to_string();
         assert!(error.contains("set: there is no such folder; "), "{error}");

@@ -369,7 +369,8 @@ mod tests {
         let named = folder.path().join("named");
         std::fs::create_dir(&named).unwrap();
         std::fs::copy(slice().join(NAMES[0]), named.join(NAMES[0])).unwrap();
-        let lookup = |data_dir| Lookup { folder_of_experiment: folder.path().to_owned(), data_dir };
+        let lookup =
+            |data_dir| Lookup { folder_of_experiment: folder.path().to_owned(), data_dir, given: None };
         let spec = |folder| DataSpec::Mnist(ImageFiles { folder, ..ImageFiles::default() });
         for (setting, data_dir) in [(Some("named".into()), None), (None, Some(named.clone()))] {
             let message = spec(setting).load(0, &lookup(data_dir)).unwrap_err().to_string();
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     fn limits_take_the_first_images() {
-        let lookup = Lookup { folder_of_experiment: slice().join(".."), data_dir: None };
+        let lookup = Lookup { folder_of_experiment: slice().join(".."), ..Lookup::default() };
         let spec = |train| {
             let folder = Some("mnist".into());
             DataSpec::Mnist(ImageFiles { folder, train: Some(train), test: Some(7), ..ImageFiles::default() })

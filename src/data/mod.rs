@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 
 use crate::numerics::rng::{Purpose, stream};
 
+mod arrays;
 mod batch;
 mod cifar;
 mod digits;
@@ -15,6 +16,7 @@ mod files;
 #[cfg(test)]
 mod fixtures;
 mod folder;
+mod given;
 mod idx;
 mod imagenet;
 mod images;
@@ -27,9 +29,11 @@ mod svhn;
 mod toy;
 mod unpacked;
 
+pub use arrays::{ArrayFiles, Pair, Source};
 pub use digits::Digits;
 pub use files::{ImageFiles, Lookup};
 pub use folder::ImageFolder;
+pub use given::Given;
 use images::Images;
 pub use images::{Augment, Normalise};
 pub use spec::DataSpec;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::sets::ImageSet;
 use super::{
-    Digits, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits, held_back, imagenet,
-    mnist, svhn,
+    ArrayFiles, Digits, Given, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits,
+    held_back, imagenet, mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
@@ -41,6 +41,10 @@ pub enum DataSpec {
     Imagenet64(ImageFiles),
     /// One's own images: PNG files in a folder for each class.
     Images(ImageFolder),
+    /// One's own samples: arrays of inputs and labels in files.
+    Files(ArrayFiles),
+    /// Samples that the program hands over which begins the run, as Python's `data=`.
+    Given(Given),
 }
 
 /// The choices whose every field has a default.
@@ -62,6 +66,8 @@ enum Source<'a> {
     Toy(&'a ToyGaussian),
     Set(&'static ImageSet, &'a ImageFiles),
     Folder(&'a ImageFolder),
+    Arrays(&'a ArrayFiles),
+    Given(&'a Given),
 }
 
 impl Default for DataSpec {
@@ -71,6 +77,12 @@ impl Default for DataSpec {
 }
 
 impl DataSpec {
+    /// What is noted of samples that are handed over in memory, with the shape of an image where they are some.
+    #[must_use]
+    pub fn given(split: &Split, image: Option<[usize; 3]>) -> Self {
+        Self::Given(Given::of(split, image))
+    }
+
     fn source(&self) -> Source<'_> {
         match self {
             Self::Digits(digits) => Source::Digits(digits),
@@ -83,6 +95,8 @@ impl DataSpec {
             Self::Imagenet32(files) => Source::Set(&imagenet::IMAGENET32, files),
             Self::Imagenet64(files) => Source::Set(&imagenet::IMAGENET64, files),
             Self::Images(folder) => Source::Folder(folder),
+            Self::Files(files) => Source::Arrays(files),
+            Self::Given(given) => Source::Given(given),
         }
     }
 
@@ -96,6 +110,8 @@ impl DataSpec {
             Source::Toy(toy) => toy.check().map_err(|invalid| invalid.under("toy_gaussian")),
             Source::Set(set, files) => files.check(set.shape).map_err(|invalid| invalid.under(set.name)),
             Source::Folder(folder) => folder.check().map_err(|invalid| invalid.under("images")),
+            Source::Arrays(files) => files.check().map_err(|invalid| invalid.under("files")),
+            Source::Given(given) => given.check().map_err(|invalid| invalid.under("given")),
         }
     }
 
@@ -109,13 +125,15 @@ impl DataSpec {
             Source::Toy(toy) => Ok(Shape { inputs: toy.inputs, image: None, classes: toy.classes }),
             Source::Set(set, _) => Ok(set.shape()),
             Source::Folder(folder) => folder.shape(lookup),
+            Source::Arrays(files) => files.shape(lookup),
+            Source::Given(given) => Ok(given.shape()),
         }
     }
 
     /// The folder that holds the files, where the setting names one.
     pub fn folder_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
-            Self::Digits(_) | Self::ToyGaussian(_) => None,
+            Self::Digits(_) | Self::ToyGaussian(_) | Self::Given(_) => None,
             Self::Mnist(files)
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
@@ -124,14 +142,15 @@ impl DataSpec {
             | Self::Imagenet32(files)
             | Self::Imagenet64(files) => files.folder.as_mut(),
             Self::Images(images) => Some(&mut images.folder),
+            Self::Files(files) => Some(&mut files.folder),
         }
     }
 
-    /// The same data, wherever they lie. One's own images are what lies in their folder.
+    /// The same data, wherever they lie. One's own images and arrays are what lies in their folder.
     #[must_use]
     pub fn anywhere(mut self) -> Self {
         match &mut self {
-            Self::Digits(_) | Self::ToyGaussian(_) | Self::Images(_) => {}
+            Self::Digits(_) | Self::ToyGaussian(_) | Self::Images(_) | Self::Files(_) | Self::Given(_) => {}
             Self::Mnist(files)
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
@@ -153,6 +172,8 @@ impl DataSpec {
             Source::Toy(toy) => Ok(divided(toy.samples, toy.test_fraction)),
             Source::Set(set, files) => set.counts(files, lookup),
             Source::Folder(folder) => folder.counts(lookup),
+            Source::Arrays(files) => files.counts(lookup),
+            Source::Given(given) => Ok((given.train, given.test)),
         }
     }
 
@@ -161,7 +182,7 @@ impl DataSpec {
     #[must_use]
     pub fn bytes_of_an_input(&self) -> f64 {
         match self.source() {
-            Source::Digits(_) | Source::Toy(_) => 8.0,
+            Source::Digits(_) | Source::Toy(_) | Source::Arrays(_) | Source::Given(_) => 8.0,
             Source::Set(..) | Source::Folder(_) => 1.0,
         }
     }
@@ -172,9 +193,11 @@ impl DataSpec {
     /// As [`DataSpec::load`].
     pub fn check_files(&self, lookup: &Lookup) -> Result<()> {
         match self.source() {
-            Source::Digits(_) | Source::Toy(_) => Ok(()),
+            Source::Digits(_) | Source::Toy(_) | Source::Given(_) => Ok(()),
             Source::Set(set, files) => set.load(files, lookup).map(drop),
             Source::Folder(folder) => folder.load(lookup).map(drop),
+            // Labels are drawn from nothing: any seed will do.
+            Source::Arrays(files) => files.load(0, lookup).map(drop),
         }
     }
 
@@ -190,6 +213,8 @@ impl DataSpec {
             Source::Toy(toy) => Ok(toy.draw(seed)),
             Source::Set(set, files) => set.load(files, lookup),
             Source::Folder(folder) => folder.load(lookup),
+            Source::Arrays(files) => files.load(seed, lookup),
+            Source::Given(given) => given.load(lookup),
         }
     }
 }
@@ -225,6 +250,10 @@ impl<'de> Deserialize<'de> for DataSpec {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<DataSpec, E> {
+                if name == "files" {
+                    let needed = "files need their folder and names: {\"files\": {\"folder\": \"...\", \"train\": \"...\"}}";
+                    return Err(E::custom(needed));
+                }
                 if name == "images" {
                     return Err(E::custom("images need their folder: {\"images\": {\"folder\": \"...\"}}"));
                 }

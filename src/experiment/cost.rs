@@ -158,15 +158,11 @@ impl Cost {
     /// Refuses what cannot be: more memory or disk than there is, or more than a century.
     ///
     /// # Errors
-    /// [`Error::Input`] with the estimate.
+    /// [`Error::Input`] with the estimate, [`Error::Memory`] where that is the reason.
     pub fn refuse(&self, file: &str, out: &Path) -> Result<()> {
-        let (memory, disk) = (machine::memory() as f64, machine::disk(out).map(|free| free as f64));
-        let (found, legal) = if self.memory > memory {
-            (
-                format!("found an experiment that needs about {} of memory", machine::bytes(self.memory)),
-                format!("this process may take {}", machine::bytes(memory)),
-            )
-        } else if disk.is_some_and(|free| self.disk > free) {
+        let disk = machine::disk(out).map(|free| free as f64);
+        self.refuse_memory(file)?;
+        let (found, legal) = if disk.is_some_and(|free| self.disk > free) {
             (
                 format!("found an experiment whose results take about {} of disk", machine::bytes(self.disk)),
                 format!("{} are free", machine::bytes(disk.unwrap_or_default())),
@@ -181,6 +177,35 @@ impl Cost {
         };
         Err(Error::input(file, "", found, format!("{legal}: what it would take is {self}")))
     }
+
+    /// Refuses more memory than this process may take.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the estimate.
+    pub fn refuse_memory(&self, file: &str) -> Result<()> {
+        let memory = machine::memory() as f64;
+        if self.memory <= memory {
+            return Ok(());
+        }
+        let found = format!("found an experiment that needs about {} of memory", machine::bytes(self.memory));
+        let most = machine::bytes(memory);
+        Err(Error::memory(
+            file,
+            "",
+            found,
+            format!("this process may take {most}: what it would take is {self}"),
+        ))
+    }
+}
+
+/// What one estimate takes over a batch of so many samples, the parameters and all that it returns included.
+#[must_use]
+pub fn of_estimate(network: &Network, precision: Precision, spec: &EstimatorSpec, samples: usize) -> Cost {
+    let (substrate, samples) = (Size::new(network, precision), samples as f64);
+    let cost = estimator(spec, &substrate, samples);
+    let points = spec.work(substrate.foreseen()).states.min(4096.0);
+    let returned = substrate.states(samples) * (2.0 + points) + substrate.inputs * samples * substrate.bytes;
+    Cost { memory: cost.memory + COPIES * substrate.parameter_bytes + returned, ..cost }
 }
 
 /// Samples to learn from and for the test.

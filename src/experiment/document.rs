@@ -60,7 +60,7 @@ pub(super) fn network(model: &ModelSpec) -> std::result::Result<Network, Invalid
     if needed > memory {
         let found = format!("found {weights:.1e} weights, for which {} are needed", machine::bytes(needed));
         let legal = format!("this process may take {}: lower `size` or `input`", machine::bytes(memory));
-        return Err(Invalid::new("layers", found, legal));
+        return Err(Invalid { too_large: true, ..Invalid::new("layers", found, legal) });
     }
     Network::new(model)
 }

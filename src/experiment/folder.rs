@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::epochs::CHECKPOINT;
-use super::kinds::{self, sweep::record::HISTORY};
+use super::kinds::{self, Experiment, sweep::record::HISTORY};
 use super::load::Loaded;
 use super::lock::{Lock, Note};
 use super::origin::{Origin, read_published};
@@ -48,6 +48,39 @@ struct Held {
     note: Note,
     /// Whether the lock's file stays if the run comes to no end.
     begun: bool,
+}
+
+/// An experiment as it stands in its run folder, and the files that are copied beside it, by their names there.
+fn copies(loaded: &Loaded) -> (Experiment, Vec<(String, Origin)>) {
+    let mut experiment = loaded.experiment.clone();
+    let mut copies: Vec<(String, Origin)> = Vec::new();
+    for reference in experiment.kind_mut().files_mut() {
+        let source = loaded.origin.beside(reference);
+        let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
+        // A run may begin with what another has learnt, or with any other file that has the name of one that it writes.
+        let own = |name: &str| match name.ends_with(".safetensors") {
+            true => name == CHECKPOINT || kinds::written().any(|written| written == name),
+            false => !name.starts_with(GIVEN),
+        };
+        while copies.iter().any(|(taken, _)| *taken == name) || own(&name) {
+            name.insert_str(0, GIVEN);
+        }
+        name.clone_into(reference);
+        copies.push((name, source));
+    }
+    (experiment, copies)
+}
+
+/// The same with the contents of the files, published results among them.
+pub(super) fn with_copies(loaded: &Loaded) -> Result<(Experiment, Vec<(String, Vec<u8>)>)> {
+    let (mut experiment, copies) = copies(loaded);
+    let copy = |(name, source): (String, Origin)| Ok::<_, Error>((name, source.whole()?));
+    let mut files: Vec<(String, Vec<u8>)> = copies.into_iter().map(copy).collect::<Result<_>>()?;
+    if let Some(reference) = experiment.kind_mut().published_mut() {
+        files.push((published::FILE.to_owned(), read_published(&loaded.origin, reference)?));
+        published::FILE.clone_into(reference);
+    }
+    Ok((experiment, files))
 }
 
 impl RunFolder {
@@ -187,22 +220,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`].
     fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
-        let mut experiment = loaded.experiment.clone();
-        let mut copies: Vec<(String, Origin)> = Vec::new();
-        for reference in experiment.kind_mut().files_mut() {
-            let source = loaded.origin.beside(reference);
-            let mut name = reference.rsplit(['/', '\\']).next().unwrap_or(reference).to_owned();
-            // A run may begin with what another has learnt, or with any other file that has the name of one that it writes.
-            let own = |name: &str| match name.ends_with(".safetensors") {
-                true => name == CHECKPOINT || kinds::written().any(|written| written == name),
-                false => !name.starts_with(GIVEN),
-            };
-            while copies.iter().any(|(taken, _)| *taken == name) || own(&name) {
-                name.insert_str(0, GIVEN);
-            }
-            name.clone_into(reference);
-            copies.push((name, source));
-        }
+        let (mut experiment, copies) = copies(loaded);
         self.note_beginning(copies.iter().map(|(name, _)| name.clone()).collect())?;
         // Without it the folder is known to be incomplete, whatever happens now.
         let complete = self.path.join(manifest::FILE);

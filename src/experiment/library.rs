@@ -20,6 +20,15 @@ pub fn file(path: &str) -> Option<&'static [u8]> {
     folder.get_file(rest).map(include_dir::File::contents)
 }
 
+/// The names of all shipped models, sorted.
+#[must_use]
+pub fn models() -> Vec<String> {
+    let name = |file: &include_dir::File<'_>| Some(file.path().to_str()?.strip_suffix(".json")?.to_owned());
+    let mut names: Vec<String> = MODELS.files().filter_map(name).collect();
+    names.sort();
+    names
+}
+
 /// The names of all shipped experiments, sorted: the path below `experiments`, without `.json`. Folders called `published`
 /// hold data.
 #[must_use]

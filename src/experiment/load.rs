@@ -1,19 +1,22 @@
 //! From a name or path, with overrides, to a validated experiment.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::document::{self, apply_override, network, parse_json, resolve_model};
 use super::kinds::{Experiment, KINDS, sweep};
-use super::origin::{Origin, absolute, read_published};
+use super::origin::{Given, Origin, absolute, read_published};
 use super::setup::{Options, Setup};
 use super::sink::Sink;
 use super::spec::Precision;
 use super::{Cost, library, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
+use crate::files::Tensors;
 use crate::json::wording;
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::model::ModelSpec;
@@ -50,6 +53,86 @@ pub fn load_from(origin: Origin, overrides: &[String]) -> Result<Loaded> {
         apply_override(&mut value, text, &origin)?;
     }
     overrides.iter().try_for_each(|text| sweep::refuse_idle_override(&value, text))?;
+    of_value(origin, value)
+}
+
+/// An experiment as a program hands it over: the document at `reference` if there is none, or the document itself, with the fields of
+/// these paths set to these values; the arrays stand for files of these names.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_given(
+    reference: &str,
+    document: Option<Value>,
+    fields: &[(String, Value)],
+    arrays: BTreeMap<String, Tensors>,
+) -> Result<Loaded> {
+    let (origin, mut value) = match document {
+        Some(value) => (None, value),
+        None => {
+            let origin = find(reference)?;
+            let value = parse_json(&origin)?;
+            (Some(origin), value)
+        }
+    };
+    let origin = match origin {
+        Some(origin) if arrays.is_empty() => origin,
+        of => Origin::Given(Given {
+            name: of.as_ref().map_or_else(|| reference.to_owned(), Origin::display),
+            copy_of: of.map(Box::new),
+            arrays: arrays.into(),
+        }),
+    };
+    for (path, to) in fields {
+        document::set_field(&mut value, path, to.clone(), &format!("the override `{path}`"), &origin)?;
+    }
+    // As the command line says it: what is refused is the field, whatever its value.
+    let idle = |(path, _): &(String, Value)| sweep::refuse_idle_override(&value, &format!("{path}=…"));
+    fields.iter().try_for_each(idle)?;
+    of_value(origin, value)
+}
+
+/// A model as a program hands it over: the path of its file, the name of one that is shipped, or the model itself.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_model(reference: &str, document: Option<Value>) -> Result<(ModelSpec, Network)> {
+    let given = || Given { name: reference.to_owned(), copy_of: None, arrays: Arc::default() };
+    let (origin, value) = match document {
+        Some(value) => (Origin::Given(given()), value),
+        None => {
+            let origin = find_model(reference)?;
+            let value = parse_json(&origin)?;
+            (origin, value)
+        }
+    };
+    let mut model: ModelSpec = document::deserialise(value, &origin.display())?;
+    document::read_masks(&mut model, &origin, "")?;
+    let network = network(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
+    Ok((model, network))
+}
+
+/// What a program hands over for one field of an experiment, or with an empty name a whole document; messages call it `file`.
+///
+/// # Errors
+/// [`Error::Input`] with the path from the field on.
+pub fn field<T: DeserializeOwned>(name: &str, value: Value, file: &str) -> Result<T> {
+    document::deserialise(value, file).map_err(|error| match error {
+        Error::Input { file, path, found, legal } => {
+            let below = |path: String| if path.starts_with('[') { path } else { format!(".{path}") };
+            let path = match (name, path) {
+                ("", path) => path,
+                (name, path) if path.is_empty() => name.to_owned(),
+                (name, path) => format!("{name}{}", below(path)),
+            };
+            Error::input(file, path, found, legal)
+        }
+        other => other,
+    })
+}
+
+/// What the document of an experiment says, whatever its file.
+fn of_value(origin: Origin, value: Value) -> Result<Loaded> {
     let file = origin.display();
     let mut experiment = parse_experiment(value, &file)?;
     experiment.kind_mut().resolve(&origin)?;
@@ -65,6 +148,10 @@ pub fn load_from(origin: Origin, overrides: &[String]) -> Result<Loaded> {
     let stem = match &origin {
         Origin::Disk(path) => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
         Origin::BuiltIn(path) => path.rsplit('/').next().unwrap_or(path).trim_end_matches(".json").to_owned(),
+        Origin::Given(Given { name, copy_of, .. }) => match copy_of {
+            Some(_) => name.rsplit('/').next().unwrap_or(name).trim_end_matches(".json").to_owned(),
+            None => experiment.name().to_owned(),
+        },
     };
     Ok(Loaded { origin, name: stem, experiment, network: Arc::new(network) })
 }
@@ -213,6 +300,22 @@ fn find(reference: &str) -> Result<Origin> {
         None => format!("give a path, or one of {}", shipped.join(", ")),
     };
     Err(Error::input(reference, "", "no such file, and no shipped experiment of that name", legal))
+}
+
+/// A path if there is such a file, else the name of a shipped model.
+fn find_model(reference: &str) -> Result<Origin> {
+    let path = Path::new(reference);
+    if path.is_file() {
+        return Ok(Origin::Disk(path.to_owned()));
+    }
+    let shipped = format!("models/{}.json", reference.trim_end_matches(".json"));
+    if library::file(&shipped).is_some() {
+        return Ok(Origin::BuiltIn(shipped));
+    }
+    let names = library::models();
+    let legal = format!("give a path, or one of {}", names.join(", "));
+    let legal = wording::suggest(reference, names.iter().map(String::as_str), &legal);
+    Err(Error::input(reference, "", "no such file, and no shipped model of that name", legal))
 }
 
 /// Reads an experiment of any kind out of JSON.

@@ -54,6 +54,14 @@ pub(super) fn write(folder: &Path, seconds: f64, told: &Told<'_>) -> Result<()> 
     )
 }
 
+/// Writes the manifest of a run that was in memory, once its files are in a folder.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn complete(folder: &Path, seconds: f64, command: &[String], seed: u64) -> Result<()> {
+    write(folder, seconds, &Told { command, seed, instructions: &[instruction_set()] })
+}
+
 /// Instruction sets that the manifest names.
 pub(super) fn instructions(folder: &Path) -> Vec<String> {
     let manifest = read(folder).ok().flatten().unwrap_or_default();

@@ -15,7 +15,7 @@ pub mod lock;
 pub mod manifest;
 pub mod origin;
 pub(crate) mod place;
-mod problem;
+pub mod problem;
 pub mod resume;
 pub mod setup;
 pub mod sink;

@@ -1,20 +1,43 @@
 //! Where an experiment comes from, and what stands beside it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::library;
 use crate::error::{Error, Result};
 use crate::files::{self, Tensors, parse_tensors, read_tensors};
 use crate::published::Published;
 
-/// A file on disk, or one that ships inside the binary.
+/// A file on disk, one that ships inside the binary, or what a program hands over in the place of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// On disk.
     Disk(PathBuf),
     /// In the binary, by its path in the project.
     BuiltIn(String),
+    /// In the memory of the caller.
+    Given(Given),
 }
+
+/// A document or named arrays that a program hands over; and the arrays that the document names as if they were files beside it.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// How messages name it.
+    pub name: String,
+    /// The file that it is a changed copy of, beside which other files lie; without one they lie in the current directory.
+    pub copy_of: Option<Box<Origin>>,
+    /// The arrays, by the names that the document has for them.
+    pub arrays: Arc<BTreeMap<String, Tensors>>,
+}
+
+impl PartialEq for Given {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.copy_of == other.copy_of && Arc::ptr_eq(&self.arrays, &other.arrays)
+    }
+}
+
+impl Eq for Given {}
 
 impl Origin {
     /// How messages name it.
@@ -23,6 +46,7 @@ impl Origin {
         match self {
             Self::Disk(path) => path.display().to_string(),
             Self::BuiltIn(path) => format!("built-in {path}"),
+            Self::Given(given) => given.name.clone(),
         }
     }
 
@@ -45,6 +69,11 @@ impl Origin {
                 let beside = parts.join("/");
                 if library::file(&beside).is_some() { Self::BuiltIn(beside) } else { Self::Disk(path.into()) }
             }
+            Self::Given(given) if given.arrays.contains_key(path) => {
+                Self::Given(Given { name: path.to_owned(), ..given.clone() })
+            }
+            Self::Given(Given { copy_of: Some(file), .. }) => file.beside(path),
+            Self::Given(_) => Self::Disk(path.into()),
         }
     }
 
@@ -54,6 +83,7 @@ impl Origin {
         match self {
             Self::Disk(file) => file.parent().unwrap_or(Path::new("")).to_owned(),
             Self::BuiltIn(_) => PathBuf::from("."),
+            Self::Given(given) => given.copy_of.as_ref().map_or(PathBuf::from("."), |file| file.folder()),
         }
     }
 
@@ -67,6 +97,7 @@ impl Origin {
             Self::BuiltIn(path) => library::file(path).map(<[u8]>::to_vec).ok_or_else(|| {
                 Error::input(self.display(), "", "no such file in the binary", "see `holograd list`")
             }),
+            Self::Given(given) => Ok(given.tensors()?.to_bytes()),
         }
     }
 
@@ -77,7 +108,7 @@ impl Origin {
     pub fn whole(&self) -> Result<Vec<u8>> {
         match self {
             Self::Disk(path) => files::read_bytes(path),
-            Self::BuiltIn(_) => self.read(),
+            Self::BuiltIn(_) | Self::Given(_) => self.read(),
         }
     }
 
@@ -89,7 +120,22 @@ impl Origin {
         match self {
             Self::Disk(path) => read_tensors(path),
             Self::BuiltIn(_) => parse_tensors(&self.display(), &self.read()?),
+            Self::Given(given) => Ok(given.tensors()?.clone().called(&given.name)),
         }
+    }
+}
+
+impl Given {
+    /// The arrays of this name.
+    fn tensors(&self) -> Result<&Tensors> {
+        self.arrays.get(&self.name).ok_or_else(|| {
+            Error::input(
+                &self.name,
+                "",
+                "found no arrays of this name",
+                "what is handed over has to be named",
+            )
+        })
     }
 }
 

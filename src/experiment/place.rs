@@ -166,7 +166,6 @@ pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Input`] if another process works there.
-#[cfg(feature = "program")]
 pub(crate) fn tidy(folder: &Path) -> Result<()> {
     remove_partial(folder)?;
     if folder.join(lock::FILE).exists() { lock::Lock::take(folder).map(lock::Lock::release) } else { Ok(()) }

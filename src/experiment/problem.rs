@@ -9,7 +9,7 @@ use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
 use crate::learning;
 use crate::numerics::scalar::Scalar;
-use crate::substrate::neurons::network::{Network, Output};
+use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 
@@ -43,7 +43,11 @@ pub fn data(setup: &Setup, data: &DataSpec, seed: u64, options: &Options) -> Res
 
 /// Where the files of data are looked for.
 pub fn lookup(setup: &Setup, options: &Options) -> Lookup {
-    Lookup { folder_of_experiment: setup.origin.folder(), data_dir: options.data.clone() }
+    Lookup {
+        folder_of_experiment: setup.origin.folder(),
+        data_dir: options.data.clone(),
+        given: options.given.clone(),
+    }
 }
 
 /// Checks data against the model, without loading them; the shape of one's own images is that of the first.
@@ -112,15 +116,12 @@ pub fn samples<T: Scalar>(setup: &Setup, path: &str) -> Result<Samples<T>> {
         Samples::labelled(&inputs, &tensors.labels("y", count, outputs)?, outputs)
     } else {
         let targets = tensors.matrix::<T>("y", [count, outputs])?;
-        if let Output::Readout { .. } = network.output {
-            let whole = |row: f64| (row - 1.0).abs() < 1e-3;
-            if let Some(sample) = targets.row_iter().position(|r| !whole(r.iter().map(|y| y.double()).sum()))
-            {
-                let found = format!("the targets of sample {sample} do not sum to 1");
-                return Err(Error::input(file, "y", found, "cross_entropy takes labels, or probabilities"));
-            }
+        let targets = targets.transpose();
+        if let Some(sample) = network.output.unnormalised(targets.as_slice()) {
+            let found = format!("the targets of sample {sample} do not sum to 1");
+            return Err(Error::input(file, "y", found, "cross_entropy takes labels, or probabilities"));
         }
-        Samples::valued(&inputs, &targets.transpose())
+        Samples::valued(&inputs, &targets)
     };
     tensors.refuse_unused()?;
     Ok(samples)

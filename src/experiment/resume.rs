@@ -1,10 +1,68 @@
 //! What `--resume` takes: a run goes on as it was begun, for as many epochs or more.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::kinds::{self, Experiment};
+use super::load::{Loaded, load_from};
+use super::origin::Origin;
+use super::sink::EXPERIMENT;
+use super::{RunFolder, manifest, place};
 use crate::error::{Error, Invalid, Result};
+use crate::files;
 use crate::learning::Schedule;
+
+/// A run that is to go on in its folder.
+pub struct Resumed {
+    /// What it goes on with.
+    pub loaded: Loaded,
+    /// `experiment.json` as it was when that was decided; none where nothing is left to do.
+    before: Option<Vec<u8>>,
+}
+
+impl Resumed {
+    /// What may go on in the folder `path`: `load` makes of its experiment what is asked for now. What a killed process has left in
+    /// the folder of a complete run is cleared away.
+    ///
+    /// # Errors
+    /// If there is no run, or it may not go on like that.
+    pub fn new(path: &Path, load: impl FnOnce(Origin) -> Result<Loaded>) -> Result<Self> {
+        place::refuse_without_run(path)?;
+        let file = path.join(EXPERIMENT);
+        let origin = Origin::Disk(file.clone());
+        let before = files::read_bytes(&file)?;
+        let begun = load_from(origin.clone(), &[])?;
+        let loaded = load(origin)?;
+        check(&begun.experiment, &loaded.experiment, &file.display().to_string())?;
+        let same = begun.experiment == loaded.experiment;
+        if same && manifest::verify(path).is_ok_and(|findings| findings.is_sound()) {
+            place::tidy(path)?;
+            return Ok(Self { loaded, before: None });
+        }
+        Ok(Self { loaded, before: Some(before) })
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// Takes the folder.
+    ///
+    /// # Errors
+    /// If another process has it, or has worked there in the meantime.
+    pub fn folder(&self, path: &Path, command: Vec<String>) -> Result<RunFolder> {
+        let folder = RunFolder::reopen(path, command, &self.loaded)?;
+        let file = path.join(EXPERIMENT);
+        if Some(files::read_bytes(&file)?) != self.before {
+            let legal = "another process has just worked there: give the command again";
+            return Err(Error::input(file.display().to_string(), "", "the experiment has changed", legal));
+        }
+        Ok(folder)
+    }
+}
 
 /// Checks that `experiment` may go on in a folder where `begun` ran.
 ///

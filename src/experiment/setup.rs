@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::origin::Origin;
+use crate::data::Split;
 use crate::substrate::neurons::network::Network;
 
 /// Where an experiment comes from, and the instance of its model.
@@ -15,11 +16,13 @@ pub struct Setup {
     pub network: Arc<Network>,
 }
 
-/// What the command line adds to an experiment.
+/// What the command line, or a calling program, adds to an experiment.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where data sets are looked for first.
     pub data: Option<PathBuf>,
+    /// The samples of the experiment's data, where the caller hands them over.
+    pub given: Option<Arc<Split>>,
     /// Whether a run continues where it was stopped.
     pub resume: bool,
     /// Whether to show a progress bar.

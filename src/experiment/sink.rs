@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::folder;
+use super::load::Loaded;
 use crate::error::{Error, Result};
-use crate::files::{Npz, Tensors};
+use crate::files::{Npz, Tensors, npz};
 use crate::records::parse_metrics;
 
 /// The experiment, as it is run.
@@ -170,6 +172,40 @@ impl Memory {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.look(|kept| kept.contents.keys().cloned().collect())
+    }
+
+    /// All results as the files that a run folder has of them, by name, with the experiment and the files that it was given.
+    ///
+    /// # Errors
+    /// If one cannot be written, or a file that was given not be read.
+    pub fn files(&self, loaded: &Loaded) -> Result<Vec<(String, Vec<u8>)>> {
+        let internal = |name: &str| {
+            let name = name.to_owned();
+            move |e: serde_json::Error| Error::Internal(format!("{name}: {e}"))
+        };
+        let pretty = |name: &str, value: &Value| {
+            let mut bytes = serde_json::to_vec_pretty(value).map_err(internal(name))?;
+            bytes.push(b'\n');
+            Ok::<_, Error>((name.to_owned(), bytes))
+        };
+        let (experiment, given) = folder::with_copies(loaded)?;
+        let mut files = given;
+        files.push(pretty(EXPERIMENT, &value(&experiment)?)?);
+        let (records, contents) = self.look(|kept| (kept.records.clone(), kept.contents.clone()));
+        for (name, records) in records {
+            files.push((name, records.iter().flat_map(|r| format!("{r}\n").into_bytes()).collect()));
+        }
+        for (name, content) in contents {
+            match content {
+                Content::Json(value) => files.push(pretty(&name, &value)?),
+                Content::Tensors(tensors) => files.push((name, tensors.to_bytes())),
+                Content::Arrays(arrays) => {
+                    files.push(pretty(&npz::sidecar(name.as_ref()).to_string_lossy(), &arrays.units()?)?);
+                    files.push((name, arrays.bytes()?));
+                }
+            }
+        }
+        Ok(files)
     }
 
     fn values(&self) -> Vec<Value> {

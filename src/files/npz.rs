@@ -72,6 +72,24 @@ impl Npz {
         self.arrays.insert(name.to_owned(), Entry { npy, description });
     }
 
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if an array is too large for the format.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        self.to_bytes().map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// What stands in the file beside it: `unit`, `shape` and `axes` of every array.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if they have no form in JSON.
+    pub fn units(&self) -> Result<serde_json::Value> {
+        let units: BTreeMap<&String, &ArrayDescription> =
+            self.arrays.iter().map(|(name, entry)| (name, &entry.description)).collect();
+        serde_json::to_value(units).map_err(|error| Error::Internal(error.to_string()))
+    }
+
     /// Writes `path` and, beside it, `<stem>.units.json` with `unit`, `shape` and `axes` of every array; each atomically,
     /// and the same arrays always as the same bytes.
     ///
@@ -82,9 +100,7 @@ impl Npz {
         let bytes =
             self.to_bytes().map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
         write_atomically(path, &bytes)?;
-        let units: BTreeMap<&String, &ArrayDescription> =
-            self.arrays.iter().map(|(name, entry)| (name, &entry.description)).collect();
-        write_json(sidecar(path), &units)
+        write_json(sidecar(path), &self.units()?)
     }
 
     fn to_bytes(&self) -> zip::result::ZipResult<Vec<u8>> {
@@ -103,7 +119,7 @@ impl Npz {
 }
 
 /// Where the units of the arrays in `path` are written: `trace.npz` has `trace.units.json`.
-fn sidecar(path: &Path) -> PathBuf {
+pub(crate) fn sidecar(path: &Path) -> PathBuf {
     path.with_extension("units.json")
 }
 
@@ -124,7 +140,7 @@ fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>
 pub type Shaped = (Vec<usize>, Vec<f64>);
 
 /// Bytes that one byte of a packed array can stand for at most.
-const DEFLATE: u64 = 1032;
+pub(super) const DEFLATE: u64 = 1032;
 /// Bytes of the header of an array at most: NumPy itself refuses longer ones.
 const LARGEST_HEADER: u64 = 10_000;
 

@@ -9,6 +9,7 @@ use super::Stop;
 use super::equilibrium::{Equilibrium, LOOK, Settle, conclude, relax};
 use super::sweeps::{Narrowing, Swept, sweep_plainly, sweep_to_rest};
 use crate::error::Result;
+use crate::host::watcher;
 use crate::numerics::anderson::{Options, fixed_point};
 use crate::numerics::krylov::dot;
 use crate::numerics::scalar::Scalar;
@@ -113,7 +114,8 @@ impl<'a, T: Scalar> Trial<'a, T> {
 
     /// Accelerates some samples from where relaxation is, at most so many evaluations.
     fn propose(&mut self, which: &[usize], settle: &Settle, most: u64) {
-        if which.is_empty() || most == 0 {
+        // Relaxation, which follows, tells that it was stopped.
+        if which.is_empty() || most == 0 || watcher::is_stopped() {
             return;
         }
         let shape = self.field.shape().with_batch(which.len());

@@ -41,6 +41,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::host::watcher;
 use crate::imperfections::NoiseMemory;
 use crate::imperfections::instant::{Disturbances, Instant};
 use crate::imperfections::readout::Converter;
@@ -50,7 +51,7 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::{Integrator, IntegratorSpec};
 use crate::substrate::parameters::Parameters;
-use crate::substrate::samples::Samples;
+use crate::substrate::samples::{SampleView, Samples};
 use crate::substrate::slow_modes::slowest_rate;
 use crate::substrate::{Field, Substrate};
 
@@ -113,7 +114,7 @@ impl<T: Scalar> Surroundings<'_, T> {
 }
 
 /// A way to obtain the gradient of the cost from the substrate's activity.
-pub trait Estimator<T: Scalar>: Sync {
+pub trait Estimator<T: Scalar>: Send + Sync {
     /// Estimates the gradient *summed* over one chunk of samples.
     ///
     /// `state` carries the substrate's state from one batch to the next: empty, it starts from rest; in either case it
@@ -372,20 +373,32 @@ pub fn estimate_batch<T: Scalar>(
     samples: &Samples<T>,
     states: &mut Vec<Vec<T>>,
 ) -> Result<Estimate<T>> {
-    let chunks = cut(samples);
-    states.resize_with(chunks.len(), Vec::new);
+    estimate_view(estimator, setting, samples.view(), states)
+}
+
+/// As [`estimate_batch`], of samples in memory that belongs to somebody else: each chunk is copied when its turn comes.
+///
+/// # Errors
+/// As [`estimate_batch`].
+pub fn estimate_view<T: Scalar>(
+    estimator: &dyn Estimator<T>,
+    setting: &Setting<'_, T>,
+    samples: SampleView<'_, T>,
+    states: &mut Vec<Vec<T>>,
+) -> Result<Estimate<T>> {
+    states.resize_with(samples.count.div_ceil(CHUNK), Vec::new);
     let begun = setting.diagnose.then(|| states.clone());
-    let mut total = estimate_chunks(estimator, setting, &chunks, states)?;
+    let mut total = estimate_chunks(estimator, setting, samples, states)?;
     // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
     if let (Some(begun), true) = (&begun, setting.is_noisy()) {
         let noise = setting.noise.map(|n| Surroundings::new(n.instant.without_noise(), n.seed));
         let quiet = Setting { diagnose: false, noise, ..*setting };
-        if let Ok(quiet) = estimate_chunks(estimator, &quiet, &chunks, &mut begun.clone()) {
+        if let Ok(quiet) = estimate_chunks(estimator, &quiet, samples, &mut begun.clone()) {
             total.diagnostics.signal_to_noise = signal_to_noise(&quiet.error_vector, &total.error_vector);
         }
     }
     if let Some(begun) = begun {
-        series::examine(estimator, setting, (&chunks, begun, states), &mut total);
+        series::examine(estimator, setting, (samples, begun, states), &mut total);
     }
     let dropped = &total.diagnostics.dropped;
     let counted = if dropped.is_empty() { samples.count } else { counted(samples.count, dropped)?.len() };
@@ -401,20 +414,24 @@ pub fn estimate_batch<T: Scalar>(
 fn estimate_chunks<T: Scalar>(
     estimator: &dyn Estimator<T>,
     setting: &Setting<'_, T>,
-    chunks: &[Samples<T>],
+    samples: SampleView<'_, T>,
     states: &mut [Vec<T>],
 ) -> Result<Estimate<T>> {
-    let parts: Vec<Result<Estimate<T>>> = chunks
-        .par_iter()
-        .zip(states.par_iter_mut())
+    let watcher = watcher::current();
+    let parts: Vec<Result<Estimate<T>>> = states
+        .par_iter_mut()
         .enumerate()
-        .map(|(index, (chunk, state))| {
+        .map(|(index, state)| {
+            let chunk = samples.part(index * CHUNK, CHUNK);
             let own = NoiseMemory::default();
             let noise = setting.noise.map(|noise| {
                 let memory = noise.memories.get(index).unwrap_or(&own);
                 Surroundings { memories: std::slice::from_ref(memory), ..noise }
             });
-            estimator.estimate(&Setting { noise, ..*setting }, chunk, state)
+            watcher::within(watcher.clone(), || {
+                watcher::check()?;
+                estimator.estimate(&Setting { noise, ..*setting }, &chunk, state)
+            })
         })
         .collect();
     let mut parts = parts.into_iter();
@@ -435,13 +452,23 @@ fn signal_to_noise<T: Scalar>(quiet: &[DMatrix<T>], noisy: &[DMatrix<T>]) -> Opt
     Some((signal / noise).sqrt()).filter(|ratio| ratio.is_finite())
 }
 
-/// Cuts a batch into chunks of [`CHUNK`] samples.
-fn cut<T: Scalar>(samples: &Samples<T>) -> Vec<Samples<T>> {
-    let all: Vec<usize> = (0..samples.count).collect();
-    all.chunks(CHUNK).map(|chunk| samples.select(chunk)).collect()
-}
-
 impl<T: Scalar> Estimate<T> {
+    /// Refuses a gradient that is not finite; `label` says which estimate it is.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn refuse_infinite(&self, label: &str) -> Result<()> {
+        if self.gradient.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            moment: "when it was read out".into(),
+            place: format!("the read-out of `{label}`"),
+            what: "the gradient estimate is not finite".into(),
+            advice: "lower its `amplitude`, or the weights".into(),
+        })
+    }
+
     /// Appends the samples of another chunk.
     fn join(&mut self, other: &Self) {
         self.gradient.add_scaled(T::one(), &other.gradient);

@@ -7,11 +7,11 @@
 
 use nalgebra::DMatrix;
 
-use super::{Diagnostics, Estimate, Estimator, Setting, estimate_chunks};
+use super::{CHUNK, Diagnostics, Estimate, Estimator, Setting, estimate_chunks};
 use crate::gradient::compare::compare;
 use crate::numerics::scalar::Scalar;
 use crate::substrate::Substrate;
-use crate::substrate::samples::Samples;
+use crate::substrate::samples::{SampleView, Samples};
 
 /// Change beyond which an estimate carries a warning: of an error of 5 % that grows with the amplitude, as a one-sided difference's, the
 /// other amplitude shows 15/16.
@@ -23,27 +23,27 @@ const IMPRECISE: f64 = 0.01;
 /// Units of rounding, of the largest rate, that a first harmonic may be off by.
 const ROUNDING: f64 = 4.0;
 
-/// Chunks of a batch, their states before the estimate and after it.
-type Passage<'a, T> = (&'a [Samples<T>], Vec<Vec<T>>, &'a [Vec<T>]);
+/// A batch, the states of its chunks before the estimate and after it.
+type Passage<'a, T> = (SampleView<'a, T>, Vec<Vec<T>>, &'a [Vec<T>]);
 
 /// Completes the diagnostics of an estimate by what concerns the series.
 pub(super) fn examine<T: Scalar>(
     estimator: &dyn Estimator<T>,
     setting: &Setting<'_, T>,
-    (chunks, begun, ended): Passage<'_, T>,
+    (samples, begun, ended): Passage<'_, T>,
     estimate: &mut Estimate<T>,
 ) {
     let ideal = Setting { noise: None, ..*setting };
     if setting.noise.is_none() {
-        let quarter = compare_amplitudes(estimator, &ideal, chunks, ended.to_vec(), estimate);
+        let quarter = compare_amplitudes(estimator, &ideal, samples, ended.to_vec(), estimate);
         estimate.diagnostics.adopt(quarter);
         return;
     }
     let mut states = begun;
     let diagnostics = &mut estimate.diagnostics;
-    match estimate_chunks(estimator, &ideal, chunks, &mut states) {
+    match estimate_chunks(estimator, &ideal, samples, &mut states) {
         Ok(ideal_estimate) => {
-            let found = compare_amplitudes(estimator, &ideal, chunks, states, &ideal_estimate);
+            let found = compare_amplitudes(estimator, &ideal, samples, states, &ideal_estimate);
             let ideal = ideal_estimate.diagnostics;
             diagnostics.negative_share = ideal.negative_share;
             diagnostics.last_harmonic = ideal.last_harmonic;
@@ -62,7 +62,7 @@ pub(super) fn examine<T: Scalar>(
 fn compare_amplitudes<T: Scalar>(
     estimator: &dyn Estimator<T>,
     setting: &Setting<'_, T>,
-    chunks: &[Samples<T>],
+    samples: SampleView<'_, T>,
     mut states: Vec<Vec<T>>,
     estimate: &Estimate<T>,
 ) -> (Option<f64>, Option<f64>) {
@@ -77,12 +77,12 @@ fn compare_amplitudes<T: Scalar>(
     }
     let Some(other) = estimator.with_amplitude(amplitude * ratio) else { return (precision, None) };
     let setting = Setting { diagnose: false, ..*setting };
-    let mut first = 0;
-    for (chunk, state) in chunks.iter().zip(&mut states) {
-        scale_orbit(setting.substrate, chunk, (estimate, first), ratio, state);
-        first += chunk.count;
+    for (first, state) in (0..samples.count).step_by(CHUNK).zip(&mut states) {
+        scale_orbit(setting.substrate, &samples.part(first, CHUNK), (estimate, first), ratio, state);
     }
-    let Ok(other) = estimate_chunks(&*other, &setting, chunks, &mut states) else { return (precision, None) };
+    let Ok(other) = estimate_chunks(&*other, &setting, samples, &mut states) else {
+        return (precision, None);
+    };
     let comparison = compare(&estimate.gradient, &other.gradient);
     let errors = [comparison.total.relative_error, comparison.synapses.relative_error];
     (precision, errors.into_iter().flatten().reduce(f64::max))

@@ -3,3 +3,4 @@
 pub mod interrupt;
 pub(crate) mod machine;
 pub(crate) mod progress;
+pub mod watcher;

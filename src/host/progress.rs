@@ -1,8 +1,10 @@
 //! How far a run has come, on standard error: a line that is redrawn on a terminal, elsewhere a line from time to time.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::watcher::{self, Watcher};
 
 #[cfg(feature = "program")]
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,11 +26,17 @@ pub(crate) enum Progress {
     Redrawn(ProgressBar),
     /// A line from time to time.
     Logged(Mutex<Log>),
+    /// Whoever watches is told.
+    Told(Arc<Watcher>),
 }
 
 impl Progress {
-    /// Progress of `total` steps, of which `done` were done by an earlier attempt.
+    /// Progress of `total` steps, of which `done` were done by an earlier attempt. A watcher of the run shows it himself.
     pub fn new(visible: bool, total: u64, done: u64) -> Self {
+        if let Some(watcher) = watcher::current() {
+            watcher.begin(total, done);
+            return Self::Told(watcher);
+        }
         if !visible {
             return Self::Silent;
         }
@@ -71,6 +79,7 @@ impl Progress {
                 log.position = position;
                 log.tell();
             }
+            Self::Told(watcher) => watcher.set_position(position),
         }
     }
 
@@ -85,6 +94,7 @@ impl Progress {
                 log.position += 1;
                 log.tell();
             }
+            Self::Told(watcher) => watcher.inc(),
         }
     }
 
@@ -95,6 +105,7 @@ impl Progress {
             #[cfg(feature = "program")]
             Self::Redrawn(bar) => bar.set_message(message),
             Self::Logged(log) => log.lock().unwrap_or_else(PoisonError::into_inner).message = message,
+            Self::Told(watcher) => watcher.set_message(message),
         }
     }
 

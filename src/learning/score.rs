@@ -7,6 +7,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{CHUNK, Setting, Surroundings};
+use crate::host::watcher;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::substrate::neurons::effective::Effective;
@@ -46,11 +47,13 @@ pub fn free_score<T: Scalar>(
     let inference = &Settle { tolerance, ..*inference };
     // Inference has one rail: twice the samples of a chunk make as wide a product.
     let places: Vec<u32> = (0..data.samples() as u32).collect();
+    let watcher = watcher::current();
     let tallies: Vec<Result<(f64, usize)>> = places
         .par_chunks(2 * CHUNK)
         .map(|chunk| {
             let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
-            let free = equilibrium::free(&setting, &samples, inference)?;
+            let free = || equilibrium::free(&setting, &samples, inference);
+            let free = watcher::within(watcher.clone(), free)?;
             let shape = StateShape::new(network, samples.count, 1);
             let output = &free.rates[shape.layer(network.output.layer())];
             tally(effective, &samples, output, &free.output_error)

@@ -9,6 +9,7 @@ pub mod view;
 use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
+use crate::host::watcher;
 use crate::imperfections::readout::Converter;
 use crate::numerics::scalar::Scalar;
 use crate::simulation::integrators::Integrator;
@@ -144,7 +145,7 @@ impl<T: Scalar> Trajectory<T> {
     /// fixed-step integrator.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when the state at the end is not finite or beyond any plausible size, or when observers were
+    /// [`Error::Stopped`] if whoever watches wants an end; [`Error::Diverged`] when the state at the end is not finite or beyond any plausible size, or when observers were
     /// shown a rate of a bounded activation beyond any plausible size.
     pub fn run(
         &mut self,
@@ -153,6 +154,7 @@ impl<T: Scalar> Trajectory<T> {
         observers: &mut [&mut dyn Observer<T>],
     ) -> Result<()> {
         for _ in 0..ticks {
+            watcher::check()?;
             field.begin_step(self.tick);
             field.target(Time::at(self.tick), &self.state, &mut self.target);
             if observers.iter().any(|o| o.wants(self.tick)) {

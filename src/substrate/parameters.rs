@@ -242,6 +242,34 @@ impl<T: Scalar> Parameters<T> {
         self.shapes.iter().position(|s| s.name == name)
     }
 
+    /// The values at an index as parameter files hold them: row-major, with zeros where there is no synapse.
+    #[must_use]
+    pub fn array(&self, index: usize) -> Vec<T> {
+        self.shapes[index].form.spread(&self.values[index])
+    }
+
+    /// Takes the values at an index out of such an array.
+    ///
+    /// # Errors
+    /// The place of the first number that is not zero where there is no synapse.
+    ///
+    /// # Panics
+    /// If the array is not as long as the parameter's dimensions say.
+    pub fn set_array(&mut self, index: usize, array: &[T]) -> std::result::Result<(), usize> {
+        let (form, values) = (&self.shapes[index].form, &mut self.values[index]);
+        match form {
+            Arrangement::Vector(_) => values.copy_from_slice(array),
+            Arrangement::Weights(interaction) => {
+                let places = values.iter_mut().zip(interaction.places());
+                places.for_each(|(value, place)| *value = array[place]);
+                if values.len() < array.len() {
+                    form.gather(array.to_vec())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The parameter of that name, as [`Self::matrix`].
     #[must_use]
     pub fn get(&self, name: &str) -> Option<DMatrix<T>> {

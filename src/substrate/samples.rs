@@ -17,7 +17,44 @@ pub struct Samples<T> {
     pub first: usize,
 }
 
+/// A batch in memory that belongs to somebody else, laid out as [`Samples`].
+#[derive(Debug, Clone, Copy)]
+pub struct SampleView<'a, T> {
+    /// Inputs, [inputs × samples] column-major.
+    pub inputs: &'a [T],
+    /// Targets, [outputs × samples] column-major.
+    pub targets: &'a [T],
+    /// Number of samples.
+    pub count: usize,
+    /// Place of the first sample in its batch.
+    pub first: usize,
+}
+
+impl<T: Scalar> SampleView<'_, T> {
+    /// `count` samples from the one at `start` on, or as many as there are: the only copy that an estimate makes of them.
+    #[must_use]
+    pub fn part(&self, start: usize, count: usize) -> Samples<T> {
+        let end = (start + count).min(self.count);
+        let columns = |values: &[T]| {
+            let size = values.len() / self.count;
+            values[start * size..end * size].to_vec()
+        };
+        Samples {
+            inputs: columns(self.inputs),
+            targets: columns(self.targets),
+            count: end - start,
+            first: self.first + start,
+        }
+    }
+}
+
 impl<T: Scalar> Samples<T> {
+    /// The same, where they lie.
+    #[must_use]
+    pub fn view(&self) -> SampleView<'_, T> {
+        SampleView { inputs: &self.inputs, targets: &self.targets, count: self.count, first: self.first }
+    }
+
     /// Labelled samples: `inputs` is [inputs × samples], the targets become one-hot.
     ///
     /// # Panics

@@ -81,6 +81,13 @@ impl Tensors {
         Self::default()
     }
 
+    /// The same arrays, as errors are to name them.
+    #[must_use]
+    pub fn called(mut self, file: &str) -> Self {
+        file.clone_into(&mut self.file);
+        self
+    }
+
     /// The file that the arrays come from, as errors name it; empty for a new collection.
     #[must_use]
     pub fn file(&self) -> &str {
@@ -323,7 +330,7 @@ pub fn read_tensors(path: impl AsRef<Path>) -> Result<Tensors> {
     if needed > most || reserved.is_none() {
         let found = format!("reading it takes {} of memory", machine::bytes(needed as f64));
         let legal = format!("this process may take {}", machine::bytes(most as f64));
-        return Err(Error::input(&file, "", found, legal));
+        return Err(Error::memory(&file, "", found, legal));
     }
     // One byte more shows whether a stream without a length goes on.
     stream.take(data.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;

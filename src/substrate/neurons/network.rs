@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Invalid;
+use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::substrate::Sweep;
 use crate::substrate::neurons::activation::{Holomorphic, Transfer};
@@ -143,6 +144,14 @@ impl Output {
         match *self {
             Self::Readout { layer, .. } | Self::SquaredError { layer, .. } => layer,
         }
+    }
+
+    /// The first of the samples whose targets, [outputs × samples], are no probabilities where the cost needs some.
+    #[must_use]
+    pub fn unnormalised<T: Scalar>(&self, targets: &[T]) -> Option<usize> {
+        let Self::Readout { classes, .. } = *self else { return None };
+        let off = |row: &[T]| (row.iter().map(|y| y.double()).sum::<f64>() - 1.0).abs() >= 1e-3;
+        targets.chunks(classes).position(off)
     }
 
     /// Number of outputs: classes, or neurons of the output layer.

@@ -6,7 +6,7 @@ pub(crate) mod figure;
 use indexmap::IndexMap;
 use serde_json::json;
 
-use crate::error::{Error, Invalid, Result};
+use crate::error::{Invalid, Result};
 use crate::experiment::cost::{self, Cost};
 use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
@@ -80,14 +80,7 @@ fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {
         let estimate = estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;
-        if !estimate.gradient.is_finite() {
-            return Err(Error::Diverged {
-                moment: "when it was read out".into(),
-                place: format!("the read-out of `{label}`"),
-                what: "the gradient estimate is not finite".into(),
-                advice: "lower its `amplitude`, or the weights".into(),
-            });
-        }
+        estimate.refuse_infinite(label)?;
         estimates.insert(label, estimate);
     }
     let adjoint = spec.estimators.iter().find(|(_, e)| matches!(e, EstimatorSpec::Adjoint(_)));

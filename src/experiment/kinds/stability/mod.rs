@@ -19,6 +19,7 @@ use crate::experiment::spec::{Precision, validate_holomorphic};
 use crate::files::Npz;
 use crate::gradient::Setting;
 use crate::gradient::equilibrium::{self, Settle};
+use crate::host::watcher;
 use crate::json::partial;
 use crate::simulation::integrators::VectorField;
 use crate::simulation::teaching::Time;
@@ -139,14 +140,17 @@ fn run(spec: &Stability, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     let half = n.div_ceil(2);
     let tiles: Vec<(usize, usize)> =
         (n - half..n).flat_map(|row| (0..n).step_by(TOGETHER).map(move |first| (row, first))).collect();
+    let watcher = watcher::current();
     let upper: Vec<Vec<Cell>> = tiles
         .par_iter()
         .map(|&(row, first)| {
             let beta = |column| Complex::new(coordinate(column), coordinate(row));
             let betas: Vec<Complex<f64>> = (first..n.min(first + TOGETHER)).map(beta).collect();
-            settle_all(spec, &effective, &sample, (&free.state, &free.rates), &betas)
+            let cells = || settle_all(spec, &effective, &sample, (&free.state, &free.rates), &betas);
+            watcher::within(watcher.clone(), cells)
         })
         .collect();
+    watcher::check()?;
     let upper: Vec<Cell> = upper.concat();
     let cell = |row: usize, column: usize| upper[(row.max(n - 1 - row) - (n - half)) * n + column];
     let all: Vec<Cell> = (0..n * n).map(|i| cell(i / n, i % n)).collect();
@@ -212,6 +216,9 @@ fn settle_all(
     let steps = (spec.settle.max_time / spec.settle.step).ceil() as usize;
     let mut times = vec![f64::NAN; count];
     for step in 1..=steps {
+        if watcher::is_stopped() {
+            break;
+        }
         field.target(Time::at(0), &now, &mut target);
         if step % LOOK == 0 || step == steps {
             let elapsed = step as f64 * spec.settle.step;

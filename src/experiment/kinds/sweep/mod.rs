@@ -10,9 +10,11 @@ mod labels;
 pub mod record;
 mod runs;
 mod table;
+mod tasks;
 
 pub use base::Base;
 pub use grid::{Seeds, Values};
+pub use tasks::Task;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

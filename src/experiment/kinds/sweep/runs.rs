@@ -14,6 +14,7 @@ use super::base::Swept;
 use super::grid::{Job, Point};
 use super::record::{HISTORY, SweepPoint, SweepRun, SweepSummary};
 use super::table;
+use super::tasks::Task;
 use crate::bootstrap;
 use crate::error::{Error, Result};
 use crate::experiment::kind::Kind;
@@ -22,6 +23,7 @@ use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{METRICS, Memory, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
 use crate::host::progress::Progress;
+use crate::host::watcher;
 use crate::learning::Schedule;
 use crate::names::{number, value_label};
 use crate::numerics::scalar::Scalar;
@@ -38,6 +40,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// A run that is the only one.
+    pub(super) fn alone(key: String, job: Job, train: Train, setup: Setup) -> Self {
+        Self { index: 0, key, job, train: Box::new(train), setup }
+    }
+
     /// Finds out what would stop it, but for data in files.
     pub(super) fn check(&self) -> Result<()> {
         self.train.check(&self.setup)
@@ -85,6 +92,17 @@ pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
 }
 
 impl Sweep {
+    /// All runs as tasks, in the order of the grid.
+    ///
+    /// # Errors
+    /// If a point is not legal.
+    pub fn tasks(&self, setup: &Setup) -> Result<Vec<Task>> {
+        self.runs(setup)?
+            .into_iter()
+            .map(|run| Task::of(run.key, run.job, *run.train, &self.measure, setup))
+            .collect()
+    }
+
     pub(super) fn runs(&self, setup: &Setup) -> Result<Vec<Run>> {
         let ready = |(index, job): (usize, Job)| {
             let Point { train, setup } = self.load(&job, &setup.origin)?;
@@ -136,6 +154,7 @@ impl Sweep {
         let kept = Mutex::new((sink, BTreeMap::new()));
         let threads = rayon::current_num_threads();
         let workers = threads.min(open.len());
+        let watcher = watcher::current();
         let worker = || -> Result<()> {
             // Runs are the parallelism: what is parallel within one stays on its share of the threads.
             let share = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build();
@@ -148,7 +167,9 @@ impl Sweep {
                     true => kept.lock().map_err(panicked)?.0.inside(&run.history()).inspect_err(end)?,
                     false => Box::new(Memory::default()),
                 };
-                let record = share.install(|| self.measure(run, own, options)).inspect_err(end)?;
+                let record = || measure(run, &self.measure, own, options);
+                let record = || watcher::within(watcher.clone(), record);
+                let record = share.install(record).inspect_err(end)?;
                 let line = line_of(&record)?;
                 let mut kept = kept.lock().map_err(panicked)?;
                 let (sink, done) = &mut *kept;
@@ -166,34 +187,6 @@ impl Sweep {
         })?;
         bar.finish_and_clear();
         kept.into_inner().map(|(_, done)| done).map_err(|_| Error::Internal("a run panicked".into()))
-    }
-
-    /// One run. A divergence is a result.
-    fn measure(&self, run: &Run, mut own: Box<dyn Sink>, options: &Options) -> Result<SweepRun> {
-        let start = Instant::now();
-        let measures = match run.train.precision {
-            Precision::F32 => measures::<f32>(run, options, &mut *own),
-            Precision::F64 => measures::<f64>(run, options, &mut *own),
-        };
-        let (mut measures, failure) = match measures {
-            Ok(measures) => (measures, None),
-            Err(error) if error.is_failed_simulation() => (json!({}), Some(error.to_string())),
-            Err(other) => return Err(other),
-        };
-        let warnings = measures["warnings"].as_array().into_iter().flatten();
-        let warnings = warnings.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
-        let value = |name: &String| (name.clone(), measures[name.as_str()].take().as_f64());
-        Ok(SweepRun {
-            key: run.key.clone(),
-            point: run.job.point,
-            values: run.job.values.clone(),
-            seed: run.job.seed,
-            device_seed: run.job.device_seed,
-            measures: self.measure.iter().map(value).collect(),
-            failure,
-            warnings,
-            seconds: start.elapsed().as_secs_f64(),
-        })
     }
 
     pub(super) fn finish(&self, sink: &mut dyn Sink) -> Result<Vec<String>> {
@@ -234,6 +227,39 @@ impl Sweep {
         told.extend(runs.chunk_by(|a, b| a.point == b.point).filter_map(warning_line));
         Ok(told)
     }
+}
+
+/// One run. A divergence is a result.
+pub(super) fn measure(
+    run: &Run,
+    names: &[String],
+    mut own: Box<dyn Sink>,
+    options: &Options,
+) -> Result<SweepRun> {
+    let start = Instant::now();
+    let measures = match run.train.precision {
+        Precision::F32 => measures::<f32>(run, options, &mut *own),
+        Precision::F64 => measures::<f64>(run, options, &mut *own),
+    };
+    let (mut measures, failure) = match measures {
+        Ok(measures) => (measures, None),
+        Err(error) if error.is_failed_simulation() => (json!({}), Some(error.to_string())),
+        Err(other) => return Err(other),
+    };
+    let warnings = measures["warnings"].as_array().into_iter().flatten();
+    let warnings = warnings.filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+    let value = |name: &String| (name.clone(), measures[name.as_str()].take().as_f64());
+    Ok(SweepRun {
+        key: run.key.clone(),
+        point: run.job.point,
+        values: run.job.values.clone(),
+        seed: run.job.seed,
+        device_seed: run.job.device_seed,
+        measures: names.iter().map(value).collect(),
+        failure,
+        warnings,
+        seconds: start.elapsed().as_secs_f64(),
+    })
 }
 
 /// A line of `metrics.jsonl`, with its end.

@@ -21,6 +21,7 @@ use crate::files::Npz;
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{imaginary_part, real_part};
 use crate::gradient::{Adjoint, Setting, Surroundings, TOLERATED, check_time_constants, estimate_batch};
+use crate::host::watcher;
 use crate::imperfections::{Device, Imperfections};
 use crate::numerics::state::StateShape;
 use crate::simulation::Simulation;
@@ -237,9 +238,11 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;
 
-    let running: Vec<Running> = (ticks..=total)
-        .map(|end| recorder.running(end, ticks, spec.amplitude, &samples, &effective, &truth.gradient))
-        .collect();
+    let running = |end: u64| {
+        watcher::check()?;
+        Ok(recorder.running(end, ticks, spec.amplitude, &samples, &effective, &truth.gradient))
+    };
+    let running = (ticks..=total).map(running).collect::<Result<Vec<Running>>>()?;
     let last = running.last().ok_or_else(|| Error::Internal("an empty trace".into()))?;
     let inputs = signal.map(|signal| inputs(signal, &samples.inputs, total));
     write(spec, network, sink, &recorder, &running, (teaching, clock.step), inputs)?;

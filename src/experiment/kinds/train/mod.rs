@@ -9,8 +9,9 @@ mod images;
 pub mod record;
 mod trainer;
 
-pub use trainer::Trainer;
+pub use trainer::{Batch, Trainer};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserializer;
@@ -290,17 +291,15 @@ impl Train {
     /// # Errors
     /// If the parameter file does not fit, or a learning rate names no connection.
     pub(super) fn trainer<T: Scalar>(&self, setup: &Setup) -> Result<Trainer<'_, T>> {
-        let network = &setup.network;
-        let parameters = problem::initial::<T>(setup, self.parameters.as_ref(), self.seed)?;
-        let mut optimiser = Optimiser::new(self.optimiser, &self.learning_rates, network)
-            .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?
-            .with_decay_factors(&self.weight_decays, network)
-            .map_err(|invalid| invalid.under("weight_decays").in_file(setup.origin.display()))?;
-        if let Some(KolenPollack { decay }) = self.kolen_pollack {
-            optimiser =
-                optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f.weight, b.weight]), decay);
-        }
-        Ok(Trainer::new(self, network, parameters, optimiser))
+        trainer(Cow::Borrowed(self), setup)
+    }
+
+    /// The same, to be kept for as long as one likes.
+    ///
+    /// # Errors
+    /// If the parameter file does not fit, or a learning rate names no connection.
+    pub fn into_trainer<T: Scalar>(self, setup: &Setup) -> Result<Trainer<'static, T>> {
+        trainer(Cow::Owned(self), setup)
     }
 
     /// Trains; returns the last epoch and the test score of what was learnt, on the device. It goes on from the checkpoint in the
@@ -339,6 +338,20 @@ impl Train {
     pub(super) fn data(&self, setup: &Setup, options: &Options) -> Result<Split> {
         problem::data(setup, &self.data, self.seed, options)
     }
+}
+
+fn trainer<'a, T: Scalar>(spec: Cow<'a, Train>, setup: &Setup) -> Result<Trainer<'a, T>> {
+    let network = &setup.network;
+    let parameters = problem::initial::<T>(setup, spec.parameters.as_ref(), spec.seed)?;
+    let mut optimiser = Optimiser::new(spec.optimiser, &spec.learning_rates, network)
+        .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?
+        .with_decay_factors(&spec.weight_decays, network)
+        .map_err(|invalid| invalid.under("weight_decays").in_file(setup.origin.display()))?;
+    if let Some(KolenPollack { decay }) = spec.kolen_pollack {
+        optimiser =
+            optimiser.with_decay(network.untied_pairs().flat_map(|(f, b)| [f.weight, b.weight]), decay);
+    }
+    Ok(Trainer::new(spec, network, parameters, optimiser))
 }
 
 fn run<T: Scalar>(

@@ -1,5 +1,6 @@
 //! The trainer: estimate, update, reprogram; one epoch after the other.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -17,6 +18,7 @@ use crate::gradient::{
     Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
     estimate_batch,
 };
+use crate::host::watcher;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::learning::asymmetry::Asymmetry;
 use crate::learning::floor::{RateFloor, largest, scale_recurrent};
@@ -36,7 +38,7 @@ const MOST_SCALINGS: usize = 5;
 
 /// What evolves in a training run.
 pub struct Trainer<'a, T: Scalar> {
-    spec: &'a Train,
+    spec: Cow<'a, Train>,
     /// What is imperfect: while the network learns, or of the device that it was transferred to.
     imperfections: Imperfections,
     network: Arc<Network>,
@@ -65,6 +67,17 @@ pub struct Trainer<'a, T: Scalar> {
     effective: Effective<T>,
 }
 
+/// What a batch has shown before its update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batch {
+    /// Summed cost of its samples.
+    pub loss: f64,
+    /// How many were answered correctly.
+    pub correct: usize,
+    /// How many were learnt from.
+    pub samples: usize,
+}
+
 /// The estimate beside the adjoint.
 struct AgainstTruth<T: Scalar> {
     /// Rates of the free equilibria, of each layer.
@@ -78,7 +91,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     /// A run at its start.
     #[must_use]
     pub fn new(
-        spec: &'a Train,
+        spec: Cow<'a, Train>,
         network: &Arc<Network>,
         mut parameters: Parameters<T>,
         optimiser: Optimiser<T>,
@@ -87,7 +100,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let device = Device::fabricate(network, &imperfections);
         device.confine(&mut parameters);
         Self {
-            estimator: built(spec, &spec.estimator),
+            estimator: built(&spec, &spec.estimator),
             effective: device.effective(spec.form, &parameters, optimiser.updates),
             device,
             network: Arc::clone(network),
@@ -124,34 +137,15 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         (self.halvings, self.dropped, self.two_points) = (0, 0, 0);
         for (index, batch) in order.iter().enumerate() {
             let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
-            let mut samples = self.samples(&shown);
-            let mut estimate = self.estimate(&samples).map_err(|e| self.locate(e, index))?;
-            let dropped = &estimate.diagnostics.dropped;
-            if !dropped.is_empty() {
-                samples = samples.select(&counted(samples.count, dropped)?);
-            }
-            self.dropped += dropped.len() as u64;
-            self.two_points += estimate.diagnostics.two_points;
-            self.symmetrise(&mut estimate);
-            if !estimate.gradient.is_finite() {
-                let place = "the read-out".to_owned();
-                return Err(self.locate(not_finite("the gradient estimate", place), index));
-            }
-            // What the substrate has shown is judged by the weights it was shown with.
-            let rates = estimate.free[self.network.output.layer()].as_slice();
-            let (batch_loss, batch_correct) =
-                tally(&self.effective, &samples, rates, estimate.output_error.as_slice())
-                    .map_err(|e| self.locate(e, index))?;
             rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
-            let write = self.optimiser.updates + 1;
-            let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
-            self.device.update(&mut self.parameters, change, write);
-            self.program();
-            self.keep_fast(&shown).map_err(|e| self.locate(e, index))?;
-            self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
-            loss += batch_loss;
-            correct += batch_correct;
-            seen += samples.count;
+            let samples = self.samples(&shown);
+            let told = self.update(samples, rate).map_err(|e| self.locate(e, index))?;
+            let network = Arc::clone(&self.network);
+            let pick = |places: &[u32]| labelled(&network, &shown.select(places));
+            self.keep_fast(shown.samples(), pick).map_err(|e| self.locate(e, index))?;
+            loss += told.loss;
+            correct += told.correct;
+            seen += told.samples;
             progress(index + 1, order.len(), score(loss, correct, seen));
         }
         self.epoch += 1;
@@ -159,8 +153,9 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let test_score = self.score(test).map_err(|e| e.during(&format!("after epoch {}", self.epoch)))?;
         let agreement = self.agreement(train)?;
         let probed = self.spec.rate_samples.min(test.samples());
+        let tested = |places: &[u32]| self.samples(&test.select(places));
         let test_slowest_rate =
-            if probed > 0 { Some(self.slowest_rate(test, probed, PRODUCTS)?) } else { None };
+            if probed > 0 { Some(self.slowest_rate(&tested, probed, PRODUCTS)?) } else { None };
         let free = agreement.as_ref().map_or(&[][..], |a| &a.free);
         let asymmetry = Asymmetry::measure(&self.effective, self.spec.jacobian, free);
         Ok(Epoch {
@@ -195,6 +190,51 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         })
     }
 
+    /// Learns from one batch: what an epoch does with each of its batches, the rate floor included. `rate` is a factor on the
+    /// learning rate.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn step(&mut self, samples: Samples<T>, rate: f64) -> Result<Batch> {
+        let whole = Samples { first: 0, ..samples.clone() };
+        let told = self.update(samples, rate)?;
+        self.keep_fast(whole.count, |places| {
+            whole.select(&places.iter().map(|place| *place as usize).collect::<Vec<_>>())
+        })?;
+        Ok(told)
+    }
+
+    /// Estimates the gradient of a batch, and takes the update to the device.
+    fn update(&mut self, mut samples: Samples<T>, rate: f64) -> Result<Batch> {
+        let mut estimate = self.estimate(&samples)?;
+        let dropped = &estimate.diagnostics.dropped;
+        if !dropped.is_empty() {
+            samples = samples.select(&counted(samples.count, dropped)?);
+        }
+        self.dropped += dropped.len() as u64;
+        self.two_points += estimate.diagnostics.two_points;
+        self.symmetrise(&mut estimate);
+        if !estimate.gradient.is_finite() {
+            return Err(not_finite("the gradient estimate", "the read-out".to_owned()));
+        }
+        // What the substrate has shown is judged by the weights it was shown with.
+        let rates = estimate.free[self.network.output.layer()].as_slice();
+        let (loss, correct) = tally(&self.effective, &samples, rates, estimate.output_error.as_slice())?;
+        let write = self.optimiser.updates + 1;
+        let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
+        self.device.update(&mut self.parameters, change, write);
+        self.program();
+        self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
+        Ok(Batch { loss, correct, samples: samples.count })
+    }
+
+    /// Writes other parameters to the device; the optimiser keeps its memory.
+    pub fn set_parameters(&mut self, mut parameters: Parameters<T>) {
+        self.device.confine(&mut parameters);
+        self.parameters = parameters;
+        self.program();
+    }
+
     /// Adds to a gradient what makes the substrate more symmetric.
     fn symmetrise(&self, Estimate { gradient, free, .. }: &mut Estimate<T>) {
         if self.spec.kolen_pollack.is_some() {
@@ -225,14 +265,14 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     }
 
     /// Scales the weights between layers down until the slowest rate of a batch is back above the floor.
-    fn keep_fast(&mut self, batch: &Dataset) -> Result<()> {
+    fn keep_fast(&mut self, batch: usize, pick: impl Fn(&[u32]) -> Samples<T> + Sync) -> Result<()> {
         let due = |floor: &RateFloor| self.optimiser.updates.is_multiple_of(floor.every);
         let Some(floor) = self.spec.rate_floor.filter(due) else { return Ok(()) };
         let layers = 0..self.network.layers.len();
         let tau = largest(layers.map(|layer| self.effective.tau(layer)));
         // Weaker coupling leaves the neurons less saturated, their ρ′ larger: the factor falls short a little each time.
         for _ in 0..MOST_SCALINGS {
-            let slowest = self.slowest_rate(batch, floor.samples.min(batch.samples()), FLOOR_PRODUCTS)?;
+            let slowest = self.slowest_rate(&pick, floor.samples.min(batch), FLOOR_PRODUCTS)?;
             let Some(factor) = floor.factor(slowest, tau) else { break };
             scale_recurrent(&self.network, &mut self.parameters, factor);
             self.program();
@@ -241,14 +281,21 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     }
 
     /// Slowest relaxation rate around the free equilibria of the first samples, without noise, in 1/τ.
-    fn slowest_rate(&self, data: &Dataset, count: usize, products: usize) -> Result<f64> {
+    fn slowest_rate(
+        &self,
+        pick: &(impl Fn(&[u32]) -> Samples<T> + Sync),
+        count: usize,
+        products: usize,
+    ) -> Result<f64> {
         let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
         let places: Vec<u32> = (0..count as u32).collect();
+        let watcher = watcher::current();
         let rates: Vec<Result<f64>> = places
             .par_chunks(CHUNK)
             .map(|chunk| {
-                let samples = self.samples(&data.select(chunk));
-                let free = equilibrium::free(&setting, &samples, &self.spec.inference)?;
+                let samples = pick(chunk);
+                let free = || equilibrium::free(&setting, &samples, &self.spec.inference);
+                let free = watcher::within(watcher.clone(), free)?;
                 let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
                 Ok(slowest_rate_by(&*linear, products))
             })
@@ -272,7 +319,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             update: self.optimiser.updates,
             diagnose: false,
         };
-        let (estimator, spec) = (&*self.estimator, self.spec);
+        let (estimator, spec) = (&*self.estimator, &*self.spec);
         let (estimate, halvings) = estimate_or_halve(estimator, spec, &setting, samples, &mut self.states)?;
         self.halvings += halvings;
         Ok(estimate)
@@ -330,9 +377,9 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         if self.spec.carry_state {
             let last: Vec<u32> = (0..train.samples() as u32).rev().take(count).collect();
             let before = self.samples(&train.select(&last));
-            estimate_or_halve(&*self.estimator, self.spec, &setting, &before, &mut states)?;
+            estimate_or_halve(&*self.estimator, &self.spec, &setting, &before, &mut states)?;
         }
-        let (estimate, _) = estimate_or_halve(&*self.estimator, self.spec, &setting, &samples, &mut states)?;
+        let (estimate, _) = estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)?;
         let counted = samples.select(&counted(count, &estimate.diagnostics.dropped)?);
         let truth = estimate_batch(&Adjoint::default(), &quiet, &counted, &mut Vec::new())?;
         Ok(Some(AgainstTruth {
