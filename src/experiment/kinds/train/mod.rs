@@ -30,7 +30,7 @@ use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
 use crate::files::Tensors;
 use crate::gradient::equilibrium::Settle;
-use crate::gradient::{EstimatorSpec, Unsettled};
+use crate::gradient::{Adjoint, EstimatorSpec, Unsettled};
 use crate::imperfections::Imperfections;
 use crate::json::partial;
 use crate::learning::{
@@ -95,7 +95,8 @@ spec! {
         /// `average`. Not with white noise, which has no instant.
         #[serde(default)]
         pub noisy_inference: bool,
-        /// Training samples on which each epoch compares the estimate with the adjoint; 0 for none.
+        /// Training samples on which each epoch compares the estimate with the adjoint, whose equilibrium is accelerated where that of
+        /// `inference` is; 0 for none.
         #[serde(default = "compared")]
         pub compare: usize,
         /// Keeps the slowest relaxation rate above a floor; null for none.
@@ -236,7 +237,7 @@ pub(super) fn cost_of(spec: &Train, network: &Network, (train, test): (f64, f64)
     epoch.thread_seconds += measured.thread_seconds;
     let mut compared = Cost::default();
     if spec.compare > 0 {
-        let adjoint = EstimatorSpec::Adjoint(crate::gradient::Adjoint::default());
+        let adjoint = EstimatorSpec::Adjoint(spec.truth());
         let samples = (spec.compare as f64).min(train);
         for other in [&spec.estimator, &adjoint] {
             compared += cost::estimator(other, &substrate, samples);
@@ -263,6 +264,12 @@ pub(super) fn cost_of(spec: &Train, network: &Network, (train, test): (f64, f64)
 }
 
 impl Train {
+    /// What estimates are compared with.
+    fn truth(&self) -> Adjoint {
+        let settle = Settle { accelerate: self.inference.accelerate, ..Settle::default() };
+        Adjoint { settle, ..Adjoint::default() }
+    }
+
     /// What is imperfect while the network learns.
     fn imperfections_of_learning(&self) -> Imperfections {
         if self.transfer { Imperfections::default() } else { self.imperfections }

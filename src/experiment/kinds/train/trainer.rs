@@ -15,7 +15,7 @@ use crate::files::Npz;
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium;
 use crate::gradient::{
-    Adjoint, CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
+    CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
     estimate_batch,
 };
 use crate::host::watcher;
@@ -381,7 +381,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         }
         let (estimate, _) = estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)?;
         let counted = samples.select(&counted(count, &estimate.diagnostics.dropped)?);
-        let truth = estimate_batch(&Adjoint::default(), &quiet, &counted, &mut Vec::new())?;
+        let truth = estimate_batch(&self.spec.truth(), &quiet, &counted, &mut Vec::new())?;
         Ok(Some(AgainstTruth {
             free: truth.free,
             gradient: compare(&estimate.gradient, &truth.gradient),

@@ -252,16 +252,15 @@ impl Conv {
 
     /// Winograd's products where they are faster and round as well: in single precision.
     fn method<T: Scalar>(&self) -> Method {
-        const LEAST: usize = 4;
         if self.devices == Devices::Unrolled {
             return Method::Unrolled;
         }
         let Shape { height, width, .. } = self.geometry.output;
-        let large = height >= LEAST && width >= LEAST;
-        if T::NAME == f32::NAME && large && Method::Winograd4.suits(&self.geometry) {
-            Method::Winograd4
-        } else {
-            Method::Direct
+        let tiled = |method: Method, side| height >= side && width >= side && method.suits(&self.geometry);
+        match T::NAME == f32::NAME {
+            true if tiled(Method::Winograd4, 4) => Method::Winograd4,
+            true if tiled(Method::Winograd2, 2) => Method::Winograd2,
+            _ => Method::Direct,
         }
     }
 }
