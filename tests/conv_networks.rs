@@ -209,6 +209,24 @@ pub fn average() -> Value {
     json!({ "average": { "size": 2 } })
 }
 
+#[test]
+fn tiles_are_a_setting_that_changes_rounding_alone() {
+    let gradient = |products: &str| {
+        let shapes = [json!([4, 5, 1]), json!([3, 4, 2]), json!([2, 3, 2])];
+        let mut model = small("tanh", [soft(1.0), soft(0.5)], shapes, ["same", "same"], &json!("tied"));
+        for connection in [0, 3] {
+            model["connections"][connection]["conv"]["products"] = json!(products);
+        }
+        adjoint(&random(model, 2, 3)).gradient
+    };
+    let direct = gradient("direct");
+    assert_eq!(gradient("fastest"), direct, "double precision");
+    for products in ["winograd2", "winograd4"] {
+        let error = compare(&gradient(products), &direct).total.relative_error.unwrap();
+        assert!(error > 0.0 && error < 1e-11, "{products}: {error:e}");
+    }
+}
+
 /// Softmax, average and no pooling; same and valid; tied, rotated and independent; not square, one channel.
 fn zoo() -> Vec<Problem> {
     let (tied, own, turned) = (json!("tied"), json!("independent"), json!({ "rotated": { "angle": 40.0 } }));

@@ -20,7 +20,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
 #[test]
 fn what_does_not_fit_is_refused_with_its_place() {
     let conv = |model: &mut Value, field: &str, value: Value| model["connections"][1]["conv"][field] = value;
-    let cases: [(String, &str); 8] = [
+    let cases: [(String, &str); 10] = [
         (
             refusal(|m| m["layers"][1]["shape"] = json!([2, 2, 2])),
             "connections[1].conv: found a receiving layer of shape [2, 2, 2]; this convolution makes [2, 3, 2] of [3, 4, 2]",
@@ -51,6 +51,21 @@ fn what_does_not_fit_is_refused_with_its_place() {
         (
             refusal(|m| conv(m, "pool", json!({ "softmax": { "size": 2, "stride": 1, "temperature": 0 } }))),
             "connections[1].conv.pool.softmax.temperature: found 0; it must be a finite number greater than 0",
+        ),
+        (
+            refusal(|m| {
+                conv(m, "kernel", json!(2));
+                conv(m, "products", json!("winograd2"));
+            }),
+            "connections[1].conv.products: found tiles for this kernel; a kernel of 3 x 3 with a stride of 1 and shared devices; otherwise `fastest` or `direct`",
+        ),
+        (
+            refusal(|m| {
+                conv(m, "kernel", json!(3));
+                conv(m, "products", json!("winograd4"));
+                conv(m, "devices", json!("unrolled"));
+            }),
+            "connections[1].conv.products: found tiles for unrolled devices; a kernel of 3 x 3 with a stride of 1 and shared devices; otherwise `fastest` or `direct`",
         ),
         (
             refusal(|m| m["connections"][1]["sparse"] = json!({ "fan_in": 2 })),

@@ -32,9 +32,43 @@ pub struct ConvSpec {
     /// What pools the result, channel by channel, inside the connection.
     #[serde(default)]
     pub pool: PoolSpec,
+    /// How its products are computed. Gradients are those of what ran.
+    #[serde(default, skip_serializing_if = "Products::is_fastest")]
+    pub products: Products,
     /// Which hardware the kernel is: what a device does wrong, it does for all positions or for one.
     #[serde(default, skip_serializing_if = "Devices::is_shared")]
     pub devices: Devices,
+}
+
+/// How the products of a convolution are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Products {
+    /// In single precision by the larger tile that fits the image, where the kernel is of 3 × 3 with a stride of 1; directly elsewhere.
+    #[default]
+    Fastest,
+    /// By a matrix of patches.
+    Direct,
+    /// By Winograd's F(2,3), with 2.25 times fewer multiplications; rounds as the direct product does.
+    Winograd2,
+    /// By Winograd's F(4,3), with 4 times fewer; with few channels its rounding errors are up to ten times those of the direct product.
+    Winograd4,
+}
+
+impl Products {
+    fn is_fastest(&self) -> bool {
+        *self == Self::Fastest
+    }
+
+    /// The tiles that are asked for.
+    fn method(self) -> Option<Method> {
+        match self {
+            Self::Fastest => None,
+            Self::Direct => Some(Method::Direct),
+            Self::Winograd2 => Some(Method::Winograd2),
+            Self::Winograd4 => Some(Method::Winograd4),
+        }
+    }
 }
 
 /// Devices of a kernel.
@@ -165,6 +199,15 @@ impl ConvSpec {
             let found = format!("found {} x {} for an image of {height} x {width}", sides[0], sides[1]);
             Invalid::new("kernel", found, "a kernel without padding must fit into the image")
         })?;
+        let tiled = matches!(self.products, Products::Winograd2 | Products::Winograd4);
+        let suits = self.products.method().is_none_or(|method| method.suits(&geometry));
+        if tiled && !(suits && self.devices.is_shared()) {
+            let found =
+                if suits { "found tiles for unrolled devices" } else { "found tiles for this kernel" };
+            let legal =
+                "a kernel of 3 x 3 with a stride of 1 and shared devices; otherwise `fastest` or `direct`";
+            return Err(Invalid::new("products", found, legal));
+        }
         let output = Pool::new(self.pool.pooling(), geometry.output).map_err(|misfit| match misfit {
             Misfit::Zero(_) => Invalid::new(&pool, "found a size or stride of 0", "at least 1"),
             Misfit::Exceeds { window, found, .. } => Invalid::new(
@@ -193,7 +236,7 @@ impl ConvSpec {
     pub fn build(&self, receiver: [usize; 3], sender: [usize; 3]) -> Conv {
         let geometry = self.geometry(receiver[2], sender).expect("validated");
         let pool = Pool::new(self.pool.pooling(), geometry.output).expect("validated");
-        Conv { geometry, pool, devices: self.devices }
+        Conv { geometry, pool, products: self.products, devices: self.devices }
     }
 
     /// Number of weights between layers of so many channels, as large as it gets.
@@ -240,6 +283,7 @@ fn unit() -> f64 {
 pub struct Conv {
     geometry: geometry::Geometry,
     pool: Pool,
+    products: Products,
     devices: Devices,
 }
 
@@ -250,10 +294,13 @@ impl Conv {
         self.pool.is_holomorphic()
     }
 
-    /// Winograd's products where they are faster and round as well: in single precision.
+    /// What is asked for, or what is fastest.
     fn method<T: Scalar>(&self) -> Method {
         if self.devices == Devices::Unrolled {
             return Method::Unrolled;
+        }
+        if let Some(method) = self.products.method() {
+            return method;
         }
         let Shape { height, width, .. } = self.geometry.output;
         let tiled = |method: Method, side| height >= side && width >= side && method.suits(&self.geometry);
