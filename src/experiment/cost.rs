@@ -12,13 +12,13 @@ use super::setup::{Options, Setup};
 use super::spec::Precision;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
+use crate::gradient::EstimatorSpec;
 use crate::gradient::equilibrium::Settle;
 use crate::gradient::work::Foreseen;
 pub(super) use crate::gradient::work::{ACCELERATED, settling, stages, steps, ticks};
-use crate::gradient::{CHUNK, EstimatorSpec};
 use crate::host::machine;
 use crate::substrate::neurons::interactions::Direction;
-use crate::substrate::neurons::network::{Edge, Network, Output, Source};
+use crate::substrate::neurons::network::{Edge, Network, Output, Source, chunk};
 
 /// Multiply–adds of a thread in a second, in single precision.
 const PRODUCTS: f64 = 2e10;
@@ -244,6 +244,8 @@ pub(super) struct Size {
     buffers: f64,
     /// Whether no connection leads back: free equilibria take one pass.
     feed_forward: bool,
+    /// Whether kernels are shared by positions.
+    shared: bool,
 }
 
 /// Seconds of products with an interaction, of so many with its weights and so many over its pooling, per sample and rail.
@@ -270,6 +272,7 @@ impl Size {
             layouts: 0.0,
             buffers: 0.0,
             feed_forward: network.order().is_some(),
+            shared: network.shared().is_some(),
         };
         own.parameter_bytes = own.parameters * bytes;
         for edge in &network.edges {
@@ -315,6 +318,11 @@ impl Size {
         evaluations * (self.overhead + self.slower() * samples * rails * self.evaluation)
     }
 
+    /// Samples that are simulated together, of so many.
+    fn chunk(&self, samples: f64) -> f64 {
+        chunk(self.shared, samples as usize) as f64
+    }
+
     /// How much longer than in single precision it takes.
     fn slower(&self) -> f64 {
         self.bytes / 4.0
@@ -344,8 +352,9 @@ impl Size {
 /// What an estimator takes over so many samples.
 pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) -> Cost {
     let chunk = spec.work(substrate.foreseen());
-    let chunks = (samples / CHUNK as f64).ceil();
-    let together = samples.min(CHUNK as f64);
+    let most = substrate.chunk(samples);
+    let chunks = (samples / most).ceil();
+    let together = samples.min(most);
     let threads = chunks.min(rayon::current_num_threads() as f64).max(1.0);
     let evaluations = chunks * chunk.evaluations;
     // A chunk that is not full costs no more than its samples.
@@ -368,9 +377,9 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) ->
 
 /// Inference of so many samples.
 pub(super) fn inference(settle: &Settle, substrate: &Size, samples: f64) -> Cost {
-    let chunks = (samples / CHUNK as f64).ceil();
-    let evaluations = chunks * substrate.foreseen().free(settle);
-    Cost { thread_seconds: substrate.seconds(evaluations, CHUNK as f64, 1.0), ..Cost::default() }
+    let most = substrate.chunk(samples);
+    let evaluations = (samples / most).ceil() * substrate.foreseen().free(settle);
+    Cost { thread_seconds: substrate.seconds(evaluations, most, 1.0), ..Cost::default() }
 }
 
 /// The truth that estimates are compared with.

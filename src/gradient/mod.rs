@@ -55,8 +55,7 @@ use crate::substrate::samples::{SampleView, Samples};
 use crate::substrate::slow_modes::slowest_rate;
 use crate::substrate::{Field, Substrate};
 
-/// Samples that are simulated together, by one thread. Fixed, so that results do not depend on the number of threads.
-pub const CHUNK: usize = 10;
+pub use crate::substrate::CHUNK;
 
 /// What an estimator works on, beside the samples.
 #[derive(Clone, Copy)]
@@ -386,7 +385,8 @@ pub fn estimate_view<T: Scalar>(
     samples: SampleView<'_, T>,
     states: &mut Vec<Vec<T>>,
 ) -> Result<Estimate<T>> {
-    states.resize_with(samples.count.div_ceil(CHUNK), Vec::new);
+    let chunk = setting.substrate.chunk(samples.count);
+    states.resize_with(samples.count.div_ceil(chunk), Vec::new);
     let begun = setting.diagnose.then(|| states.clone());
     let mut total = estimate_chunks(estimator, setting, samples, states)?;
     // Noise may keep a substrate from a divergence that it would run into without: then there is no telling.
@@ -418,11 +418,12 @@ fn estimate_chunks<T: Scalar>(
     states: &mut [Vec<T>],
 ) -> Result<Estimate<T>> {
     let watcher = watcher::current();
+    let size = setting.substrate.chunk(samples.count);
     let parts: Vec<Result<Estimate<T>>> = states
         .par_iter_mut()
         .enumerate()
         .map(|(index, state)| {
-            let chunk = samples.part(index * CHUNK, CHUNK);
+            let chunk = samples.part(index * size, size);
             let own = NoiseMemory::default();
             let noise = setting.noise.map(|noise| {
                 let memory = noise.memories.get(index).unwrap_or(&own);

@@ -26,6 +26,9 @@ use local::Local;
 use parameters::{ParameterShape, Parameters};
 use samples::Samples;
 
+/// Samples that are simulated together where nothing is known of the work.
+pub const CHUNK: usize = 10;
+
 /// A group of variables of one kind: a layer, or the nodes of a circuit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Population {
@@ -54,6 +57,11 @@ pub trait Substrate<T: Scalar>: Send + Sync {
     /// The layout of so many samples: 1 rail for a real state, 2 for a complex one.
     fn shape(&self, batch: usize, rails: usize) -> StateShape {
         StateShape::of(self.populations().iter().map(|p| p.size).collect(), batch, rails)
+    }
+
+    /// How many of the samples of a batch are simulated together, by one thread: whatever the number of threads.
+    fn chunk(&self, _samples: usize) -> usize {
+        CHUNK
     }
 
     /// The field of a batch. `drive` is what an earlier field of the same samples has returned as its [`Field::drive`].

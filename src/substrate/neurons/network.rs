@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::error::Invalid;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::substrate::Sweep;
 use crate::substrate::neurons::activation::{Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
 use crate::substrate::parameters::{Arrangement, ParameterShape, Role, Start};
+use crate::substrate::{CHUNK, Sweep};
 
 /// A validated network. States of all layers are stored one after the other, in the order of `layers`.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,13 @@ pub enum Source {
     Input,
     /// The layer of that index.
     Layer(usize),
+}
+
+/// Samples that are simulated together. Shared kernels are read once for all of them: then up to 16, in an even number of chunks.
+#[must_use]
+pub fn chunk(is_shared: bool, samples: usize) -> usize {
+    const MOST: usize = 16;
+    if is_shared { samples.div_ceil(2 * samples.div_ceil(2 * MOST).max(1)).max(1) } else { CHUNK }
 }
 
 /// A directed connection: one half of an interaction.

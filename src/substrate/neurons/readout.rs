@@ -12,7 +12,7 @@ use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::interactions::{Direction, modulate};
-use crate::substrate::neurons::network::{Layer, Output, Source};
+use crate::substrate::neurons::network::{Layer, Output, Source, chunk};
 use crate::substrate::parameters::{ParameterShape, Parameters};
 use crate::substrate::samples::Samples;
 use crate::substrate::{Field, Population, Substrate};
@@ -59,6 +59,10 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
 
     fn is_tied(&self) -> bool {
         self.network().is_tied()
+    }
+
+    fn chunk(&self, samples: usize) -> usize {
+        chunk(self.network().shared().is_some(), samples)
     }
 
     fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {

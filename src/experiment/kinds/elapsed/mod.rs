@@ -162,8 +162,10 @@ fn run(spec: &Elapsed, setup: &Setup, sink: &mut dyn Sink, options: &Options) ->
     let real = StateShape::new(network, samples.count, 1);
     let complex = complexified(&real, &free.state);
     let places: Vec<usize> = (0..samples.count).collect();
-    let start: Vec<Vec<f64>> =
-        places.chunks(CHUNK).map(|chunk| real.with_rails(2).select(chunk, &complex)).collect();
+    let start: Vec<Vec<f64>> = places
+        .chunks(setting.substrate.chunk(samples.count))
+        .map(|chunk| real.with_rails(2).select(chunk, &complex))
+        .collect();
     let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
     let slowest = slowest_rate(&*linear);
     let uniform = network.layers.iter().flat_map(|l| &l.tau).all(|tau| *tau == 1.0);

@@ -25,6 +25,7 @@ use crate::learning::floor::{RateFloor, largest, scale_recurrent};
 use crate::learning::score::{labelled, not_finite, score, tally};
 use crate::learning::{Learner, Optimiser, Score, Snapshot, free_score, kolen_pollack};
 use crate::numerics::scalar::Scalar;
+use crate::substrate::Substrate;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
@@ -308,7 +309,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             self.states.clear();
         }
         let instant = self.imperfections.instant();
-        let chunks = samples.count.div_ceil(CHUNK).max(self.noise.len());
+        let chunks = samples.count.div_ceil(self.effective.chunk(samples.count)).max(self.noise.len());
         if instant.is_some_and(|instant| instant.is_continuous()) {
             self.noise.resize_with(chunks, NoiseMemory::default);
         }
