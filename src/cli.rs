@@ -84,6 +84,17 @@ enum Command {
         /// The run folder.
         folder: PathBuf,
     },
+    /// Writes the circuit of a `trace` with its sources and its drive as a SPICE netlist, for ngspice -b.
+    Netlist {
+        /// Path, or name of a shipped experiment.
+        experiment: String,
+        /// The netlist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Overrides a field, as --set amplitude=0.5.
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
+    },
     /// Prints a JSON Schema of experiments and models, for editors.
     Schema,
 }
@@ -180,6 +191,11 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
             page::write(&folders, &out)?;
             let runs = if folders.len() == 1 { "run" } else { "runs" };
             tell(&format!("written: {}, of {} {runs}", out.display(), folders.len()))
+        }
+        Command::Netlist { experiment, out, set } => {
+            let text = experiment::load(&experiment, &set)?.netlist()?;
+            files::write_atomically(&out, text.as_bytes())?;
+            remark(quiet, &format!("written: {}", out.display()))
         }
         Command::Schema => {
             let text = serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?;

@@ -185,7 +185,7 @@ impl Cost {
 
 /// Samples to learn from and for the test.
 pub(super) fn counts(setup: &Setup, data: &DataSpec, options: &Options) -> Result<(f64, f64)> {
-    let (train, test) = data.counts(&problem::lookup(setup, options))?;
+    let (train, test) = data.counts(&problem::lookup(&setup.origin, options))?;
     Ok((train as f64, test as f64))
 }
 
