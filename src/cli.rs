@@ -19,6 +19,7 @@ use crate::host::interrupt;
 use crate::learning::Schedule;
 use crate::page;
 use crate::plot::{self, Print};
+use crate::substrate::circuits::model::CircuitSpec;
 use crate::substrate::neurons::model::ModelSpec;
 use crate::text::{printable, quoted};
 
@@ -348,6 +349,7 @@ fn schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let (experiment, model) =
         (generator.subschema_for::<Experiment>(), generator.subschema_for::<ModelSpec>());
+    let circuit = generator.subschema_for::<CircuitSpec>().to_value();
     let (experiment, model) = (experiment.to_value(), model.to_value());
     let mut definitions = Value::Object(generator.take_definitions(true));
     let mut defined = |reference: &Value| -> Value {
@@ -355,6 +357,7 @@ fn schema() -> Value {
         pointer.and_then(|pointer| definitions.pointer_mut(pointer)).map(Value::take).unwrap_or_default()
     };
     let (mut kinds, mut whole) = (defined(&experiment)["oneOf"].take(), defined(&model));
+    let mut electric = defined(&circuit);
     let named = json!({ "type": "string", "description": "Where an editor finds this schema." });
     let kinds = kinds.as_array_mut().map(std::mem::take).unwrap_or_default();
     // A slip in one kind is told of that kind alone.
@@ -366,9 +369,13 @@ fn schema() -> Value {
             json!({ "if": name, "then": kind })
         })
         .collect();
-    whole["properties"]["$schema"] = named;
-    if let Some(pointer) = model["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs/")) {
-        definitions[pointer] = whole;
+    whole["properties"]["$schema"] = named.clone();
+    electric["properties"]["$schema"] = named;
+    for (reference, schema) in [(&model, whole), (&circuit, electric)] {
+        if let Some(pointer) = reference["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs/"))
+        {
+            definitions[pointer] = schema;
+        }
     }
     if let (Some(pointer), Some(all)) =
         (experiment["$ref"].as_str().and_then(|p| p.strip_prefix("#/$defs/")), definitions.as_object_mut())
@@ -381,7 +388,7 @@ fn schema() -> Value {
         "type": "object",
         "if": { "required": ["kind"] },
         "then": { "properties": { "kind": { "enum": KINDS } }, "allOf": branches },
-        "else": model,
+        "else": { "if": { "required": ["nodes"] }, "then": circuit, "else": model },
         "$defs": definitions,
     })
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use holograd::experiment::{self, library};
+use holograd::experiment::{self, Site, library};
 use serde_json::Value;
 
 use crate::cli::valid;

@@ -177,7 +177,7 @@ impl Traces {
         let broken =
             |what: &str| Error::input("the raw file", "", what, "an ASCII raw file of a transient analysis");
         let (head, body) = text.split_once("Values:").ok_or_else(|| broken("found no `Values:`"))?;
-        let (_, listed) = head.split_once("Variables:").ok_or_else(|| broken("found no `Variables:`"))?;
+        let (_, listed) = head.split_once("\nVariables:").ok_or_else(|| broken("found no `Variables:`"))?;
         let names: Vec<String> =
             listed.lines().filter_map(|line| line.split_whitespace().nth(1).map(str::to_lowercase)).collect();
         let mut values = vec![Vec::new(); names.len()];

@@ -47,7 +47,7 @@ fn the_voltage_noise_of_an_rc_node_is_kt_over_c() {
     let expected = BOLTZMANN * 300.0 / 1e-12;
     for step in [0.05, 0.1, 0.2] {
         let field = Substrate::<f64>::bind(&programmed, &samples, 1, None);
-        let integrator = IntegratorSpec::Sdirk4 { step }.build(step, field.leak(), copies);
+        let integrator = IntegratorSpec::Rk4 { step }.build(step, field.leak(), copies);
         let mut simulation = Simulation::new(field, integrator, step, vec![0.0; copies]);
         let apart = (3.0 / step) as u64;
         simulation.run(4 * apart, &mut []).unwrap();
