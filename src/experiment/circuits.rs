@@ -182,7 +182,8 @@ pub(super) fn tally(programmed: &Programmed, samples: &Samples<f64>, state: &[f6
     (loss, correct)
 }
 
-/// What it takes to evaluate a circuit so often, each evaluation of one sample: measured on the shipped circuits, within a factor of a few.
+/// What it takes to evaluate a circuit so often, each evaluation of one sample: counted in elements and nodes, a guess within an order of
+/// magnitude.
 pub(super) fn cost(circuit: &Circuit, evaluations: f64, threads: f64) -> Cost {
     let resistors: usize = circuit.resistors.iter().map(|group| group.ends.len()).sum();
     let elements = (resistors + 20 * circuit.diodes.len() + 40 * circuit.free.len()) as f64;

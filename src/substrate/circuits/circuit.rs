@@ -129,7 +129,7 @@ pub struct Circuit {
     pub transconductors: Vec<Transconductor>,
     /// What is read and taught.
     pub output: Output,
-    /// Weight of each node's equation that makes the coupling symmetric, 1 at the outputs: with amplifiers, 1/A² a stage before…
+    /// Weight of each node's equation that makes the coupling symmetric, 1 at the outputs; A² at the inputs of amplifiers of gain A.
     pub weight: Vec<f64>,
     /// Whether there are such weights: without transconductors, and with amplifiers that agree around every loop.
     pub reciprocal: bool,
