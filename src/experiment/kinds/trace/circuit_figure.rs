@@ -7,7 +7,6 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::experiment::sink::SUMMARY;
 use crate::files::{self, read_npz};
-use crate::names;
 use crate::plot::{Figure, Mark, Panel, Print, Series};
 
 /// What the figure needs of `neurons.json`.
@@ -62,7 +61,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     // Taught nodes come last, and move most.
     for (k, name) in nodes.iter().enumerate().skip(n.saturating_sub(SHOWN)) {
         let course: Vec<f64> = volts.iter().skip(k).step_by(n).copied().collect();
-        voltages = voltages.line(names::neuron(name), zip(&course));
+        voltages = voltages.line(name.clone(), zip(&course));
     }
     let mut power = Panel::new("time (µs)", "power (µW)");
     for (label, name) in [
@@ -80,7 +79,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let bins = spectrum.len() / n.max(1);
     let size = |k: usize| (0..n).map(|node| spectrum[node * bins + k]).fold(1e-18, f64::max);
     let stems = (0..bins.min(HARMONICS + 1)).map(|k| (k as f64, size(k))).collect();
-    let label = format!("harmonic k of 1/T, T = {:.3} µs", period * 1e6);
+    let label = format!("harmonic k of 1/T, T = {} µs", (period * 1e9).round() / 1e3);
     let spectra = Panel::new(label, "|cₖ| (V), largest node").log_y().stems("nodes", stems);
     let points = errors.relative_errors.iter().filter_map(|(k, e)| Some((k.parse().ok()?, *e))).collect();
     let error = Panel::new("highest harmonic K", "relative gradient error").log_y().series(Series::new(

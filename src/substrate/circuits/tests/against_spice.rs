@@ -14,6 +14,7 @@ use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::Substrate;
 use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::circuits::model::Learnt;
 use crate::substrate::circuits::programmed::{Programmed, voltage};
 use crate::substrate::circuits::spice::{Run, Traces};
 use crate::substrate::parameters::Parameters;
@@ -55,13 +56,16 @@ fn by_power(
             .iter()
             .map(|k: &f64| k * (k * angle).cos() * 2.0 / (period.len() as f64 * amplitude))
             .sum();
-        for group in &circuit.resistors {
-            let Some((index, _)) = group.trainable else { continue };
-            for (g, ends) in gradient.at_mut(index).iter_mut().zip(&group.ends) {
+        for (group, conductances) in circuit.resistors.iter().zip(programmed.conductances()) {
+            let Some((index, trainable)) = group.trainable else { continue };
+            for ((g, ends), conductance) in
+                gradient.at_mut(index).iter_mut().zip(&group.ends).zip(conductances)
+            {
                 let across: f64 = voltage(ends[0], v, &samples.inputs) - voltage(ends[1], v, &samples.inputs);
                 let scale =
                     ends.iter().find_map(|e| e.free().map(|i| circuit.weight[i] / e.gain.powi(2))).unwrap();
-                *g += weight * 0.5 * across.powi(2) * scale / circuit.output.nudging;
+                let learnt = if trainable.by == Learnt::Logarithm { *conductance } else { 1.0 };
+                *g += weight * 0.5 * across.powi(2) * scale * learnt / circuit.output.nudging;
             }
         }
     }
