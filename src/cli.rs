@@ -17,6 +17,7 @@ use crate::host::interrupt;
 use crate::learning::Schedule;
 use crate::page;
 use crate::plot::{self, Print};
+use crate::substrate::circuits::model::CircuitSpec;
 use crate::substrate::neurons::model::ModelSpec;
 use crate::text::{printable, quoted};
 
@@ -81,6 +82,17 @@ enum Command {
     Verify {
         /// The run folder.
         folder: PathBuf,
+    },
+    /// Writes the circuit of a `trace` with its sources and its drive as a SPICE netlist, for ngspice -b.
+    Netlist {
+        /// Path, or name of a shipped experiment.
+        experiment: String,
+        /// The netlist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Overrides a field, as --set amplitude=0.5.
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
     },
     /// Prints a JSON Schema of experiments and models, for editors.
     Schema,
@@ -178,6 +190,11 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
             page::write(&folders, &out)?;
             let runs = if folders.len() == 1 { "run" } else { "runs" };
             tell(&format!("written: {}, of {} {runs}", out.display(), folders.len()))
+        }
+        Command::Netlist { experiment, out, set } => {
+            let text = experiment::load(&experiment, &set)?.netlist()?;
+            crate::files::write_atomically(&out, text.as_bytes())?;
+            remark(quiet, &format!("written: {}", out.display()))
         }
         Command::Schema => {
             let text = serde_json::to_string_pretty(&schema()).map_err(|e| Error::Internal(e.to_string()))?;
@@ -320,6 +337,7 @@ fn schema() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let (experiment, model) =
         (generator.subschema_for::<Experiment>(), generator.subschema_for::<ModelSpec>());
+    let circuit = generator.subschema_for::<CircuitSpec>().to_value();
     let (experiment, model) = (experiment.to_value(), model.to_value());
     let mut definitions = Value::Object(generator.take_definitions(true));
     let mut defined = |reference: &Value| -> Value {
@@ -327,6 +345,7 @@ fn schema() -> Value {
         pointer.and_then(|pointer| definitions.pointer_mut(pointer)).map(Value::take).unwrap_or_default()
     };
     let (mut kinds, mut whole) = (defined(&experiment)["oneOf"].take(), defined(&model));
+    let mut electric = defined(&circuit);
     let named = json!({ "type": "string", "description": "Where an editor finds this schema." });
     let kinds = kinds.as_array_mut().map(std::mem::take).unwrap_or_default();
     // A slip in one kind is told of that kind alone.
@@ -338,9 +357,13 @@ fn schema() -> Value {
             json!({ "if": name, "then": kind })
         })
         .collect();
-    whole["properties"]["$schema"] = named;
-    if let Some(pointer) = model["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs/")) {
-        definitions[pointer] = whole;
+    whole["properties"]["$schema"] = named.clone();
+    electric["properties"]["$schema"] = named;
+    for (reference, schema) in [(&model, whole), (&circuit, electric)] {
+        if let Some(pointer) = reference["$ref"].as_str().and_then(|pointer| pointer.strip_prefix("#/$defs/"))
+        {
+            definitions[pointer] = schema;
+        }
     }
     if let (Some(pointer), Some(all)) =
         (experiment["$ref"].as_str().and_then(|p| p.strip_prefix("#/$defs/")), definitions.as_object_mut())
@@ -353,7 +376,7 @@ fn schema() -> Value {
         "type": "object",
         "if": { "required": ["kind"] },
         "then": { "properties": { "kind": { "enum": KINDS } }, "allOf": branches },
-        "else": model,
+        "else": { "if": { "required": ["nodes"] }, "then": circuit, "else": model },
         "$defs": definitions,
     })
 }

@@ -136,6 +136,20 @@ impl Error {
         }
     }
 
+    /// The same error of input, its path below another.
+    #[must_use]
+    pub fn below(self, prefix: &str) -> Self {
+        match self {
+            Self::Input { file, path, found, legal } => Self::Input {
+                file,
+                path: format!("{prefix}{path}").trim_end_matches('.').to_owned(),
+                found,
+                legal,
+            },
+            other => other,
+        }
+    }
+
     /// The same error, saying of a simulation that diverged what it was part of.
     #[must_use]
     pub fn during(self, part: &str) -> Self {

@@ -246,7 +246,7 @@ fn a_mask_is_a_pattern_in_a_file_and_runs_keep_it() {
     model["connections"][1]["sparse"] = pattern;
     let listed: ModelSpec = serde_json::from_value(model.clone()).unwrap();
     let listed = holograd::substrate::neurons::network::Network::new(&listed).unwrap();
-    assert_eq!(listed.edges[1].interaction, loaded.network.edges[1].interaction);
+    assert_eq!(listed.edges[1].interaction, loaded.network().unwrap().edges[1].interaction);
     assert!(succeed(folder.path(), &["check", "models/masked.json"]).contains("a legal model"));
 
     // In a sweep, whose experiment lies elsewhere.

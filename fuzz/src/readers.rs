@@ -179,7 +179,7 @@ fn read_parameters(input: &[u8], folder: &Path) -> Result<()> {
     let path = place("parameters.safetensors", input, folder);
     let loaded = load("gradient", &[])?;
     let mut tensors = holograd::files::read_tensors(path)?;
-    let shapes = loaded.network.shapes();
+    let shapes = loaded.network().expect("a network of neurons").shapes();
     holograd::substrate::parameters::Parameters::<f32>::from_tensors(shapes, &mut tensors).map(drop)
 }
 

@@ -285,7 +285,7 @@ pub fn data<'py>(
             let found = format!("found an experiment of kind `{}`", loaded.experiment.name());
             return Err(Error::input(ARGUMENTS, "data", found, "one that learns from data").into());
         };
-        let lookup = experiment::problem::lookup(&loaded.setup(), &options);
+        let lookup = experiment::problem::lookup(&loaded.origin, &options);
         let seed = loaded.experiment.kind().seed();
         let split = attended_run(py, None, || spec.load(seed, &lookup))?;
         let of = |dataset: &Dataset| -> PyResult<_> {

@@ -35,7 +35,7 @@ pub fn tasks<'py>(py: Python<'py>, described: Described<'py>) -> Answer<Bound<'p
     guarded(|| {
         let (loaded, options) = described.load()?;
         loaded.afford(&options, std::path::Path::new("."))?;
-        let tasks = attended_run(py, None, || sweep_of(&loaded)?.tasks(&loaded.setup()))?;
+        let tasks = attended_run(py, None, || sweep_of(&loaded)?.tasks(&loaded.origin))?;
         python(py, &tasks)
     })
 }
@@ -70,7 +70,7 @@ pub fn collect<'py>(
         let records: Vec<SweepRun> = holograd::experiment::load::field("results", records, ARGUMENTS)?;
         let (files, lines) = attended_run(py, None, || {
             let mut memory = Memory::default();
-            let lines = sweep_of(&loaded)?.collect(&loaded.setup(), records, &mut memory)?;
+            let lines = sweep_of(&loaded)?.collect(&loaded.origin, records, &mut memory)?;
             Ok((memory.files(&loaded)?, lines))
         })?;
         let dict = PyDict::new(py);

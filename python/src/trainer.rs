@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use holograd::data::Dataset;
+use holograd::experiment::setup::Site;
 use holograd::experiment::train::{self, Batch as Told};
 use holograd::experiment::{Experiment, Loaded, Precision};
 use holograd::files::{Tensors, parse_tensors};
@@ -41,7 +42,15 @@ macro_rules! either {
 }
 
 fn built(loaded: Loaded) -> Result<Inner> {
-    let setup = loaded.setup();
+    let Site::Neurons(setup) = loaded.site() else {
+        let found = "found a circuit".to_owned();
+        return Err(Error::input(
+            "the arguments",
+            "network",
+            found,
+            "layers of neurons: train circuits with `run`",
+        ));
+    };
     match loaded.experiment {
         Experiment::Train(train) => Ok(match train.precision {
             Precision::F32 => Inner::F32(train.into_trainer(&setup)?),

@@ -210,7 +210,7 @@ pub fn of_estimate(network: &Network, precision: Precision, spec: &EstimatorSpec
 
 /// Samples to learn from and for the test.
 pub(super) fn counts(setup: &Setup, data: &DataSpec, options: &Options) -> Result<(f64, f64)> {
-    let (train, test) = data.counts(&problem::lookup(setup, options))?;
+    let (train, test) = data.counts(&problem::lookup(&setup.origin, options))?;
     Ok((train as f64, test as f64))
 }
 

@@ -1,16 +1,20 @@
 //! JSON documents: reading them strictly, setting fields by their path, writing out what they refer to.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::origin::Origin;
+use super::setup::Instance;
 use super::spec::ModelRef;
 use crate::error::{Error, Invalid, Result};
 use crate::files::{self, parse_csv};
 use crate::host::machine;
 use crate::json::wording;
+use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::circuits::model::CircuitSpec;
 use crate::substrate::neurons::interactions::sparse::SparseSpec;
 use crate::substrate::neurons::model::{ConnectionSpec, ModelSpec};
 use crate::substrate::neurons::network::Network;
@@ -80,7 +84,50 @@ pub(crate) fn take_kind(value: &mut Value, file: &str, legal: &str) -> Result<St
 }
 
 /// Replaces a model's path by the model, and builds its instance.
-pub(crate) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
+pub(crate) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Instance> {
+    if let ModelRef::Circuit(spec) = model {
+        let circuit =
+            Circuit::new(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))?;
+        return Ok(Instance::Circuit(Arc::new(circuit)));
+    }
+    resolve_network(model, origin).map(|network| Instance::Neurons(Arc::new(network)))
+}
+
+/// Takes a circuit out of an experiment, written out or in the file that is named there: what is left names a model that is no network.
+/// None where there is no circuit.
+///
+/// # Errors
+/// If the file is missing, or the circuit not legal.
+pub(crate) fn take_circuit(experiment: &mut Value, origin: &Origin, at: &str) -> Result<Option<CircuitSpec>> {
+    let Some(model) = experiment.get_mut("model") else { return Ok(None) };
+    let (value, file, prefix) = match model {
+        Value::String(path) => {
+            let file = origin.beside(path);
+            // What is wrong with the file is said where it is read as a network.
+            let Ok(value) = parse_json(&file) else { return Ok(None) };
+            (value, file.display(), String::new())
+        }
+        Value::Object(_) => (model.clone(), origin.display(), format!("{at}model.")),
+        _ => return Ok(None),
+    };
+    if !is_circuit(&value) {
+        return Ok(None);
+    }
+    let spec: CircuitSpec = deserialise(value, &file).map_err(|e| e.below(&prefix))?;
+    if prefix.is_empty() {
+        // Its own file is named for what it says.
+        Circuit::new(&spec).map_err(|invalid| invalid.in_file(&file))?;
+    }
+    *model = Value::String(String::new());
+    Ok(Some(spec))
+}
+
+/// Whether a model is that of a circuit.
+pub(crate) fn is_circuit(model: &Value) -> bool {
+    model.get("nodes").is_some() && model.get("layers").is_none()
+}
+
+fn resolve_network(model: &mut ModelRef, origin: &Origin) -> Result<Network> {
     if let ModelRef::Path(path) = model {
         let file = origin.beside(path);
         let value = parse_json(&file).map_err(|e| e.referred_to_by(&origin.display(), "model"))?;
@@ -90,7 +137,7 @@ pub(crate) fn resolve_model(model: &mut ModelRef, origin: &Origin) -> Result<Net
         *model = ModelRef::Whole(Box::new(spec));
         return Ok(network);
     }
-    let ModelRef::Whole(spec) = model else { unreachable!("a path was replaced above") };
+    let ModelRef::Whole(spec) = model else { unreachable!("a path was replaced above, a circuit before") };
     read_masks(spec, origin, "model.")?;
     network(spec).map_err(|invalid| invalid.under("model").in_file(origin.display()))
 }

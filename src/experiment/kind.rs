@@ -4,9 +4,10 @@ use super::cost::Cost;
 use super::head::Head;
 use super::origin::Origin;
 use super::problem;
-use super::setup::{Options, Setup};
+use super::setup::{CircuitSetup, Options, Setup};
 use super::sink::Sink;
-use crate::error::{Invalid, Result};
+use crate::error::{Error, Invalid, Result};
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
 
 /// A kind of experiment: what is checked of it, what it takes and what it does.
@@ -37,6 +38,32 @@ pub trait Kind: Head {
     fn check(&self, setup: &Setup) -> Result<()> {
         self.learning_rates().map_or(Ok(()), |rates| problem::check_learning_rates(setup, rates))?;
         self.data().map_or(Ok(()), |data| problem::check_data(setup, data))
+    }
+
+    /// Checks everything that the types do not, with the circuit at hand; refused by kinds that are of networks of neurons.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    fn validate_circuit(&self, _circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        let legal =
+            "a network of neurons; circuits are for `gradient`, `trace` and `train`, and sweeps of those";
+        Err(Invalid::new("model", "found a circuit, whose equations this kind does not know", legal))
+    }
+
+    /// What it takes on a circuit.
+    ///
+    /// # Errors
+    /// If files that it reads are not there.
+    fn cost_circuit(&self, _setup: &CircuitSetup, _options: &Options) -> Result<Cost> {
+        Ok(Cost::default())
+    }
+
+    /// Runs it on a circuit, as [`Self::run`].
+    ///
+    /// # Errors
+    /// Bad input, or a simulation that diverged.
+    fn run_circuit(&self, _: &CircuitSetup, _: &mut dyn Sink, _: &Options) -> Result<Vec<String>> {
+        Err(Error::Internal("a circuit was not refused".into()))
     }
 
     /// What it takes.

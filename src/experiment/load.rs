@@ -10,15 +10,17 @@ use serde_json::Value;
 use super::document::{self, apply_override, network, parse_json, resolve_model};
 use super::kinds::{Experiment, KINDS, sweep};
 use super::origin::{Given, Origin, absolute, read_published};
-use super::setup::{Options, Setup};
+use super::setup::{CircuitSetup, Instance, Options, Setup, Site};
 use super::sink::Sink;
-use super::spec::Precision;
-use super::{Cost, library, problem};
+use super::spec::{ModelRef, Precision};
+use super::{Cost, circuits, library, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files::Tensors;
 use crate::json::wording;
 use crate::numerics::scalar::Scalar;
+use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::circuits::model::CircuitSpec;
 use crate::substrate::neurons::model::ModelSpec;
 use crate::substrate::neurons::network::{Edge, Network};
 
@@ -32,7 +34,7 @@ pub struct Loaded {
     /// The experiment, its model written out.
     pub experiment: Experiment,
     /// The model's instance.
-    pub network: Arc<Network>,
+    pub instance: Instance,
 }
 
 /// Loads an experiment by path or by the name of a shipped one, applies `--set` overrides and validates it.
@@ -132,16 +134,27 @@ pub fn field<T: DeserializeOwned>(name: &str, value: Value, file: &str) -> Resul
 }
 
 /// What the document of an experiment says, whatever its file.
-fn of_value(origin: Origin, value: Value) -> Result<Loaded> {
+fn of_value(origin: Origin, mut value: Value) -> Result<Loaded> {
     let file = origin.display();
+    let mut circuit = document::take_circuit(&mut value, &origin, "")?;
+    if let Some(swept) = value.get_mut("experiment").filter(|_| circuit.is_none()) {
+        circuit = document::take_circuit(swept, &origin, "experiment.")?;
+    }
     let mut experiment = parse_experiment(value, &file)?;
+    if let Some(circuit) = circuit {
+        *experiment.kind_mut().model_mut() = ModelRef::Circuit(Box::new(circuit));
+    }
     experiment.kind_mut().resolve(&origin)?;
     // The run folder, where this is written, lies elsewhere.
     if let Some(folder) = experiment.kind_mut().data_mut().and_then(DataSpec::folder_mut) {
         *folder = absolute(&origin, folder)?;
     }
-    let network = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
-    experiment.kind().validate(&network).map_err(|invalid| invalid.in_file(&file))?;
+    let instance = resolve_model(experiment.kind_mut().model_mut(), &origin)?;
+    let sound = match &instance {
+        Instance::Neurons(network) => experiment.kind().validate(network),
+        Instance::Circuit(circuit) => experiment.kind().validate_circuit(circuit),
+    };
+    sound.map_err(|invalid| invalid.in_file(&file))?;
     if let Some(path) = experiment.kind_mut().published_mut() {
         read_published(&origin, path)?;
     }
@@ -153,20 +166,49 @@ fn of_value(origin: Origin, value: Value) -> Result<Loaded> {
             None => experiment.name().to_owned(),
         },
     };
-    Ok(Loaded { origin, name: stem, experiment, network: Arc::new(network) })
+    Ok(Loaded { origin, name: stem, experiment, instance })
 }
 
 impl Loaded {
     /// What is legal, and yet will hardly be meant.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        untaught(&self.network, |name| self.experiment.kind().trains(name))
+        match &self.instance {
+            Instance::Neurons(network) => untaught(network, |name| self.experiment.kind().trains(name)),
+            Instance::Circuit(_) => Vec::new(),
+        }
     }
 
-    /// Where it comes from, and its network.
+    /// Its network of neurons; none of a circuit.
     #[must_use]
-    pub fn setup(&self) -> Setup {
-        Setup { origin: self.origin.clone(), network: Arc::clone(&self.network) }
+    pub fn network(&self) -> Option<&Arc<Network>> {
+        match &self.instance {
+            Instance::Neurons(network) => Some(network),
+            Instance::Circuit(_) => None,
+        }
+    }
+
+    /// Where it comes from, and its network or its circuit.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        Site::new(self.origin.clone(), &self.instance)
+    }
+
+    /// The circuit with its sources, its drive and `.tran`, as a SPICE netlist.
+    ///
+    /// # Errors
+    /// If it is not a `trace` of a circuit, or its files do not fit.
+    pub fn netlist(&self) -> Result<String> {
+        match (&self.experiment, self.site()) {
+            (Experiment::Trace(trace), Site::Circuit(setup)) => {
+                trace.netlist(&trace.shown_on_circuit(&setup)?)
+            }
+            _ => {
+                let found = format!("found an experiment of kind `{}`", self.experiment.name());
+                let legal = "a netlist is of a `trace` of a circuit: one sample, and a real drive";
+                Err(Error::input(self.origin.display(), "kind", found, legal))
+            }
+        }
     }
 
     /// Runs it, its results into `sink`; returns the lines that sum it up for the user.
@@ -174,7 +216,10 @@ impl Loaded {
     /// # Errors
     /// Bad input, or a simulation that diverged.
     pub fn run(&self, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
-        self.experiment.kind().run(&self.setup(), sink, options)
+        match self.site() {
+            Site::Neurons(setup) => self.experiment.kind().run(&setup, sink, options),
+            Site::Circuit(setup) => self.experiment.kind().run_circuit(&setup, sink, options),
+        }
     }
 
     /// What it takes, if it is sound and can be; `out` is where its results go.
@@ -184,9 +229,14 @@ impl Loaded {
     /// not there.
     pub fn afford(&self, options: &Options, out: &Path) -> Result<Cost> {
         let kind = self.experiment.kind();
-        let setup = self.setup();
-        kind.check(&setup)?;
-        let cost = kind.cost(&setup, options)?.with_program();
+        let cost = match self.site() {
+            Site::Neurons(setup) => {
+                kind.check(&setup)?;
+                kind.cost(&setup, options)?
+            }
+            Site::Circuit(setup) => kind.cost_circuit(&setup, options)?,
+        };
+        let cost = cost.with_program();
         cost.refuse(&self.origin.display(), out)?;
         Ok(cost)
     }
@@ -222,25 +272,38 @@ fn untaught(network: &Network, trains: impl Fn(&str) -> bool) -> Vec<String> {
 pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result<String> {
     let origin = find(reference)?;
     let mut value = parse_json(&origin)?;
-    if value.get("kind").is_some() || !value.get("layers").is_some_and(Value::is_array) {
+    let is_model = value.get("layers").is_some_and(Value::is_array) || document::is_circuit(&value);
+    if value.get("kind").is_some() || !is_model {
         let loaded = load(reference, overrides)?;
         let mut spec = loaded.experiment.clone();
         let files: Vec<String> = spec.kind_mut().files_mut().into_iter().map(|path| path.clone()).collect();
         // Refused before its parameters are read, which may be large.
         let cost = loaded.afford(options, Path::new("."))?;
-        let (setup, sample) = (loaded.setup(), loaded.experiment.kind().sample());
-        match loaded.experiment.kind().precision() {
-            Precision::F32 => check_files::<f32>((&setup, sample), &files)?,
-            Precision::F64 => check_files::<f64>((&setup, sample), &files)?,
+        let sample = loaded.experiment.kind().sample();
+        match (loaded.site(), loaded.experiment.kind().precision()) {
+            (Site::Neurons(setup), Precision::F32) => check_files::<f32>((&setup, sample), &files)?,
+            (Site::Neurons(setup), Precision::F64) => check_files::<f64>((&setup, sample), &files)?,
+            (Site::Circuit(setup), _) => check_circuit_files((&setup, sample), &files)?,
         }
         if let Some(data) = spec.kind_mut().data_mut() {
-            data.check_files(&problem::lookup(&setup, options))?;
+            data.check_files(&problem::lookup(&loaded.origin, options))?;
         }
         let legal = format!("a legal experiment of kind `{}`\n  {cost}", loaded.experiment.name());
         return Ok(with_warnings(legal, &loaded.warnings()));
     }
     for text in overrides {
         apply_override(&mut value, text, &origin)?;
+    }
+    if document::is_circuit(&value) {
+        let spec: CircuitSpec = document::deserialise(value, &origin.display())?;
+        let circuit = Circuit::new(&spec).map_err(|invalid| invalid.in_file(origin.display()))?;
+        let resistors: usize = circuit.resistors.iter().map(|group| group.ends.len()).sum();
+        return Ok(format!(
+            "a legal circuit: {} inputs, {} nodes, {resistors} resistors, {} diodes",
+            circuit.inputs(),
+            circuit.free.len(),
+            circuit.diodes.len()
+        ));
     }
     let mut model: ModelSpec = document::deserialise(value, &origin.display())?;
     document::read_masks(&mut model, &origin, "")?;
@@ -261,7 +324,21 @@ fn check_files<T: Scalar>((setup, sample): (&Setup, Option<usize>), files: &[Str
     if let Some(path) = files.get(1) {
         let samples = problem::samples::<T>(setup, path)?;
         if let Some(sample) = sample {
-            problem::only(setup, &samples, sample)?;
+            problem::only(&setup.origin, &samples, sample)?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`check_files`], for a circuit.
+fn check_circuit_files((setup, sample): (&CircuitSetup, Option<usize>), files: &[String]) -> Result<()> {
+    if let Some(path) = files.first() {
+        circuits::parameters::<f64>(setup, path)?;
+    }
+    if let Some(path) = files.get(1) {
+        let samples = circuits::samples::<f64>(setup, path)?;
+        if let Some(sample) = sample {
+            problem::only(&setup.origin, &samples, sample)?;
         }
     }
     Ok(())

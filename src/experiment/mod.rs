@@ -1,5 +1,6 @@
 //! Experiments: from the JSON that a user writes to a run folder.
 
+mod circuits;
 pub mod cost;
 mod document;
 #[cfg(feature = "program")]
@@ -28,6 +29,6 @@ pub use head::Head;
 pub use kind::Kind;
 pub use kinds::*;
 pub use load::{Loaded, load};
-pub use setup::{Options, Setup};
+pub use setup::{CircuitSetup, Instance, Options, Setup, Site};
 pub use sink::{Content, Memory, Sink};
 pub use spec::{ModelRef, Precision};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
 
+use super::origin::Origin;
 use super::setup::{Options, Setup};
 use crate::data::{DataSpec, Lookup, Split};
 use crate::error::{Error, Result};
@@ -38,13 +39,13 @@ pub fn initial<T: Scalar>(setup: &Setup, path: Option<&String>, seed: u64) -> Re
 /// If the samples are missing or do not fit.
 pub fn data(setup: &Setup, data: &DataSpec, seed: u64, options: &Options) -> Result<Split> {
     check_data(setup, data)?;
-    data.load(seed, &lookup(setup, options))
+    data.load(seed, &lookup(&setup.origin, options))
 }
 
 /// Where the files of data are looked for.
-pub fn lookup(setup: &Setup, options: &Options) -> Lookup {
+pub fn lookup(origin: &Origin, options: &Options) -> Lookup {
     Lookup {
-        folder_of_experiment: setup.origin.folder(),
+        folder_of_experiment: origin.folder(),
         data_dir: options.data.clone(),
         given: options.given.clone(),
     }
@@ -56,7 +57,7 @@ pub fn lookup(setup: &Setup, options: &Options) -> Lookup {
 /// If the samples do not fit.
 pub fn check_data(setup: &Setup, data: &DataSpec) -> Result<()> {
     let network = &setup.network;
-    let shape = data.shape(&lookup(setup, &Options::default()))?;
+    let shape = data.shape(&lookup(&setup.origin, &Options::default()))?;
     let refuse = |found, legal| Err(Error::input(setup.origin.display(), "data", found, legal));
     if shape.inputs != network.inputs || shape.classes != network.output.size() {
         let found = format!("found samples of {} inputs and {} classes", shape.inputs, shape.classes);
@@ -131,10 +132,10 @@ pub fn samples<T: Scalar>(setup: &Setup, path: &str) -> Result<Samples<T>> {
 ///
 /// # Errors
 /// If there are not that many.
-pub fn only<T: Scalar>(setup: &Setup, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
+pub fn only<T: Scalar>(origin: &Origin, samples: &Samples<T>, sample: usize) -> Result<Samples<T>> {
     if sample >= samples.count {
         let found = format!("found {sample} in a batch of {}", samples.count);
-        return Err(Error::input(setup.origin.display(), "sample", found, "samples are counted from 0"));
+        return Err(Error::input(origin.display(), "sample", found, "samples are counted from 0"));
     }
     // Its noise is that of a batch of its own.
     Ok(Samples { first: 0, ..samples.select(&[sample]) })

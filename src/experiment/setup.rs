@@ -5,7 +5,57 @@ use std::sync::Arc;
 
 use super::origin::Origin;
 use crate::data::Split;
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
+
+/// The instance of a model.
+#[derive(Debug, Clone)]
+pub enum Instance {
+    /// Layers of neurons.
+    Neurons(Arc<Network>),
+    /// A circuit.
+    Circuit(Arc<Circuit>),
+}
+
+/// Where an experiment on a circuit comes from, and its circuit.
+#[derive(Debug, Clone)]
+pub struct CircuitSetup {
+    /// The file of the experiment, beside which its other files lie.
+    pub origin: Origin,
+    /// The model's instance.
+    pub circuit: Arc<Circuit>,
+}
+
+/// What a run starts from, whatever its substrate.
+#[derive(Debug, Clone)]
+pub enum Site {
+    /// With a network of neurons.
+    Neurons(Setup),
+    /// With a circuit.
+    Circuit(CircuitSetup),
+}
+
+impl Site {
+    /// Of an experiment from there, with this model.
+    #[must_use]
+    pub fn new(origin: Origin, instance: &Instance) -> Self {
+        match instance {
+            Instance::Neurons(network) => Self::Neurons(Setup { origin, network: Arc::clone(network) }),
+            Instance::Circuit(circuit) => {
+                Self::Circuit(CircuitSetup { origin, circuit: Arc::clone(circuit) })
+            }
+        }
+    }
+
+    /// Numbers of inputs and outputs.
+    #[must_use]
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Neurons(setup) => (setup.network.inputs, setup.network.output.size()),
+            Self::Circuit(setup) => (setup.circuit.inputs(), setup.circuit.outputs()),
+        }
+    }
+}
 
 /// Where an experiment comes from, and the instance of its model.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use crate::error::Invalid;
 use crate::gradient::EstimatorSpec;
 use crate::imperfections::Imperfections;
 use crate::simulation::integrators::IntegratorSpec;
+use crate::substrate::circuits::model::CircuitSpec;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::model::ModelSpec;
 use crate::substrate::neurons::network::Network;
@@ -24,6 +25,8 @@ pub enum ModelRef {
     Path(String),
     /// The model.
     Whole(Box<ModelSpec>),
+    /// A circuit.
+    Circuit(Box<CircuitSpec>),
 }
 
 impl<'de> Deserialize<'de> for ModelRef {
@@ -57,9 +60,11 @@ impl JsonSchema for ModelRef {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let whole = generator.subschema_for::<ModelSpec>();
+        let circuit = generator.subschema_for::<CircuitSpec>();
         json_schema!({ "anyOf": [
             { "type": "string", "description": "The path of a model file, relative to the experiment's." },
-            whole
+            whole,
+            circuit
         ] })
     }
 }
@@ -94,18 +99,24 @@ pub(crate) fn validate_estimators(
     form: Form,
     imperfections: &Imperfections,
 ) -> Result<(), Invalid> {
-    if estimators.is_empty() {
-        return Err(Invalid::new("estimators", "found none", "at least one estimator, by label"));
-    }
+    refuse_labels(estimators)?;
     for (label, estimator) in estimators {
-        if label.is_empty() || label.contains(['/', '.']) {
-            let legal = "a label is not empty and has neither `/` nor `.`";
-            return Err(Invalid::new("estimators", format!("found the label {label:?}"), legal));
-        }
         let path = format!("estimators.{label}");
         estimator.validate(network, form, Some(imperfections)).map_err(|e| e.under(&path))?;
     }
     Ok(())
+}
+
+/// Refuses no estimators, and labels that paths cannot hold.
+pub(crate) fn refuse_labels(estimators: &IndexMap<String, EstimatorSpec>) -> Result<(), Invalid> {
+    if estimators.is_empty() {
+        return Err(Invalid::new("estimators", "found none", "at least one estimator, by label"));
+    }
+    let Some(label) = estimators.keys().find(|label| label.is_empty() || label.contains(['/', '.'])) else {
+        return Ok(());
+    };
+    let legal = "a label is not empty and has neither `/` nor `.`";
+    Err(Invalid::new("estimators", format!("found the label {label:?}"), legal))
 }
 
 /// Refuses networks that cannot carry a complex state.

@@ -144,6 +144,11 @@ pub(crate) fn check_time_constants(
     network: &Network,
     imperfections: Option<&Imperfections>,
 ) -> Result<(), Invalid> {
+    if integrator.is_implicit() {
+        let legal =
+            "an implicit method solves for the stages of a circuit; layers of neurons take the others";
+        return Err(Invalid::new("integrator", "found an implicit method for a network of neurons", legal));
+    }
     let spread = imperfections.filter(|imperfections| imperfections.spreads_tau());
     let taus = || network.layers.iter().flat_map(|l| l.tau.iter().copied());
     if integrator == IntegratorSpec::Map && (spread.is_some() || taus().any(|tau| tau != 1.0)) {

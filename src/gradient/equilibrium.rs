@@ -182,7 +182,7 @@ impl<T: Scalar> Observer<T> for Recent<T> {
 
 /// Waits for the equilibrium of frozen teaching, from a state at a tick or from rest at tick 0.
 ///
-/// A free one without noise and fixed waiting time is found in one pass from layer to layer where no connection leads back. Elsewhere,
+/// A substrate that solves for its equilibria, as a circuit does, is not waited for. A free one without noise and fixed waiting time is found in one pass from layer to layer where no connection leads back. Elsewhere,
 /// where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a short
 /// relaxation; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that fails, or ends where
 /// relaxation is not seen to lead, are relaxed; so are those whose free equilibrium is unstable.
@@ -249,6 +249,13 @@ fn wait<T: Scalar>(
         && state.iter().all(|s| s.is_finite())
     {
         return Ok(conclude(field, state, Vec::new()));
+    }
+    if setting.noise.is_none()
+        && let Some((state, residual)) = field.equilibrium(start.map(|(state, _)| state))?
+    {
+        field.observe(&state);
+        let tick = start.map_or(0, |(_, tick)| tick);
+        return Ok(Equilibrium { residual, tick, ..conclude(field, state, Vec::new()) });
     }
     if settle.accelerate && setting.noise.is_none() && !fixed_time {
         return accelerate(field, settle, start, inspection);

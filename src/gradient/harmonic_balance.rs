@@ -276,6 +276,9 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
         mut x: Vec<T>,
         tolerance: f64,
     ) -> (Vec<T>, Solved) {
+        if self.at_rest.solve(self.corrected, self.drive_rate * harmonic as f64, right, &mut x) {
+            return (x, Solved { products: 1, residual: 0.0 });
+        }
         let shape = self.shape.with_rails(right.len() / self.shape.len());
         let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
         let (mut scratch, mut turned) = (right.to_vec(), vec![T::zero(); right.len()]);
@@ -313,8 +316,13 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
             self.at_rest.observe(&potentials, &mut drive);
             return (complexified(&self.shape, &drive), solved);
         }
-        let (start, products) = self.solve_with_real_directions(&drive, tolerance);
         let mut rates = complexified(&self.shape, &drive);
+        let mut potentials = rates.clone();
+        if self.at_rest.solve(self.corrected, self.drive_rate, &rates, &mut potentials) {
+            self.at_rest.observe(&potentials, &mut rates);
+            return (rates, Solved { products: 1, residual: 0.0 });
+        }
+        let (start, products) = self.solve_with_real_directions(&drive, tolerance);
         let (potentials, solved) = self.solve(Variable::Resolvent, 1, &rates, start, tolerance);
         self.at_rest.observe(&potentials, &mut rates);
         (rates, Solved { products: products + solved.products, ..solved })

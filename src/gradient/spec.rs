@@ -15,6 +15,7 @@ use crate::imperfections::Imperfections;
 use crate::json::choice::{allow_names, choice};
 use crate::json::wording::plain;
 use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 
@@ -42,6 +43,20 @@ pub enum EstimatorSpec {
 }
 
 choice!(EstimatorSpec);
+
+/// What an estimator asks of any substrate.
+pub(crate) struct Asked {
+    /// A state that is complex.
+    pub complex: bool,
+    /// Products of what both ends of a synapse have.
+    pub tied: bool,
+    /// What integrates a drive.
+    pub integrator: Option<IntegratorSpec>,
+    /// All of the estimate is made of equilibria.
+    pub frozen: bool,
+    /// The steady state is solved for.
+    pub solved: bool,
+}
 
 impl FromStr for EstimatorSpec {
     type Err = Error;
@@ -105,6 +120,14 @@ impl EstimatorSpec {
     /// One period of an always-on drive, which goes on where the one before has ended; none where that is no estimate.
     pub(crate) fn repeated(&self, doublings: u32, per_synapse: bool) -> Option<Repeated> {
         self.entry::<f64>().1.repeated(doublings, per_synapse)
+    }
+
+    /// Checks the numbers alone; returns what it asks of any substrate.
+    pub(crate) fn check_alone(&self) -> Result<Asked, Invalid> {
+        let (name, estimator) = self.entry::<f64>();
+        estimator.validate().map_err(|e| e.under(name))?;
+        let Demands { complex, tied, integrator, frozen, solved, .. } = estimator.demands();
+        Ok(Asked { complex, tied, integrator, frozen, solved })
     }
 
     /// Checks the numbers, and that the network, its form and its imperfections can carry the estimator.

@@ -13,7 +13,7 @@ pub use asymmetry::JacobianMeasures;
 pub use floor::RateFloor;
 pub use homeostasis::Homeostasis;
 pub use kolen_pollack::KolenPollack;
-pub use optimiser::{Fall, Optimiser, OptimiserSpec, Schedule, check_factors};
+pub use optimiser::{Fall, Optimiser, OptimiserSpec, Schedule, check_factors, check_factors_of};
 pub use plasticity::{Plasticity, Protocol};
 pub use score::{Score, free_score};
 pub use snapshot::{Learner, Snapshot};

@@ -1,6 +1,7 @@
 //! Optimisers and learning-rate schedules.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::error::{Invalid, non_negative, positive};
 use crate::json::wording;
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::network::Network;
-use crate::substrate::parameters::Parameters;
+use crate::substrate::parameters::{ParameterShape, Parameters};
 
 /// How a gradient becomes a weight update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -187,8 +188,8 @@ impl OptimiserSpec {
 }
 
 /// What each parameter belongs to: a connection, a layer (its bias) or the read-out.
-fn stems(network: &Network) -> impl Iterator<Item = &str> {
-    network.shapes().iter().map(|s| s.name.split_once('.').map_or(s.name.as_str(), |(stem, _)| stem))
+fn stems(shapes: &[ParameterShape]) -> impl Iterator<Item = &str> {
+    shapes.iter().map(|s| s.name.split_once('.').map_or(s.name.as_str(), |(stem, _)| stem))
 }
 
 /// Checks factors on learning rates by connection (`h1-h2`), layer (its bias) or `readout`.
@@ -196,13 +197,21 @@ fn stems(network: &Network) -> impl Iterator<Item = &str> {
 /// # Errors
 /// A name that the network does not have, or a factor that is not a number ≥ 0; paths below `learning_rates`.
 pub fn check_factors(factors: &BTreeMap<String, f64>, network: &Network) -> Result<(), Invalid> {
+    check_factors_of(factors, network.shapes())
+}
+
+/// As [`check_factors`], of parameters of any substrate.
+///
+/// # Errors
+/// As there.
+pub fn check_factors_of(factors: &BTreeMap<String, f64>, shapes: &[ParameterShape]) -> Result<(), Invalid> {
     for (name, factor) in factors {
         non_negative(name, *factor)?;
-        if !stems(network).any(|stem| stem == name) {
-            let mut legal: Vec<&str> = stems(network).collect();
+        if !stems(shapes).any(|stem| stem == name) {
+            let mut legal: Vec<&str> = stems(shapes).collect();
             legal.dedup();
             let legal = format!("it must be one of {}", legal.join(", "));
-            let legal = wording::suggest(name, stems(network), &legal);
+            let legal = wording::suggest(name, stems(shapes), &legal);
             return Err(Invalid::new(name, "found a name that the network does not have", legal));
         }
     }
@@ -239,10 +248,22 @@ impl<T: Scalar> Optimiser<T> {
         factors: &BTreeMap<String, f64>,
         network: &Network,
     ) -> Result<Self, Invalid> {
-        check_factors(factors, network)?;
-        let factors: Vec<f64> = stems(network).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        Self::of_shapes(spec, factors, network.shapes())
+    }
+
+    /// As [`Self::new`], of parameters of any substrate.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_shapes(
+        spec: OptimiserSpec,
+        factors: &BTreeMap<String, f64>,
+        shapes: &Arc<[ParameterShape]>,
+    ) -> Result<Self, Invalid> {
+        check_factors_of(factors, shapes)?;
+        let factors: Vec<f64> = stems(shapes).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
         let (decays, decay_factors) = (vec![0.0; factors.len()], vec![1.0; factors.len()]);
-        let zeros = Parameters::zeros(network.shapes());
+        let zeros = Parameters::zeros(shapes);
         Ok(Self {
             spec,
             factors,
@@ -265,7 +286,8 @@ impl<T: Scalar> Optimiser<T> {
         network: &Network,
     ) -> Result<Self, Invalid> {
         check_factors(factors, network)?;
-        self.decay_factors = stems(network).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
+        self.decay_factors =
+            stems(network.shapes()).map(|s| factors.get(s).copied().unwrap_or(1.0)).collect();
         Ok(self)
     }
 

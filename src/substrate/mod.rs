@@ -3,6 +3,7 @@
 //! [`Substrate`] says what estimators need of one: τ ds/dt = G(s, x, β; θ) − s, holomorphic in s and β, observed through rates a(s).
 //! Layers of neurons ([`neurons::effective::Effective`]) implement it, and [`custom::Custom`] makes one of anyone's equations.
 
+pub mod circuits;
 pub mod custom;
 pub mod local;
 pub mod neurons;
@@ -156,6 +157,14 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn pass(&mut self) -> Option<Vec<T>> {
         None
     }
+    /// The equilibrium of the teaching signal at tick 0, and the largest |G − s| there, of a substrate with a way of its own to find it;
+    /// from a state, or from rest.
+    ///
+    /// # Errors
+    /// [`crate::Error::Diverged`] where it has found none.
+    fn equilibrium(&mut self, _start: Option<&[T]>) -> Result<Option<(Vec<T>, f64)>> {
+        Ok(None)
+    }
     /// Sets the teaching signal.
     fn teach(&mut self, teaching: Teaching);
     /// The teaching signal.
@@ -219,6 +228,11 @@ pub trait Linear<T: Scalar> {
     }
     /// Solves λ − (∂G/∂s)ᵀ λ = right in one pass from layer to layer, where no connection leads back; whether it has.
     fn pass_back(&self, _right: &[T], _solution: &mut [T]) -> bool {
+        false
+    }
+    /// Solves (i·rate·τ − J) x = right directly, of a substrate that has a way of its own: right real, or complex. `corrected` as in
+    /// [`Self::integrated`]; whether it has.
+    fn solve(&self, _corrected: bool, _rate: f64, _right: &[T], _solution: &mut [T]) -> bool {
         false
     }
     /// The same as [`Self::target`] for the variable that is integrated, where that is another one; `corrected` for the field of

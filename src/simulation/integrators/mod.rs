@@ -2,11 +2,13 @@
 
 pub mod adaptive;
 mod fixed_step;
+mod implicit;
 mod rk4;
 pub mod spec;
 
 pub use adaptive::Adaptive;
 pub use fixed_step::{FixedStep, Kicks, Method};
+pub use implicit::Implicit;
 pub use rk4::Rk4;
 pub use spec::{Clock, IntegratorSpec};
 
@@ -22,6 +24,15 @@ pub trait VectorField<T: Scalar> {
 
     /// 1/τ of every element.
     fn leak(&self) -> &Leak<T>;
+
+    /// Solves s = known + span · (G(t, s) − s)/τ, a stage of an implicit method, from a guess in `state`; false of a field that has no
+    /// way to.
+    ///
+    /// # Errors
+    /// Where no solution is found.
+    fn solve_stage(&mut self, _time: Time, _span: f64, _known: &[T], _state: &mut [T]) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// 1/τ of every element of a state.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::adaptive::{Adaptive, Order};
-use super::{FixedStep, Integrator, Leak, Method, Rk4};
+use super::{FixedStep, Implicit, Integrator, Leak, Method, Rk4};
 use crate::error::{Invalid, positive};
 use crate::json::choice::{allow_names, choice};
 use crate::numerics::scalar::Scalar;
@@ -40,6 +40,20 @@ pub enum IntegratorSpec {
     },
     /// Euler with the leak solved exactly.
     ExponentialEuler {
+        /// Step, in nominal τ.
+        #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        step: f64,
+    },
+    /// Implicit Euler, each step solved for by Newton's method: of first order, and stable at any step. For circuits.
+    ImplicitEuler {
+        /// Step, in nominal τ.
+        #[serde(default = "half")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        step: f64,
+    },
+    /// An L-stable implicit method of order 4 (Hairer & Wanner's SDIRK), each of its five stages solved for by Newton's method. For circuits.
+    Sdirk4 {
         /// Step, in nominal τ.
         #[serde(default = "half")]
         #[schemars(extend("exclusiveMinimum" = 0))]
@@ -116,6 +130,8 @@ impl IntegratorSpec {
             Self::Heun { step } => Some(("heun", step)),
             Self::Rk4 { step } => Some(("rk4", step)),
             Self::ExponentialEuler { step } => Some(("exponential_euler", step)),
+            Self::ImplicitEuler { step } => Some(("implicit_euler", step)),
+            Self::Sdirk4 { step } => Some(("sdirk4", step)),
             Self::Dopri5 { .. } | Self::Dop853 { .. } => None,
         }
     }
@@ -145,7 +161,14 @@ impl IntegratorSpec {
     #[must_use]
     pub fn unstable_beyond(self, limit: f64) -> Option<f64> {
         let (_, step) = self.fixed_step()?;
-        (step >= limit && !matches!(self, Self::ExponentialEuler { .. })).then_some(step)
+        (step >= limit && !matches!(self, Self::ExponentialEuler { .. }) && !self.is_implicit())
+            .then_some(step)
+    }
+
+    /// Whether each step is solved for: the field has to have a way to.
+    #[must_use]
+    pub fn is_implicit(self) -> bool {
+        matches!(self, Self::ImplicitEuler { .. } | Self::Sdirk4 { .. })
     }
 
     /// Whether the step adapts to a tolerance.
@@ -161,7 +184,9 @@ impl IntegratorSpec {
             Self::Map | Self::Euler { .. } | Self::ExponentialEuler { .. } => Some(1),
             Self::Heun { .. } => Some(2),
             Self::Rk4 { .. } => Some(4),
-            Self::Dopri5 { .. } | Self::Dop853 { .. } => None,
+            Self::ImplicitEuler { .. } | Self::Sdirk4 { .. } | Self::Dopri5 { .. } | Self::Dop853 { .. } => {
+                None
+            }
         }
     }
 
@@ -181,6 +206,10 @@ impl IntegratorSpec {
             Self::Rk4 { .. } => (
                 "found white noise with rk4",
                 "its order is lost with noise: use heun (weak order 2), euler or exponential_euler",
+            ),
+            Self::ImplicitEuler { .. } | Self::Sdirk4 { .. } => (
+                "found white noise with an implicit integrator",
+                "it is for circuits, whose Johnson noise is held through each step: use euler, heun or exponential_euler",
             ),
             Self::Dopri5 { .. } | Self::Dop853 { .. } => (
                 "found white noise with an adaptive integrator",
@@ -229,6 +258,8 @@ impl IntegratorSpec {
             Self::Heun { .. } => fixed(Method::Heun),
             Self::ExponentialEuler { .. } => fixed(Method::ExponentialEuler),
             Self::Rk4 { .. } => Box::new(Rk4::new(step, leak, len)),
+            Self::ImplicitEuler { .. } => Box::new(Implicit::euler(step, len)),
+            Self::Sdirk4 { .. } => Box::new(Implicit::sdirk4(step, len)),
             Self::Dopri5 { rtol, atol, .. } => Box::new(Adaptive { order: Order::Five, step, rtol, atol }),
             Self::Dop853 { rtol, atol, .. } => Box::new(Adaptive { order: Order::Eight, step, rtol, atol }),
         }

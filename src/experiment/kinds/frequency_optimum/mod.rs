@@ -355,7 +355,7 @@ fn run(spec: &FrequencyOptimum, setup: &Setup, sink: &mut dyn Sink) -> Result<Ve
     let network = &setup.network;
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
     let batch = problem::samples::<f64>(setup, &spec.batch)?;
-    let one = problem::only(setup, &batch, spec.sample)?;
+    let one = problem::only(&setup.origin, &batch, spec.sample)?;
     sink.begin()?;
     let effective = Effective::new(network, Form::Potential, &parameters);
     let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };

@@ -7,19 +7,23 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use crate::error::{Invalid, Result};
+use crate::experiment::circuits;
 use crate::experiment::cost::{self, Cost};
 use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::setup::{CircuitSetup, Options, Setup};
 use crate::experiment::sink::{Content, SUMMARY, Sink};
-use crate::experiment::spec::{Precision, validate_estimators};
+use crate::experiment::spec::{Precision, refuse_labels, validate_estimators};
 use crate::files::Tensors;
 use crate::gradient::compare::{Comparison, compare};
 use crate::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
 use crate::numerics::scalar::Scalar;
+use crate::substrate::Population;
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
+use crate::substrate::samples::Samples;
 
 /// How its run folders are kept.
 pub(super) const KEEPING: Keeping =
@@ -45,6 +49,22 @@ impl Kind for Gradient {
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
         self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
         validate_estimators(&self.estimators, network, self.form, &self.imperfections)
+    }
+
+    fn validate_circuit(&self, circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        circuits::refuse_of_neurons(self.precision, &self.imperfections)?;
+        refuse_labels(&self.estimators)?;
+        self.estimators.iter().try_for_each(|(label, estimator)| {
+            circuits::check_estimator(estimator, circuit).map_err(|e| e.under(&format!("estimators.{label}")))
+        })
+    }
+
+    fn run_circuit(&self, setup: &CircuitSetup, sink: &mut dyn Sink, _: &Options) -> Result<Vec<String>> {
+        let parameters = circuits::parameters::<f64>(setup, &self.parameters)?;
+        let samples = circuits::samples::<f64>(setup, &self.batch)?;
+        sink.begin()?;
+        let programmed = circuits::programmed(setup, &parameters, self.seed)?;
+        compared(self, &Setting::quiet(&programmed), &samples, sink)
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
@@ -77,9 +97,19 @@ fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result
     let effective = Device::fabricate(network, &spec.imperfections).effective(spec.form, &parameters, 0);
     let noise = spec.imperfections.instant().map(|instant| Surroundings::new(instant, spec.seed));
     let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
+    compared(spec, &setting, &samples, sink)
+}
+
+/// Estimates on a substrate of any kind, each compared with the truth.
+fn compared<T: Scalar>(
+    spec: &Gradient,
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    sink: &mut dyn Sink,
+) -> Result<Vec<String>> {
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
     for (label, estimator) in &spec.estimators {
-        let estimate = estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;
+        let estimate = estimate_batch(&*estimator.build(), setting, samples, &mut Vec::new())?;
         estimate.refuse_infinite(label)?;
         estimates.insert(label, estimate);
     }
@@ -90,7 +120,7 @@ fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result
     let (mut comparisons, mut lines) = (serde_json::Map::new(), Vec::new());
     for (label, estimate) in &estimates {
         estimate.gradient.insert_into(&mut gradients, &format!("{label}/"));
-        insert_states(&mut states, label, estimate, setup);
+        insert_states(&mut states, label, estimate, &setting.substrate.populations());
         let agreement: Option<Comparison> =
             truth.map(|t| compare(&estimate.gradient, &estimates[t].gradient));
         let warnings = estimate.diagnostics.warnings(spec.estimators[*label].amplitude());
@@ -132,8 +162,13 @@ fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result
     Ok(lines)
 }
 
-fn insert_states<T: Scalar>(states: &mut Tensors, label: &str, estimate: &Estimate<T>, setup: &Setup) {
-    for (index, layer) in setup.network.layers.iter().enumerate() {
+fn insert_states<T: Scalar>(
+    states: &mut Tensors,
+    label: &str,
+    estimate: &Estimate<T>,
+    populations: &[Population],
+) {
+    for (index, layer) in populations.iter().enumerate() {
         let free = &estimate.free[index];
         let name = |what: &str| format!("{label}/{}/{what}", layer.name);
         // A column-major [n × samples] is a row-major [samples, n].

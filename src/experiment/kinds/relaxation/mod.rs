@@ -106,7 +106,7 @@ fn run(spec: &Relaxation, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Stri
     let network = &setup.network;
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
     let samples = problem::samples::<f64>(setup, &spec.batch)?;
-    let sample = problem::only(setup, &samples, spec.sample)?;
+    let sample = problem::only(&setup.origin, &samples, spec.sample)?;
     sink.begin()?;
     let effective = Effective::new(network, spec.form, &parameters);
     let names: Vec<String> =

@@ -127,7 +127,7 @@ impl Kind for Stability {
 fn run(spec: &Stability, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
     let samples = problem::samples::<f64>(setup, &spec.batch)?;
-    let sample = problem::only(setup, &samples, spec.sample)?;
+    let sample = problem::only(&setup.origin, &samples, spec.sample)?;
     sink.begin()?;
     let effective = Effective::new(&setup.network, spec.form, &parameters);
     let setting = Setting { substrate: &effective, noise: None, update: 0, diagnose: false };

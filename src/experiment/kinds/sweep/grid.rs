@@ -13,7 +13,8 @@ use crate::experiment::document;
 use crate::experiment::kind::Kind;
 use crate::experiment::kinds::train::Train;
 use crate::experiment::origin::Origin;
-use crate::experiment::setup::Setup;
+use crate::experiment::setup::{Instance, Site};
+use crate::experiment::spec::ModelRef;
 use crate::imperfections::Imperfections;
 
 /// The values along an axis.
@@ -173,7 +174,7 @@ impl Job {
 /// The training run of a point, validated.
 pub(super) struct Point {
     pub(super) train: Box<Train>,
-    pub(super) setup: Setup,
+    pub(super) site: Site,
 }
 
 /// How an entry of `vary` is named where it stands in.
@@ -277,18 +278,33 @@ impl Sweep {
         }
         set("seed", &json!(job.seed))?;
         set("imperfections.device_seed", &json!(job.device_seed))?;
-        let mut train = read_train(value, &who, |_| "found another kind".into())?;
-        let network = document::resolve_model(&mut train.model, origin)?;
-        train.validate(&network).map_err(|invalid| invalid.in_file(&who))?;
-        Ok(Point { train, setup: Setup { origin: origin.clone(), network: network.into() } })
+        let mut train = read_train(value, (&who, origin), |_| "found another kind".into())?;
+        let instance = document::resolve_model(&mut train.model, origin)?;
+        let sound = match &instance {
+            Instance::Neurons(network) => train.validate(network),
+            Instance::Circuit(circuit) => train.validate_circuit(circuit),
+        };
+        sound.map_err(|invalid| invalid.in_file(&who))?;
+        Ok(Point { train, site: Site::new(origin.clone(), &instance) })
     }
 }
 
 /// Reads an experiment of kind `train`; `found` says what is found of another kind.
-pub(super) fn read_train(mut value: Value, file: &str, found: impl Fn(&str) -> String) -> Result<Box<Train>> {
+pub(super) fn read_train(
+    mut value: Value,
+    (file, origin): (&str, &Origin),
+    found: impl Fn(&str) -> String,
+) -> Result<Box<Train>> {
     let legal = "a sweep varies experiments of kind `train`";
+    let circuit = document::take_circuit(&mut value, origin, "experiment.")?;
     match &*document::take_kind(&mut value, file, legal)? {
-        "train" => document::deserialise(value, file),
+        "train" => {
+            let mut train: Box<Train> = document::deserialise(value, file)?;
+            if let Some(circuit) = circuit {
+                train.model = ModelRef::Circuit(Box::new(circuit));
+            }
+            Ok(train)
+        }
         other => Err(Error::input(file, "kind", found(other), legal)),
     }
 }

@@ -34,10 +34,11 @@ use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::kinds::train::{self, Train};
 use crate::experiment::origin::{self, Origin};
 use crate::experiment::problem;
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::setup::{CircuitSetup, Options, Setup, Site};
 use crate::experiment::sink::Sink;
 use crate::experiment::spec::{ModelRef, Precision};
 use crate::json::wording;
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
 
 /// Points of a grid at most: each is an experiment that is checked before any work.
@@ -56,7 +57,7 @@ const RESERVED: [(&str, &str); 3] = [
 ];
 
 /// What a run can be asked for.
-const MEASURES: [&str; 16] = [
+const MEASURES: [&str; 17] = [
     "test_accuracy",
     "test_loss",
     "digital_test_accuracy",
@@ -72,6 +73,7 @@ const MEASURES: [&str; 16] = [
     "slowest_rate",
     "drive_rate",
     "signal_to_noise",
+    "joules",
     COST,
 ];
 
@@ -364,20 +366,22 @@ impl Sweep {
     ///
     /// # Errors
     /// The first finding.
-    pub(super) fn survey(&self, setup: &Setup, options: &Options) -> Result<Cost> {
+    pub(super) fn survey(&self, origin: &Origin, options: &Options) -> Result<Cost> {
         let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         let devices = self.device_seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         // Files are read once, whatever the number of points.
         let mut data: Vec<(DataSpec, (f64, f64))> = Vec::new();
         let mut files: Vec<(String, Precision, Arc<Network>)> = Vec::new();
         let mut total = Cost::default();
-        self.each_point(&setup.origin, |Point { train, setup }| {
-            train.check(&setup)?;
+        self.each_point(origin, |Point { train, site }| {
+            if let Site::Neurons(setup) = &site {
+                train.check(setup)?;
+            }
             let known = data.iter().find(|(known, _)| *known == train.data).map(|(_, counts)| *counts);
             let counts = match known {
                 Some(counts) => counts,
                 None => {
-                    let lookup = problem::lookup(&setup, options);
+                    let lookup = problem::lookup(origin, options);
                     train.data.check_files(&lookup)?;
                     let (learnt, tested) = train.data.counts(&lookup)?;
                     let counts = (learnt as f64, tested as f64);
@@ -385,16 +389,19 @@ impl Sweep {
                     counts
                 }
             };
-            let cost = train::cost_of(&train, &setup.network, counts);
-            if let Some(path) = &train.parameters {
+            let cost = match &site {
+                Site::Neurons(setup) => train::cost_of(&train, &setup.network, counts),
+                Site::Circuit(setup) => train.cost_circuit(setup, options)?,
+            };
+            if let (Some(path), Site::Neurons(setup)) = (&train.parameters, &site) {
                 let file = (path.clone(), train.precision, Arc::clone(&setup.network));
                 let known = |(path, precision, network): &(String, Precision, Arc<Network>)| {
                     (path, precision) == (&file.0, &file.1) && network.shapes() == file.2.shapes()
                 };
                 if !files.iter().any(known) {
                     match train.precision {
-                        Precision::F32 => drop(problem::parameters::<f32>(&setup, path)?),
-                        Precision::F64 => drop(problem::parameters::<f64>(&setup, path)?),
+                        Precision::F32 => drop(problem::parameters::<f32>(setup, path)?),
+                        Precision::F64 => drop(problem::parameters::<f64>(setup, path)?),
                     }
                     files.push(file);
                 }
@@ -426,7 +433,8 @@ impl Kind for Sweep {
         if let Base::Path(path) = &self.experiment {
             let file = origin.beside(path).display();
             let found = |kind: &str| format!("found an experiment of kind `{kind}`");
-            self.experiment = Base::Whole(read_train(document::inline(origin, path)?, &file, found)?);
+            self.experiment =
+                Base::Whole(read_train(document::inline(origin, path)?, (&file, origin), found)?);
         }
         document::resolve_model(self.model_mut(), origin)?;
         self.write_out(origin)?;
@@ -438,12 +446,35 @@ impl Kind for Sweep {
         Ok(())
     }
 
+    fn validate_circuit(&self, _circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn cost_circuit(&self, setup: &CircuitSetup, options: &Options) -> Result<Cost> {
+        self.survey(&setup.origin, options)
+    }
+
+    fn run_circuit(
+        &self,
+        setup: &CircuitSetup,
+        sink: &mut dyn Sink,
+        options: &Options,
+    ) -> Result<Vec<String>> {
+        self.run_from(&setup.origin, sink, options)
+    }
+
     fn cost(&self, setup: &Setup, options: &Options) -> Result<Cost> {
-        self.survey(setup, options)
+        self.survey(&setup.origin, options)
     }
 
     fn run(&self, setup: &Setup, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
-        let runs = self.runs(setup)?;
+        self.run_from(&setup.origin, sink, options)
+    }
+}
+
+impl Sweep {
+    fn run_from(&self, origin: &Origin, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
+        let runs = self.runs(origin)?;
         prepare(&runs, options)?;
         let mut lines = BTreeMap::new();
         if options.resume {

@@ -17,9 +17,11 @@ use super::table;
 use super::tasks::Task;
 use crate::bootstrap;
 use crate::error::{Error, Result};
+use crate::experiment::circuits;
 use crate::experiment::kind::Kind;
 use crate::experiment::kinds::train::Train;
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::origin::Origin;
+use crate::experiment::setup::{Options, Site};
 use crate::experiment::sink::{METRICS, Memory, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
 use crate::host::progress::Progress;
@@ -36,18 +38,21 @@ pub(super) struct Run {
     key: String,
     job: Job,
     train: Box<Train>,
-    setup: Setup,
+    site: Site,
 }
 
 impl Run {
     /// A run that is the only one.
-    pub(super) fn alone(key: String, job: Job, train: Train, setup: Setup) -> Self {
-        Self { index: 0, key, job, train: Box::new(train), setup }
+    pub(super) fn alone(key: String, job: Job, train: Train, site: Site) -> Self {
+        Self { index: 0, key, job, train: Box::new(train), site }
     }
 
     /// Finds out what would stop it, but for data in files.
     pub(super) fn check(&self) -> Result<()> {
-        self.train.check(&self.setup)
+        match &self.site {
+            Site::Neurons(setup) => self.train.check(setup),
+            Site::Circuit(_) => Ok(()),
+        }
     }
 
     /// Its line with the number that its point has now: another grid may have been begun.
@@ -81,10 +86,12 @@ pub(super) fn prepare(runs: &[Run], options: &Options) -> Result<()> {
     let mut seen = Vec::new();
     for run in runs {
         run.check()?;
-        let (train, network) = (&run.train, &run.setup.network);
-        let shape = (network.inputs, network.output.size());
+        let (train, shape) = (&run.train, run.site.shape());
         if !seen.contains(&(&train.data, shape)) {
-            train.data(&run.setup, options)?;
+            match &run.site {
+                Site::Neurons(setup) => train.data(setup, options)?,
+                Site::Circuit(setup) => circuits::data(setup, &train.data, train.seed, options)?,
+            };
             seen.push((&train.data, shape));
         }
     }
@@ -96,16 +103,16 @@ impl Sweep {
     ///
     /// # Errors
     /// If a point is not legal.
-    pub fn tasks(&self, setup: &Setup) -> Result<Vec<Task>> {
-        self.runs(setup)?
+    pub fn tasks(&self, origin: &Origin) -> Result<Vec<Task>> {
+        self.runs(origin)?
             .into_iter()
-            .map(|run| Task::of(run.key, run.job, *run.train, &self.measure, setup))
+            .map(|run| Task::of(run.key, run.job, *run.train, &self.measure, origin))
             .collect()
     }
 
-    pub(super) fn runs(&self, setup: &Setup) -> Result<Vec<Run>> {
+    pub(super) fn runs(&self, origin: &Origin) -> Result<Vec<Run>> {
         let ready = |(index, job): (usize, Job)| {
-            let Point { train, setup } = self.load(&job, &setup.origin)?;
+            let Point { train, site } = self.load(&job, origin)?;
             let mut course = train.clone();
             // What keeps a checkpoint may go on for more epochs, unless its learning rate knows the last one.
             if self.history && course.schedule == Schedule::Constant {
@@ -117,9 +124,9 @@ impl Sweep {
             let identity = serde_json::to_vec(&identity).map_err(|e| Error::Internal(e.to_string()))?;
             let hash = Sha256::digest(identity);
             let key = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            Ok(Run { index, key, job, train, setup })
+            Ok(Run { index, key, job, train, site })
         };
-        self.jobs(&setup.origin)?.into_iter().enumerate().map(ready).collect()
+        self.jobs(origin)?.into_iter().enumerate().map(ready).collect()
     }
 
     /// The complete lines of an earlier attempt, by place in the grid. A run that was to learn for fewer epochs is not finished.
@@ -269,7 +276,10 @@ fn line_of(record: &SweepRun) -> Result<String> {
 
 /// Everything that a run can be asked for; null where it does not apply.
 fn measures<T: Scalar>(run: &Run, options: &Options, sink: &mut dyn Sink) -> Result<Value> {
-    let (last, test) = run.train.outcome::<T>(&run.setup, options, sink)?;
+    let (last, test) = match &run.site {
+        Site::Neurons(setup) => run.train.outcome::<T>(setup, options, sink)?,
+        Site::Circuit(setup) => run.train.circuit_outcome(setup, options, sink)?,
+    };
     let mut measures = serde_json::to_value(&last).map_err(|e| Error::Internal(e.to_string()))?;
     measures["digital_test_accuracy"] = json!(run.train.transfer.then_some(last.test_accuracy));
     measures["test_accuracy"] = json!(test.accuracy);

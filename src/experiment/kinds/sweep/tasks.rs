@@ -16,7 +16,7 @@ use crate::experiment::kinds::Experiment;
 use crate::experiment::kinds::train::Train;
 use crate::experiment::load::load_given;
 use crate::experiment::origin::{Origin, absolute};
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::setup::Options;
 use crate::experiment::sink::{Memory, Sink};
 
 /// One run of a sweep, to be done in any process.
@@ -45,11 +45,11 @@ impl Task {
         job: Job,
         mut train: Train,
         measure: &[String],
-        setup: &Setup,
+        origin: &Origin,
     ) -> Result<Self> {
         // Whoever does it has another current directory.
-        if let (Some(path), Origin::Disk(_)) = (&mut train.parameters, &setup.origin) {
-            *path = absolute(&setup.origin, path.as_ref())?.to_string_lossy().into_owned();
+        if let (Some(path), Origin::Disk(_)) = (&mut train.parameters, origin) {
+            *path = absolute(origin, path.as_ref())?.to_string_lossy().into_owned();
         }
         let experiment =
             serde_json::to_value(Swept::Train(&train)).map_err(|e| Error::Internal(e.to_string()))?;
@@ -63,14 +63,14 @@ impl Task {
     /// If the experiment is none of kind `train`, or not legal.
     pub fn perform(self, options: &Options) -> Result<SweepRun> {
         let loaded = load_given("the point of a sweep", Some(self.experiment), &[], BTreeMap::new())?;
-        let setup = loaded.setup();
+        let site = loaded.site();
         let name = loaded.experiment.name();
         let Experiment::Train(train) = loaded.experiment else {
             let found = format!("found an experiment of kind `{name}`");
             return Err(Error::input("the point of a sweep", "experiment.kind", found, "`train`"));
         };
         let Self { key, point, values, seed, device_seed, measure: names, .. } = self;
-        let run = Run::alone(key, Job { point, values, seed, device_seed }, *train, setup);
+        let run = Run::alone(key, Job { point, values, seed, device_seed }, *train, site);
         run.check()?;
         measure(&run, &names, Box::new(Memory::default()), options)
     }
@@ -81,12 +81,17 @@ impl Sweep {
     ///
     /// # Errors
     /// If one is missing, or is of another sweep.
-    pub fn collect(&self, setup: &Setup, results: Vec<SweepRun>, sink: &mut dyn Sink) -> Result<Vec<String>> {
-        let file = setup.origin.display();
+    pub fn collect(
+        &self,
+        origin: &Origin,
+        results: Vec<SweepRun>,
+        sink: &mut dyn Sink,
+    ) -> Result<Vec<String>> {
+        let file = origin.display();
         let mut known: HashMap<String, SweepRun> =
             results.into_iter().map(|run| (run.key.clone(), run)).collect();
         sink.begin()?;
-        let tasks = self.tasks(setup)?;
+        let tasks = self.tasks(origin)?;
         let count = tasks.len();
         for (place, task) in tasks.into_iter().enumerate() {
             let Some(result) = known.remove(&task.key) else {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::circuit_figure;
 use crate::error::{Error, Result};
 use crate::files::{self, read_npz};
 use crate::names;
@@ -27,6 +28,9 @@ const SHOWN: usize = 4;
 /// # Errors
 /// If the trace is missing or damaged, or the figure cannot be written.
 pub fn draw(folder: &Path, print: &Print) -> Result<()> {
+    if circuit_figure::is_of_circuit(folder) {
+        return circuit_figure::draw(folder, print);
+    }
     let path = folder.join("neurons.json");
     let Neurons { neurons, period, chosen } =
         serde_json::from_str(&files::read_text(&path)?).map_err(|e| {

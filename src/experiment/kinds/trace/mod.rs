@@ -1,5 +1,8 @@
 //! Runs a `trace` experiment: one sample, watched while it oscillates.
 
+mod circuit;
+#[cfg(feature = "program")]
+mod circuit_figure;
 #[cfg(feature = "program")]
 pub(crate) mod figure;
 
@@ -13,7 +16,7 @@ use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::origin::Origin;
 use crate::experiment::problem;
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::setup::{CircuitSetup, Options, Setup};
 use crate::experiment::sink::{Content, SUMMARY, Sink};
 use crate::experiment::spec::{Precision, referee, validate_holomorphic};
 use crate::experiment::waveform;
@@ -30,6 +33,7 @@ use crate::simulation::lockin::{LockIn, Observer, Record, Window};
 use crate::simulation::signal::{InputSignal, Signal};
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::Dynamics;
@@ -142,6 +146,14 @@ impl Kind for Trace {
         validate_holomorphic(network)
     }
 
+    fn validate_circuit(&self, circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        self.validate_for_circuit(circuit)
+    }
+
+    fn run_circuit(&self, setup: &CircuitSetup, sink: &mut dyn Sink, _: &Options) -> Result<Vec<String>> {
+        self.run_on_circuit(setup, sink)
+    }
+
     fn trains(&self, _name: &str) -> bool {
         false
     }
@@ -211,7 +223,7 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     let network = &setup.network;
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
     let all = problem::samples::<f64>(setup, &spec.batch)?;
-    let samples = problem::only(setup, &all, spec.sample)?;
+    let samples = problem::only(&setup.origin, &all, spec.sample)?;
     sink.begin()?;
     let device = Device::fabricate(network, &spec.imperfections);
     let effective = device.effective(Form::Potential, &parameters, 0);

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::record::Epoch;
 use super::{asymmetry, images};
 use crate::error::Result;
+use crate::experiment::sink::EXPERIMENT;
 use crate::figures::points;
+use crate::files;
 use crate::plot::{Figure, Mark, Panel, Print, Series};
 use crate::records::read_metrics;
 
@@ -20,11 +24,16 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let accuracy = Panel::new("epoch", "accuracy (%)")
         .line("training", against(&|e| Some(100.0 * e.train_accuracy)))
         .line("test", against(&|e| Some(100.0 * e.test_accuracy)));
-    let loss = Panel::new("epoch", "cross-entropy (nats)")
+    let loss = Panel::new("epoch", if is_of_circuit(folder) { "cost (V²)" } else { "cross-entropy (nats)" })
         .log_y()
         .line("training", against(&|e| Some(e.train_loss)))
         .line("test", against(&|e| Some(e.test_loss)));
-    Figure::new().panel(accuracy).panel(loss).write(folder, "training", print)?;
+    let mut training = Figure::new().panel(accuracy).panel(loss);
+    let energy = points(&epochs, |e| e.joules, |e| Some(100.0 * e.test_accuracy));
+    if !energy.is_empty() {
+        training = training.panel(Panel::new("energy (J)", "accuracy (%)").line("test", energy));
+    }
+    training.write(folder, "training", print)?;
     asymmetry::draw(folder, &epochs, print)?;
     images::draw(folder, print)?;
     if epochs.iter().all(|e| e.cosine.is_none()) {
@@ -41,4 +50,10 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let rates = rates.series(drive);
     Figure::new().panel(cosine).panel(rates).write(folder, "alignment", print)?;
     Ok(())
+}
+
+/// Whether a folder holds a training run of a circuit.
+fn is_of_circuit(folder: &Path) -> bool {
+    let text = files::read_text(folder.join(EXPERIMENT)).unwrap_or_default();
+    serde_json::from_str::<Value>(&text).is_ok_and(|experiment| experiment["model"]["nodes"].is_array())
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "program")]
 mod asymmetry;
+mod circuit;
 #[cfg(feature = "program")]
 pub(crate) mod figure;
 #[cfg(feature = "program")]
@@ -25,7 +26,7 @@ use crate::experiment::epochs;
 use crate::experiment::head::spec;
 use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
-use crate::experiment::setup::{Options, Setup};
+use crate::experiment::setup::{CircuitSetup, Options, Setup};
 use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
 use crate::files::Tensors;
@@ -37,6 +38,7 @@ use crate::learning::{
     Homeostasis, JacobianMeasures, KolenPollack, Optimiser, OptimiserSpec, RateFloor, Score, check_factors,
 };
 use crate::numerics::scalar::Scalar;
+use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
 
 /// How its run folders are kept.
@@ -200,6 +202,23 @@ impl Kind for Train {
             ));
         }
         Ok(())
+    }
+
+    fn validate_circuit(&self, circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        self.validate_for_circuit(circuit)
+    }
+
+    fn cost_circuit(&self, setup: &CircuitSetup, options: &Options) -> Result<Cost> {
+        self.cost_of_circuit(setup, options)
+    }
+
+    fn run_circuit(
+        &self,
+        setup: &CircuitSetup,
+        sink: &mut dyn Sink,
+        options: &Options,
+    ) -> Result<Vec<String>> {
+        self.run_on_circuit(setup, sink, options)
     }
 
     fn trains(&self, name: &str) -> bool {

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 /// One line of the metrics of a training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// Epochs completed.
     pub epoch: u64,
@@ -64,6 +64,9 @@ pub struct Epoch {
     /// Samples of the epoch that were estimated from two real points, because they did not settle at all of them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub two_points: u64,
+    /// Energy that a circuit has taken for all samples that it was shown, in J, where its drive is followed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules: Option<f64>,
     /// Evaluations of the right-hand side by the estimator since the start.
     pub rhs_evaluations: u64,
     /// Seconds of the epoch.

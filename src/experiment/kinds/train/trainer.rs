@@ -186,6 +186,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             halvings: self.halvings,
             dropped: self.dropped,
             two_points: self.two_points,
+            joules: None,
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })

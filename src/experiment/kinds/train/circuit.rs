@@ -1,0 +1,430 @@
+//! Trains a circuit: estimate, update, program the conductances; one epoch after the other.
+
+use indexmap::IndexMap;
+use serde_json::json;
+
+use super::Train;
+use super::record::{Epoch, Recurring, least};
+use crate::data::{Dataset, Split, batches};
+use crate::error::{Error, Invalid, Result};
+use crate::experiment::circuits;
+use crate::experiment::cost::Cost;
+use crate::experiment::epochs;
+use crate::experiment::setup::{CircuitSetup, Options};
+use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
+use crate::files::Tensors;
+use crate::gradient::compare::{compare, compare_error_vectors};
+use crate::gradient::equilibrium::{self, Settle};
+use crate::gradient::{Adjoint, Chebyshev, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
+use crate::learning::{JacobianMeasures, Learner, Optimiser, Score, Snapshot, check_factors_of};
+use crate::simulation::teaching::{Teaching, Waveform};
+use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::circuits::energy::{Budget, metered};
+use crate::substrate::circuits::programmed::{NoiseSeed, Programmed};
+use crate::substrate::parameters::Parameters;
+use crate::substrate::samples::Samples;
+
+/// What evolves while a circuit learns.
+pub struct CircuitTrainer<'a> {
+    spec: &'a Train,
+    programmed: Programmed,
+    parameters: Parameters<f64>,
+    optimiser: Optimiser<f64>,
+    states: Vec<Vec<f64>>,
+    epoch: u64,
+    rhs_evaluations: u64,
+    /// J that the samples shown so far have taken, where that can be told.
+    joules: f64,
+    estimator: Box<dyn Estimator<f64>>,
+}
+
+impl Train {
+    /// Checks the experiment with a circuit.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub(super) fn validate_for_circuit(&self, circuit: &Circuit) -> std::result::Result<(), Invalid> {
+        circuits::refuse_of_neurons(self.precision, &self.imperfections)?;
+        self.data.check().map_err(|e| e.under("data"))?;
+        circuits::check_estimator(&self.estimator, circuit).map_err(|e| e.under("estimator"))?;
+        self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
+        self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        check_factors_of(&self.learning_rates, circuit.shapes()).map_err(|e| e.under("learning_rates"))?;
+        let of_neurons = [
+            ("transfer", self.transfer),
+            ("weight_decays", !self.weight_decays.is_empty()),
+            ("halvings", self.halvings > 0),
+            ("unsettled", self.unsettled.is_some()),
+            ("noisy_inference", self.noisy_inference),
+            ("rate_floor", self.rate_floor.is_some()),
+            ("rate_samples", self.rate_samples > 0),
+            ("homeostasis", self.homeostasis.is_some()),
+            ("kolen_pollack", self.kolen_pollack.is_some()),
+            ("jacobian", self.jacobian != JacobianMeasures::None),
+        ];
+        if let Some((name, _)) = of_neurons.into_iter().find(|(_, found)| *found) {
+            return Err(Invalid::new(
+                name,
+                "found it with a circuit",
+                "it is of networks of neurons: leave it out",
+            ));
+        }
+        for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size as u64)] {
+            if !(1..=1_000_000).contains(&value) {
+                return Err(Invalid::new(name, format!("found {value}"), "1 to 1000000"));
+            }
+        }
+        if circuit.shapes().is_empty() {
+            return Err(Invalid::new(
+                "model",
+                "found a circuit without trainable resistors",
+                "at least one group",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What training a circuit takes.
+    ///
+    /// # Errors
+    /// If its data are not there.
+    pub(super) fn cost_of_circuit(&self, setup: &CircuitSetup, options: &Options) -> Result<Cost> {
+        let lookup = crate::experiment::problem::lookup(&setup.origin, options);
+        let (train, _) = self.data.counts(&lookup)?;
+        // An equilibrium takes some ten iterations, a step of a drive some four.
+        let each = match self.drive() {
+            Some((drive, ticks)) => 4.0 * ticks as f64 * drive.richardson as f64,
+            None => 40.0,
+        };
+        let evaluations = self.epochs as f64 * train as f64 * each;
+        let chunks = (self.batch_size as f64 / crate::gradient::CHUNK as f64).ceil();
+        let threads = chunks.min(rayon::current_num_threads() as f64);
+        let updates = self.epochs as f64 * (train as f64 / self.batch_size as f64).ceil();
+        Ok(Cost { updates, disk: 1e6, ..circuits::cost(&setup.circuit, evaluations, threads) })
+    }
+
+    /// The real drive of the estimator with the ticks that it takes of a sample, if it has one.
+    fn drive(&self) -> Option<(Chebyshev, u64)> {
+        let EstimatorSpec::Chebyshev(drive) = self.estimator else { return None };
+        let period = drive.integrator.clock("period", drive.period).ok()?.ticks;
+        Some((drive, period * (drive.settle_periods + drive.periods)))
+    }
+
+    /// The trainer of a circuit at its start.
+    ///
+    /// # Errors
+    /// If the parameter file does not fit, or a learning rate names no group of resistors.
+    pub(super) fn circuit_trainer(&self, setup: &CircuitSetup) -> Result<CircuitTrainer<'_>> {
+        let parameters = match &self.parameters {
+            Some(path) => circuits::parameters::<f64>(setup, path)?,
+            None => setup.circuit.initial(self.seed),
+        };
+        let optimiser = Optimiser::of_shapes(self.optimiser, &self.learning_rates, setup.circuit.shapes())
+            .map_err(|invalid| invalid.under("learning_rates").in_file(setup.origin.display()))?;
+        Ok(CircuitTrainer {
+            spec: self,
+            programmed: circuits::programmed(setup, &parameters, self.seed)?,
+            parameters,
+            optimiser,
+            states: Vec::new(),
+            epoch: 0,
+            rhs_evaluations: 0,
+            joules: 0.0,
+            estimator: self.estimator.build(),
+        })
+    }
+
+    /// Trains a circuit, as [`Self::outcome`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn circuit_outcome(
+        &self,
+        setup: &CircuitSetup,
+        options: &Options,
+        sink: &mut dyn Sink,
+    ) -> Result<(Epoch, Score)> {
+        let data = circuits::data(setup, &self.data, self.seed, options)?;
+        let mut trainer = self.circuit_trainer(setup)?;
+        epochs::go_on(&mut trainer, sink)?;
+        let learnt = epochs::learn(&mut trainer, self.epochs, sink, |trainer, _, _| trainer.learn(&data))?;
+        let last = match learnt {
+            Some(last) => last,
+            None => sink.records()?.pop().ok_or_else(|| Error::Internal("a run without epochs".into()))?,
+        };
+        let score = Score { loss: last.test_loss, accuracy: last.test_accuracy };
+        Ok((last, score))
+    }
+
+    /// Runs the experiment on a circuit.
+    ///
+    /// # Errors
+    /// Bad input, or a simulation that diverged.
+    pub(super) fn run_on_circuit(
+        &self,
+        setup: &CircuitSetup,
+        sink: &mut dyn Sink,
+        options: &Options,
+    ) -> Result<Vec<String>> {
+        let data = circuits::data(setup, &self.data, self.seed, options)?;
+        let mut trainer = self.circuit_trainer(setup)?;
+        epochs::begin(&mut trainer, sink, options.resume)?;
+        let bar = epochs::progress_bar(options.progress, self.epochs, trainer.epoch);
+        epochs::learn(&mut trainer, self.epochs, sink, |trainer, _, last: Option<&Epoch>| {
+            bar.set_position(trainer.epoch * 1000);
+            if let Some(last) = last {
+                let score = Score { loss: last.train_loss, accuracy: last.train_accuracy };
+                bar.set_message(super::message(trainer.epoch + 1, self.epochs, score, Some(last)));
+            }
+            trainer.learn(&data)
+        })?;
+        bar.finish_and_clear();
+        trainer.finish(sink, &data)
+    }
+}
+
+impl CircuitTrainer<'_> {
+    fn samples(&self, data: &Dataset) -> Samples<f64> {
+        Samples::labelled(&data.inputs(), &data.labels, self.programmed.circuit().outputs())
+    }
+
+    /// Trains one epoch and measures it.
+    fn learn(&mut self, data: &Split) -> Result<Epoch> {
+        let start = std::time::Instant::now();
+        let order = batches(data.train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
+        let updates = order.len() as u64 * self.spec.epochs;
+        let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
+        for (index, batch) in order.iter().enumerate() {
+            let samples = self.samples(&data.train.select_augmented(batch, self.spec.seed, self.epoch));
+            let place = format!("in epoch {}, batch {}", self.epoch + 1, index + 1);
+            let estimate = self.estimate(&samples, false).map_err(|e| e.during(&place))?;
+            let (batch_loss, batch_correct) = self.tally(&samples, &estimate);
+            rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
+            let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
+            self.parameters.add_scaled(1.0, change);
+            self.programmed.circuit().confine(&mut self.parameters);
+            self.programmed.program(&self.parameters);
+            self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
+            (loss, correct, seen) = (loss + batch_loss, correct + batch_correct, seen + samples.count);
+        }
+        self.epoch += 1;
+        let shown = Score { loss: loss / seen as f64, accuracy: correct as f64 / seen as f64 };
+        let during = format!("after epoch {}", self.epoch);
+        let test =
+            circuits::score(&self.programmed, &self.samples(&data.test)).map_err(|e| e.during(&during))?;
+        let budget = self.budget(data)?;
+        self.joules += budget.map_or(0.0, |(each, _)| (each.supplied + each.nudge) * seen as f64);
+        let mut record = Epoch {
+            epoch: self.epoch,
+            learning_rate: rate * self.optimiser.learning_rate(),
+            train_loss: shown.loss,
+            train_accuracy: shown.accuracy,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy,
+            joules: budget.map(|_| self.joules),
+            rhs_evaluations: self.rhs_evaluations,
+            ..Epoch::default()
+        };
+        self.agree(&data.train, &mut record)?;
+        record.seconds = start.elapsed().as_secs_f64();
+        Ok(record)
+    }
+
+    /// Estimates a batch, read out as the circuit's meters do.
+    fn estimate(&mut self, samples: &Samples<f64>, diagnose: bool) -> Result<Estimate<f64>> {
+        if !self.spec.carry_state {
+            self.states.clear();
+        }
+        let mut states = std::mem::take(&mut self.states);
+        let estimate = self.estimate_from(samples, diagnose, &mut states)?;
+        self.states = states;
+        Ok(estimate)
+    }
+
+    fn estimate_from(
+        &mut self,
+        samples: &Samples<f64>,
+        diagnose: bool,
+        states: &mut Vec<Vec<f64>>,
+    ) -> Result<Estimate<f64>> {
+        let update = self.optimiser.updates;
+        if self.programmed.circuit().spec.imperfections.johnson_noise {
+            self.programmed.set_noise(Some(NoiseSeed { seed: self.spec.seed, update }));
+        }
+        let setting = Setting { substrate: &self.programmed, noise: None, update, diagnose };
+        let mut estimate = estimate_batch(&*self.estimator, &setting, samples, states)?;
+        let driven = self.spec.estimator.check_alone().is_ok_and(|asked| !asked.frozen);
+        let amplitude = self.spec.estimator.amplitude();
+        if amplitude > 0.0 {
+            self.programmed.add_offsets(driven, amplitude, &mut estimate.gradient);
+        }
+        Ok(estimate)
+    }
+
+    /// Cost and correct answers at the free states that the estimate has seen.
+    fn tally(&self, samples: &Samples<f64>, estimate: &Estimate<f64>) -> (f64, usize) {
+        let state: Vec<f64> = estimate.free.iter().flat_map(|m| m.iter().copied()).collect();
+        circuits::tally(&self.programmed, samples, &state)
+    }
+
+    /// What one sample takes of energy, on average over the compared ones, and of time, in s: from a trajectory like the estimator's.
+    fn budget(&self, data: &Split) -> Result<Option<(Budget, f64)>> {
+        let Some((drive, ticks)) = self.spec.drive() else { return Ok(None) };
+        let clock = drive.integrator.clock("period", drive.period).expect("validated");
+        let count = self.spec.compare.clamp(1, 20).min(data.train.samples());
+        let places: Vec<u32> = (0..count as u32).collect();
+        let samples = self.samples(&data.train.select(&places));
+        let setting = Setting { substrate: &self.programmed, noise: None, update: 0, diagnose: false };
+        let rest = equilibrium::free(&setting, &samples, &Settle::default())?;
+        let teaching = Teaching {
+            waveform: Waveform::Cosine { ticks: clock.ticks },
+            amplitude: drive.amplitude,
+            onset: 0,
+        };
+        let how = (drive.integrator, clock.step);
+        let ticks = ticks.next_multiple_of(2);
+        let budget = metered(&self.programmed, &samples, teaching, how, ticks, Some(rest.state))?;
+        let seconds = ticks as f64 * clock.step * self.programmed.circuit().spec.tau;
+        Ok(Some((budget * (1.0 / samples.count as f64), seconds)))
+    }
+
+    /// The estimate beside the adjoint on the first training samples.
+    fn agree(&mut self, train: &Dataset, record: &mut Epoch) -> Result<()> {
+        let count = self.spec.compare.min(train.samples());
+        if count == 0 {
+            return Ok(());
+        }
+        let places: Vec<u32> = (0..count as u32).collect();
+        let samples = self.samples(&train.select(&places));
+        let estimate = self.estimate_from(&samples, true, &mut Vec::new())?;
+        let truth = estimate_batch(
+            &Adjoint::default(),
+            &Setting::quiet(&self.programmed),
+            &samples,
+            &mut Vec::new(),
+        )?;
+        let gradient = compare(&estimate.gradient, &truth.gradient);
+        let errors = compare_error_vectors(&estimate.error_vector, &truth.error_vector);
+        record.cosine = gradient.total.cosine;
+        record.synapse_cosine = gradient.synapses.cosine;
+        record.relative_error = gradient.synapses.relative_error;
+        record.error_cosine = errors.total;
+        let names = self.programmed.circuit().populations.iter().map(|p| p.name.clone());
+        let named = names.zip(&errors.layers).filter_map(|(name, value)| Some((name, (*value)?)));
+        record.layer_cosines = named.collect::<IndexMap<_, _>>();
+        record.slowest_rate = estimate.diagnostics.slowest_rate;
+        record.drive_rate = Some(estimate.diagnostics.drive_rate);
+        record.warnings = estimate.diagnostics.warnings(self.spec.estimator.amplitude());
+        Ok(())
+    }
+
+    fn finish(&self, sink: &mut dyn Sink, data: &Split) -> Result<Vec<String>> {
+        let mut tensors = Tensors::new();
+        self.parameters.insert_into(&mut tensors, "");
+        sink.write(LEARNT, Content::Tensors(tensors))?;
+        let [train, test] =
+            [&data.train, &data.test].map(|d| circuits::score(&self.programmed, &self.samples(d)));
+        let (train, test) = (train?, test?);
+        let lines: Vec<Epoch> = sink.records()?;
+        let last = lines.last().ok_or_else(|| Error::Internal("a run without epochs".into()))?;
+        let learning: f64 = lines.iter().map(|e| e.seconds).sum();
+        let least_cosine = least(&lines, |e| e.cosine);
+        let warnings = Recurring::count(&lines);
+        let budget = self.budget(data)?;
+        let batch = self.spec.batch_size.min(data.train.samples()) as f64;
+        let energy = budget.map(|(each, seconds)| {
+            json!({
+                "seconds_per_update": seconds * batch,
+                "joules_per_update": (each.supplied + each.nudge) * batch,
+                "joules_per_sample": each.supplied + each.nudge,
+                "watts_in_trainable_resistors": each.trainable_resistors / seconds,
+                "watts_in_fixed_resistors": each.fixed_resistors / seconds,
+                "watts_in_diodes": each.diodes / seconds,
+                "imbalance": each.imbalance(),
+                "joules_of_training": self.joules,
+            })
+        });
+        sink.write_json(
+            SUMMARY,
+            &json!({
+                "test_accuracy": test.accuracy,
+                "train_accuracy": train.accuracy,
+                "test_loss": test.loss,
+                "train_loss": train.loss,
+                "epochs": self.epoch,
+                "updates": self.optimiser.updates,
+                "wall_seconds": sink.seconds(),
+                "training_seconds": learning,
+                "rhs_evaluations": self.rhs_evaluations,
+                "cosine": last.cosine,
+                "least_cosine": least_cosine.map(|(_, cosine)| cosine),
+                "warned_epochs": lines.iter().filter(|e| !e.warnings.is_empty()).count(),
+                "warnings": warnings,
+                "estimator": self.spec.estimator.name(),
+                "energy": energy,
+                "seed": self.spec.seed,
+            }),
+        )?;
+        let mut told = vec![format!(
+            "test accuracy {:.2}%, train accuracy {:.2}% after {} epochs in {learning:.1} s",
+            100.0 * test.accuracy,
+            100.0 * train.accuracy,
+            self.epoch,
+        )];
+        if let Some((each, seconds)) = budget {
+            told.push(format!(
+                "a sample takes {seconds:.2e} s and {:.2e} J; training took {:.2e} J",
+                each.supplied + each.nudge,
+                self.joules
+            ));
+        }
+        told.extend(warnings.iter().map(|warning| warning.told(lines.len())));
+        Ok(told)
+    }
+}
+
+impl Learner for CircuitTrainer<'_> {
+    fn epochs(&self) -> u64 {
+        self.epoch
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let arrays = &mut snapshot.arrays;
+        self.parameters.insert_into(arrays, "parameter/");
+        self.optimiser.first.insert_into(arrays, "first/");
+        self.optimiser.second.insert_into(arrays, "second/");
+        for (index, state) in self.states.iter().enumerate() {
+            arrays.insert_reals(format!("state/{index}"), &[state.len()], state);
+        }
+        arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
+        snapshot.count("epoch", self.epoch);
+        snapshot.count("updates", self.optimiser.updates);
+        snapshot.count("rhs_evaluations", self.rhs_evaluations);
+        snapshot.count("states", self.states.len() as u64);
+        snapshot
+    }
+
+    fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
+        let states = snapshot.counter("states");
+        let arrays = &mut snapshot.arrays;
+        let shapes = self.parameters.shapes().clone();
+        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
+        self.optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
+        self.optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
+        self.states = (0..states?)
+            .map(|index| {
+                let name = format!("state/{index}");
+                let length = arrays.get(&name).map_or(0, |array| array.shape.iter().product());
+                arrays.reals(&name, &[length])
+            })
+            .collect::<Result<_>>()?;
+        self.joules = arrays.reals::<f64>("joules", &[1])?[0];
+        arrays.refuse_unused()?;
+        self.epoch = snapshot.counter("epoch")?;
+        self.optimiser.updates = snapshot.counter("updates")?;
+        self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
+        self.programmed.program(&self.parameters);
+        Ok(())
+    }
+}
