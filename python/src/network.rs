@@ -43,7 +43,7 @@ struct Asked {
 
 /// Reads a field that stands alone as it is read in an experiment; messages begin at its name.
 fn field<T: DeserializeOwned>(name: &str, any: &Bound<'_, PyAny>) -> Answer<T> {
-    let value = json::value(any, ARGUMENTS)?;
+    let value = json::value_at(name, any, ARGUMENTS)?;
     Ok(holograd::experiment::load::field(name, value, ARGUMENTS)?)
 }
 
