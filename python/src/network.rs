@@ -91,6 +91,9 @@ impl Network {
     /// Initial parameters of a seed.
     fn initial<'py>(&self, py: Python<'py>, seed: u64, single: bool) -> Answer<Bound<'py, PyDict>> {
         guarded(|| {
+            // Drawn, as parameters, and as arrays.
+            let numbers: usize = self.network.shapes().iter().map(|shape| shape.form.len()).sum();
+            cost::Cost { memory: 24.0 * numbers as f64, ..Default::default() }.refuse_memory("the parameters")?;
             Ok(match single {
                 true => dict(py, &Parameters::<f32>::initial(self.network.shapes(), seed))?,
                 false => dict(py, &Parameters::<f64>::initial(self.network.shapes(), seed))?,
