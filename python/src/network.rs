@@ -7,7 +7,7 @@ use holograd::Error;
 use holograd::experiment::load::load_model;
 use holograd::experiment::{Precision, cost};
 use holograd::gradient::compare::compare;
-use holograd::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_view};
+use holograd::gradient::{CHUNK, Estimate, EstimatorSpec, Setting, Surroundings, estimate_view};
 use holograd::imperfections::{Device, Imperfections};
 use holograd::numerics::scalar::Scalar;
 use holograd::substrate::neurons::form::Form;
@@ -21,7 +21,10 @@ use serde_json::Value;
 use crate::arrays::{ARGUMENTS, Batch, Real, array, dict, parameters, transposed};
 use crate::errors::Answer;
 use crate::json;
-use crate::work::{attended, guarded};
+use crate::work::{at_once, attended, guarded};
+
+/// Seconds up to which nobody wants an end.
+const AT_ONCE: f64 = 0.02;
 
 /// A validated, sized model.
 #[pyclass(frozen, module = "holograd._holograd")]
@@ -93,7 +96,8 @@ impl Network {
         guarded(|| {
             // Drawn, as parameters, and as arrays.
             let numbers: usize = self.network.shapes().iter().map(|shape| shape.form.len()).sum();
-            cost::Cost { memory: 24.0 * numbers as f64, ..Default::default() }.refuse_memory("the parameters")?;
+            cost::Cost { memory: 24.0 * numbers as f64, ..Default::default() }
+                .refuse_memory("the parameters")?;
             Ok(match single {
                 true => dict(py, &Parameters::<f32>::initial(self.network.shapes(), seed))?,
                 false => dict(py, &Parameters::<f64>::initial(self.network.shapes(), seed))?,
@@ -148,7 +152,8 @@ impl Network {
 }
 
 impl Network {
-    fn check(&self, asked: &Asked, precision: Precision, samples: usize) -> holograd::Result<()> {
+    /// Refuses what cannot be; returns about how many seconds the rest takes.
+    fn check(&self, asked: &Asked, precision: Precision, samples: usize) -> holograd::Result<f64> {
         let Asked { estimator, imperfections, form, .. } = asked;
         let refuse = |path: &str| {
             let path = path.to_owned();
@@ -158,7 +163,8 @@ impl Network {
         imperfections.suit(&self.network).map_err(refuse("imperfections"))?;
         estimator.validate(&self.network, *form, Some(imperfections)).map_err(refuse("estimator"))?;
         let cost = cost::of_estimate(&self.network, precision, estimator, samples);
-        cost.refuse_memory(ARGUMENTS)
+        cost.refuse_memory(ARGUMENTS)?;
+        Ok(cost.seconds())
     }
 
     fn estimate<'py, T: Real>(
@@ -171,9 +177,9 @@ impl Network {
         let batch = Batch::<T>::new(&self.network, x, y)?;
         let samples = batch.view()?;
         let precision = if T::NAME == f32::NAME { Precision::F32 } else { Precision::F64 };
-        self.check(asked, precision, samples.count)?;
+        let seconds = self.check(asked, precision, samples.count)?;
         let network = &self.network;
-        let estimate = attended(py, move || {
+        let work = move || {
             let Asked { estimator, imperfections, form, seed, update, diagnose } = asked;
             let effective = Device::fabricate(network, imperfections).effective(*form, &parameters, *update);
             let noise = imperfections.instant().map(|instant| Surroundings::new(instant, *seed));
@@ -181,7 +187,9 @@ impl Network {
             let estimate = estimate_view(&*estimator.build(), &setting, samples, &mut Vec::new())?;
             estimate.refuse_infinite(estimator.name())?;
             Ok(estimate)
-        })?;
+        };
+        let short = samples.count <= CHUNK && seconds < AT_ONCE;
+        let estimate = if short { at_once(py, work) } else { attended(py, work) }?;
         self.parts(py, estimate, &asked.estimator)
     }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::sets::ImageSet;
 use super::{
-    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits,
-    held_back, imagenet, mnist, svhn,
+    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar,
+    digits, held_back, imagenet, mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
