@@ -26,6 +26,9 @@ use crate::work::{at_once, attended, guarded};
 /// Seconds up to which nobody wants an end.
 const AT_ONCE: f64 = 0.02;
 
+/// Bytes that there are always.
+const SMALL: f64 = 3e7;
+
 /// A validated, sized model.
 #[pyclass(frozen, module = "holograd._holograd")]
 pub struct Network {
@@ -163,7 +166,10 @@ impl Network {
         imperfections.suit(&self.network).map_err(refuse("imperfections"))?;
         estimator.validate(&self.network, *form, Some(imperfections)).map_err(refuse("estimator"))?;
         let cost = cost::of_estimate(&self.network, precision, estimator, samples);
-        cost.refuse_memory(ARGUMENTS)?;
+        // To ask the system takes longer than a small gradient.
+        if cost.memory > SMALL {
+            cost.refuse_memory(ARGUMENTS)?;
+        }
         Ok(cost.seconds())
     }
 
