@@ -12,7 +12,12 @@ const DEEPEST: usize = 64;
 
 /// The JSON of a value that messages call `file`.
 pub fn value(any: &Bound<'_, PyAny>, file: &str) -> Answer<Value> {
-    Reader { file }.read(any, "", 0)
+    value_at("", any, file)
+}
+
+/// The same of a value at a path.
+pub fn value_at(path: &str, any: &Bound<'_, PyAny>, file: &str) -> Answer<Value> {
+    Reader { file }.read(any, path, 0)
 }
 
 struct Reader<'a> {

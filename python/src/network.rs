@@ -7,7 +7,7 @@ use holograd::Error;
 use holograd::experiment::load::load_model;
 use holograd::experiment::{Precision, cost};
 use holograd::gradient::compare::compare;
-use holograd::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_view};
+use holograd::gradient::{CHUNK, Estimate, EstimatorSpec, Setting, Surroundings, estimate_view};
 use holograd::imperfections::{Device, Imperfections};
 use holograd::numerics::scalar::Scalar;
 use holograd::substrate::neurons::form::Form;
@@ -21,7 +21,13 @@ use serde_json::Value;
 use crate::arrays::{ARGUMENTS, Batch, Real, array, dict, parameters, transposed};
 use crate::errors::Answer;
 use crate::json;
-use crate::work::{attended, guarded};
+use crate::work::{at_once, attended, guarded};
+
+/// Seconds up to which nobody wants an end.
+const AT_ONCE: f64 = 0.02;
+
+/// Bytes that there are always.
+const SMALL: f64 = 3e7;
 
 /// A validated, sized model.
 #[pyclass(frozen, module = "holograd._holograd")]
@@ -43,7 +49,7 @@ struct Asked {
 
 /// Reads a field that stands alone as it is read in an experiment; messages begin at its name.
 fn field<T: DeserializeOwned>(name: &str, any: &Bound<'_, PyAny>) -> Answer<T> {
-    let value = json::value(any, ARGUMENTS)?;
+    let value = json::value_at(name, any, ARGUMENTS)?;
     Ok(holograd::experiment::load::field(name, value, ARGUMENTS)?)
 }
 
@@ -91,6 +97,10 @@ impl Network {
     /// Initial parameters of a seed.
     fn initial<'py>(&self, py: Python<'py>, seed: u64, single: bool) -> Answer<Bound<'py, PyDict>> {
         guarded(|| {
+            // Drawn, as parameters, and as arrays.
+            let numbers: usize = self.network.shapes().iter().map(|shape| shape.form.len()).sum();
+            cost::Cost { memory: 24.0 * numbers as f64, ..Default::default() }
+                .refuse_memory("the parameters")?;
             Ok(match single {
                 true => dict(py, &Parameters::<f32>::initial(self.network.shapes(), seed))?,
                 false => dict(py, &Parameters::<f64>::initial(self.network.shapes(), seed))?,
@@ -145,7 +155,8 @@ impl Network {
 }
 
 impl Network {
-    fn check(&self, asked: &Asked, precision: Precision, samples: usize) -> holograd::Result<()> {
+    /// Refuses what cannot be; returns about how many seconds the rest takes.
+    fn check(&self, asked: &Asked, precision: Precision, samples: usize) -> holograd::Result<f64> {
         let Asked { estimator, imperfections, form, .. } = asked;
         let refuse = |path: &str| {
             let path = path.to_owned();
@@ -155,7 +166,11 @@ impl Network {
         imperfections.suit(&self.network).map_err(refuse("imperfections"))?;
         estimator.validate(&self.network, *form, Some(imperfections)).map_err(refuse("estimator"))?;
         let cost = cost::of_estimate(&self.network, precision, estimator, samples);
-        cost.refuse_memory(ARGUMENTS)
+        // To ask the system takes longer than a small gradient.
+        if cost.memory > SMALL {
+            cost.refuse_memory(ARGUMENTS)?;
+        }
+        Ok(cost.seconds())
     }
 
     fn estimate<'py, T: Real>(
@@ -168,9 +183,9 @@ impl Network {
         let batch = Batch::<T>::new(&self.network, x, y)?;
         let samples = batch.view()?;
         let precision = if T::NAME == f32::NAME { Precision::F32 } else { Precision::F64 };
-        self.check(asked, precision, samples.count)?;
+        let seconds = self.check(asked, precision, samples.count)?;
         let network = &self.network;
-        let estimate = attended(py, move || {
+        let work = move || {
             let Asked { estimator, imperfections, form, seed, update, diagnose } = asked;
             let effective = Device::fabricate(network, imperfections).effective(*form, &parameters, *update);
             let noise = imperfections.instant().map(|instant| Surroundings::new(instant, *seed));
@@ -178,7 +193,9 @@ impl Network {
             let estimate = estimate_view(&*estimator.build(), &setting, samples, &mut Vec::new())?;
             estimate.refuse_infinite(estimator.name())?;
             Ok(estimate)
-        })?;
+        };
+        let short = samples.count <= CHUNK && seconds < AT_ONCE;
+        let estimate = if short { at_once(py, work) } else { attended(py, work) }?;
         self.parts(py, estimate, &asked.estimator)
     }
 

@@ -45,6 +45,13 @@ fn pool() -> holograd::Result<Arc<ThreadPool>> {
     Ok(new)
 }
 
+/// Does work on this thread that is over before anybody could want an end of it, and that has nothing to share out: to wake another
+/// thread would take longer.
+pub fn at_once<R: Send>(py: Python<'_>, work: impl FnOnce() -> holograd::Result<R> + Send) -> Answer<R> {
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    Ok(done.unwrap_or_else(|panic| Err(panicked(&*panic)))?)
+}
+
 /// Does short work.
 pub fn attended<R: Send>(py: Python<'_>, work: impl FnOnce() -> holograd::Result<R> + Send) -> Answer<R> {
     let pool = py.detach(pool)?;

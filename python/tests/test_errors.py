@@ -35,7 +35,7 @@ BAD = {
     "a dict that holds itself": (lambda: hg.Network(ITSELF), hg.ConfigError, None, "levels"),
     "a model too large": (
         lambda: hg.Network({**hg.Network("toy").model, "layers": [{"name": "h1", "size": 10**9}, {"name": "h2", "size": 10**9}]}),
-        MemoryError, None, "this process may take",
+        hg.ConfigError, "layers", "may have at most",
     ),
     "inputs of another number": (lambda: gradient(x=np.zeros((3, 5))), hg.ConfigError, "x", "expected shape is [samples, 6]"),
     "inputs of three axes": (lambda: gradient(x=np.zeros((3, 6, 1))), hg.ConfigError, "x", "found the shape [3, 6, 1]"),
@@ -60,14 +60,14 @@ BAD = {
     "parameters that are a list": (lambda: gradient(params=[1, 2]), hg.ConfigError, "params", "found an object of type list"),
     "no such estimator": (lambda: gradient(estimator="adjiont"), hg.ConfigError, "estimator", "did you mean `adjoint`"),
     "a field that an estimator lacks": (
-        lambda: gradient(estimator={"oscillation": {"amplitude": 0.1, "periode": 10}}), hg.ConfigError, "estimator.oscillation", "periode",
+        lambda: gradient(estimator={"oscillation": {"amplitude": 0.1, "periode": 10}}), hg.ConfigError, "estimator.oscillation.periode", "did you mean `period`",
     ),
     "a negative period": (
         lambda: gradient(estimator={"oscillation": {"amplitude": 0.1, "period": -10}}),
         hg.ConfigError, "estimator.oscillation.period", "greater than 0",
     ),
     "an amplitude that is not a number": (
-        lambda: gradient(estimator={"oscillation": {"amplitude": NAN, "period": 10}}), hg.ConfigError, "oscillation.amplitude", "finite",
+        lambda: gradient(estimator={"oscillation": {"amplitude": NAN, "period": 10}}), hg.ConfigError, "estimator.oscillation.amplitude", "finite",
     ),
     "no such preset": (lambda: gradient(imperfections="cmoss"), hg.ConfigError, "imperfections", "cmos"),
     "no such form": (lambda: gradient(form="potentials"), hg.ConfigError, "form", "potential"),
@@ -79,7 +79,6 @@ BAD = {
     "an override of nothing": (lambda: hg.run("digits", {"epochz": 3}), hg.ConfigError, None, "epochz"),
     "an override without a path": (lambda: hg.run("digits", {"": 3}), hg.ConfigError, None, "empty part"),
     "no epochs": (lambda: hg.run("digits", {"epochs": 0}), hg.ConfigError, "epochs", "1 to 1000000"),
-    "a century": (lambda: hg.check("mnist_cost", {}) and hg.run("digits", {"epochs": 10**6, "model.layers.0.size": 20000}), Exception, None, ""),
     "an object in a dict": (lambda: hg.run("digits", {"seed": object()}), hg.ConfigError, "", "object of type object"),
     "a key that is no text": (lambda: hg.run({1: 2}), hg.ConfigError, "", "a key is a text"),
     "an integer of 80 bits": (lambda: hg.run("digits", {"seed": 2**80}), hg.ConfigError, "", "64 bits"),
@@ -158,11 +157,11 @@ hg.Network("toy").gradient(hg.Network("toy").initial(), [[0.0] * 6], [0])
 resource.setrlimit(resource.RLIMIT_AS, ({gib} << 30, {gib} << 30))
 small = hg.Network("toy")
 told = 0
-for size in (10_000, 20_000, 30_000, 60_000, 100_000):
+for size in (10_000, 20_000, 30_000, 60_000):
     try:
         model = {{**small.model, "layers": [{{"name": "h1", "size": size}}, {{"name": "h2", "size": size}}]}}
         net = hg.Network(model)
-        net.gradient(net.initial(), np.zeros((1, 6)), [0], {{"cauchy": {{"amplitude": 0.1}}}}, diagnose=False)
+        net.gradient(net.initial(), np.zeros((1, 6)), [0], {{"cauchy": {{"amplitude": 0.1, "points": 4}}}}, diagnose=False)
     except MemoryError as error:
         told += 1
 assert told >= 3, told

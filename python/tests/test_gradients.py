@@ -145,17 +145,20 @@ def test_images_have_their_shape():
 
 
 def test_noise_is_that_of_its_seed_and_update(toy, params, batch):
-    def noisy(**options):
-        return toy.gradient(params, *batch, DRIVE, imperfections="cmos", **options).gradient["h1-h2.weight"]
-
     drive = {"oscillation": {"amplitude": 0.3, "period": 100, "integrator": {"exponential_euler": {"step": 0.5}}}}
-    try:
-        first = noisy()
-    except hg.ConfigError:
-        DRIVE.update(drive)
-        first = noisy()
+
+    def noisy(std=0.01, **options):
+        noise = {"state_noise": {"white": {"std": std}}}
+        return toy.gradient(params, *batch, drive, imperfections=noise, **options).gradient["h1-h2.weight"]
+
+    first = noisy()
     np.testing.assert_array_equal(first, noisy(seed=0, update=0))
     assert not np.array_equal(first, noisy(seed=1)) and not np.array_equal(first, noisy(update=1))
+    ideal = toy.gradient(params, *batch, drive).gradient["h1-h2.weight"]
+    assert 0 < np.linalg.norm(first - ideal) < np.linalg.norm(noisy(std=0.1) - ideal)
+    cmos = [toy.gradient(params, *batch, imperfections={"preset": "cmos", "device_seed": d}).gradient["h1.bias"] for d in (0, 0, 1)]
+    np.testing.assert_array_equal(cmos[0], cmos[1])
+    assert not np.array_equal(cmos[0], cmos[2])
 
 
 def test_a_trace_oscillates(toy, params, batch):

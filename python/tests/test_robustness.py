@@ -37,13 +37,13 @@ def mutated(rng, document):
             holder = holder[key]
         what = rng.random()
         if what < 0.6:
-            holder[path[-1]] = rng.choice(VALUES)
+            holder[path[-1]] = copy.deepcopy(rng.choice(VALUES))
         elif what < 0.8:
             del holder[path[-1]]
         elif isinstance(holder, dict):
-            holder[rng.choice(["x", "", "seed", "model", "\ud800"])] = rng.choice(VALUES)
+            holder[rng.choice(["x", "", "seed", "model", "\ud800"])] = copy.deepcopy(rng.choice(VALUES))
         else:
-            holder.append(rng.choice(VALUES))
+            holder.append(copy.deepcopy(rng.choice(VALUES)))
     return document
 
 

@@ -22,10 +22,10 @@ pub struct ArrayFiles {
     /// The folder of the files, relative to the experiment file.
     pub folder: PathBuf,
     /// The samples to learn from: a `.npz` or `.safetensors` file with arrays `x` and `y`, a `.csv` file, or a pair of `.npy` files.
-    pub train: Source,
+    pub train: SampleFiles,
     /// The samples for the test, in the same way; without them a part of the others is held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test: Option<Source>,
+    pub test: Option<SampleFiles>,
     /// Part of the samples that is held back for the test where `test` names none; which ones is drawn from the seed. Null stands for
     /// 0.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,17 +40,17 @@ pub struct ArrayFiles {
 /// Where samples are: one file, or one of inputs and one of labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged, expecting = "expected the name of a file, or {\"x\": FILE, \"y\": FILE}")]
-pub enum Source {
+pub enum SampleFiles {
     /// A file with both.
     File(String),
     /// A file of each.
-    Pair(Pair),
+    Pair(SamplePair),
 }
 
 /// A file of inputs and one of labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Pair {
+pub struct SamplePair {
     /// The inputs, a `.npy` file.
     pub x: String,
     /// The labels, a `.npy` file.
@@ -178,7 +178,7 @@ impl Read {
     }
 }
 
-impl Source {
+impl SampleFiles {
     fn read(&self, folder: &Path) -> Result<Read> {
         match self {
             Self::File(name) => {
@@ -194,7 +194,7 @@ impl Source {
                     _ => Err(unknown(&path, ".npz, .safetensors or .csv, or a pair of .npy files")),
                 }
             }
-            Self::Pair(Pair { x, y }) => {
+            Self::Pair(SamplePair { x, y }) => {
                 let [x, y] = [x, y].map(|name| {
                     let path = folder.join(name);
                     if extension(&path) != "npy" {

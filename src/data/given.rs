@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// What is noted of samples that a program hands over. They are not kept: whoever continues the run hands them over again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Given {
+pub struct GivenSamples {
     /// Numbers of a sample.
     #[schemars(range(min = 1))]
     pub inputs: usize,
@@ -30,7 +30,7 @@ pub struct Given {
     pub sha256: String,
 }
 
-impl Given {
+impl GivenSamples {
     pub(super) fn of(split: &Split, image: Option<[usize; 3]>) -> Self {
         let Split { train, test, .. } = split;
         Self {

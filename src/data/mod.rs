@@ -29,11 +29,11 @@ mod svhn;
 mod toy;
 mod unpacked;
 
-pub use arrays::{ArrayFiles, Pair, Source};
+pub use arrays::{ArrayFiles, SampleFiles, SamplePair};
 pub use digits::Digits;
 pub use files::{ImageFiles, Lookup};
 pub use folder::ImageFolder;
-pub use given::Given;
+pub use given::GivenSamples;
 use images::Images;
 pub use images::{Augment, Normalise};
 pub use spec::DataSpec;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::sets::ImageSet;
 use super::{
-    ArrayFiles, Digits, Given, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar, digits,
-    held_back, imagenet, mnist, svhn,
+    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar,
+    digits, held_back, imagenet, mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
@@ -44,7 +44,7 @@ pub enum DataSpec {
     /// One's own samples: arrays of inputs and labels in files.
     Files(ArrayFiles),
     /// Samples that the program hands over which begins the run, as Python's `data=`.
-    Given(Given),
+    Given(GivenSamples),
 }
 
 /// The choices whose every field has a default.
@@ -67,7 +67,7 @@ enum Source<'a> {
     Set(&'static ImageSet, &'a ImageFiles),
     Folder(&'a ImageFolder),
     Arrays(&'a ArrayFiles),
-    Given(&'a Given),
+    Given(&'a GivenSamples),
 }
 
 impl Default for DataSpec {
@@ -80,7 +80,7 @@ impl DataSpec {
     /// What is noted of samples that are handed over in memory, with the shape of an image where they are some.
     #[must_use]
     pub fn given(split: &Split, image: Option<[usize; 3]>) -> Self {
-        Self::Given(Given::of(split, image))
+        Self::Given(GivenSamples::of(split, image))
     }
 
     fn source(&self) -> Source<'_> {
