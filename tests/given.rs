@@ -145,18 +145,18 @@ fn a_sweep_is_put_together_from_its_points() {
     let Experiment::Sweep(sweep) = &loaded.experiment else { panic!("{:?}", loaded.experiment.name()) };
     let mut whole = Memory::default();
     loaded.run(&mut whole, &Options::default()).unwrap();
-    let tasks = sweep.tasks(&loaded.setup()).unwrap();
+    let tasks = sweep.tasks(&loaded.origin).unwrap();
     // As text, as it goes from machine to machine.
     let there = |task: Task| serde_json::from_str::<Task>(&serde_json::to_string(&task).unwrap()).unwrap();
     let results: Vec<_> =
         tasks.into_iter().rev().map(|task| there(task).perform(&Options::default()).unwrap()).collect();
     let mut together = Memory::default();
-    sweep.collect(&loaded.setup(), results.clone(), &mut together).unwrap();
+    sweep.collect(&loaded.origin, results.clone(), &mut together).unwrap();
     let points = |memory: &Memory| match memory.content("summary.json") {
         Some(Content::Json(summary)) => summary["points"].clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(points(&together), points(&whole));
-    let refused = sweep.collect(&loaded.setup(), results[1..].to_vec(), &mut Memory::default()).unwrap_err();
+    let refused = sweep.collect(&loaded.origin, results[1..].to_vec(), &mut Memory::default()).unwrap_err();
     assert!(refused.to_string().contains("found no result of task 3"), "{refused}");
 }

@@ -49,6 +49,7 @@ impl Train {
         circuits::check_estimator(&self.estimator, circuit).map_err(|e| e.under("estimator"))?;
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        self.inference.validate().map_err(|e| e.under("inference"))?;
         check_factors_of(&self.learning_rates, circuit.shapes()).map_err(|e| e.under("learning_rates"))?;
         let of_neurons = [
             ("transfer", self.transfer),
