@@ -220,7 +220,8 @@ fn tiles_are_a_setting_that_changes_rounding_alone() {
         adjoint(&random(model, 2, 3)).gradient
     };
     let direct = gradient("direct");
-    assert_eq!(gradient("fastest"), direct, "double precision");
+    let error = compare(&gradient("fastest"), &direct).total.relative_error.unwrap();
+    assert!(error == 0.0, "double precision: {error:e}");
     for products in ["winograd2", "winograd4"] {
         let error = compare(&gradient(products), &direct).total.relative_error.unwrap();
         assert!(error > 0.0 && error < 1e-11, "{products}: {error:e}");

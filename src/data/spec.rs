@@ -357,6 +357,6 @@ mod tests {
         assert_eq!(choices[0]["enum"], json!(NAMES));
         let tagged: Vec<&str> =
             choices[1..].iter().map(|choice| choice["required"][0].as_str().unwrap()).collect();
-        assert_eq!(tagged, [&NAMES[..], &["images"]].concat());
+        assert_eq!(tagged, [&NAMES[..], &["images", "files", "given"]].concat());
     }
 }

@@ -182,8 +182,9 @@ impl<T: Scalar> Observer<T> for Recent<T> {
 
 /// Waits for the equilibrium of frozen teaching, from a state at a tick or from rest at tick 0.
 ///
-/// A substrate that solves for its equilibria, as a circuit does, is not waited for. A free one without noise and fixed waiting time is found in one pass from layer to layer where no connection leads back. Elsewhere,
-/// where `settle.accelerate` allows it (no noise, no fixed waiting time) it is found by Anderson acceleration after a short
+/// A substrate that solves for its equilibria, as a circuit does, is not waited for. A free one without noise and fixed waiting time is
+/// found in one pass from layer to layer where no connection leads back. Elsewhere, where `settle.accelerate` allows it (no noise, no fixed
+/// waiting time), it is found by plain sweeps, or by Anderson acceleration after a short
 /// relaxation; `settle.max_time` bounds the evaluations to those of the relaxation. Samples for which that fails, or ends where
 /// relaxation is not seen to lead, are relaxed; so are those whose free equilibrium is unstable.
 ///

@@ -22,7 +22,7 @@ fn f64s(values: &[f64]) -> Vec<u8> {
 
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();
-    assert!(matches!(error, Error::Input { .. }));
+    assert!(matches!(error, Error::Input { .. } | Error::Memory { .. }));
     error.to_string()
 }
 
