@@ -71,11 +71,14 @@ fn copies(loaded: &Loaded) -> (Experiment, Vec<(String, Origin)>) {
     (experiment, copies)
 }
 
+/// Names and contents of files.
+pub(super) type Contents = Vec<(String, Vec<u8>)>;
+
 /// The same with the contents of the files, published results among them.
-pub(super) fn with_copies(loaded: &Loaded) -> Result<(Experiment, Vec<(String, Vec<u8>)>)> {
+pub(super) fn with_copies(loaded: &Loaded) -> Result<(Experiment, Contents)> {
     let (mut experiment, copies) = copies(loaded);
     let copy = |(name, source): (String, Origin)| Ok::<_, Error>((name, source.whole()?));
-    let mut files: Vec<(String, Vec<u8>)> = copies.into_iter().map(copy).collect::<Result<_>>()?;
+    let mut files: Contents = copies.into_iter().map(copy).collect::<Result<_>>()?;
     if let Some(reference) = experiment.kind_mut().published_mut() {
         files.push((published::FILE.to_owned(), read_published(&loaded.origin, reference)?));
         published::FILE.clone_into(reference);

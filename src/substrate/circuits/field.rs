@@ -63,10 +63,14 @@ pub(super) fn scatter<T: Scalar, N: Number>(
     }
 }
 
+/// The two ends of a resistor that are free nodes: place, and what a current there counts.
+type Ends = [Option<(usize, f64)>; 2];
+
 /// Johnson noise that is held through a step.
 struct Johnson {
     key: NoiseKey,
-    sources: Vec<(f64, [Option<(usize, f64)>; 2])>,
+    /// Size of each resistor's current, and its ends.
+    sources: Vec<(f64, Ends)>,
     /// What it adds to F, sample by sample.
     values: Vec<Vec<f64>>,
 }

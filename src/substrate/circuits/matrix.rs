@@ -123,10 +123,7 @@ impl Pattern {
     }
 
     /// out += A v.
-    pub fn multiply<A: Copy, N: Number>(&self, values: &[A], v: &[N], out: &mut [N])
-    where
-        A: Into<f64>,
-    {
+    pub fn multiply<A: Copy + Into<f64>, N: Number>(&self, values: &[A], v: &[N], out: &mut [N]) {
         for (j, v) in v.iter().enumerate() {
             for k in self.starts[j]..self.starts[j + 1] {
                 out[self.rows[k]] += *v * N::real(values[k].into());

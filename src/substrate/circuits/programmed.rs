@@ -212,8 +212,9 @@ impl Programmed {
                     sum += *p;
                 }
                 for ((p, e), y) in share.iter_mut().zip(error.iter_mut()).zip(targets) {
-                    *p = *p / sum;
-                    *e = (*p - N::real(*y)) * N::real(output.volts);
+                    let part = *p / sum;
+                    *p = part;
+                    *e = (part - N::real(*y)) * N::real(output.volts);
                 }
             }
         }

@@ -114,7 +114,7 @@ fn random_circuit(seed: u64) -> (Value, usize) {
     let gain = stream.random_range(1.5..4.0);
     let resistors = |a: &str, b: &str| {
         json!({ "resistors": { "between": [a, b], "conductance": { "least": 2e-5, "most": 1e-4 },
-            "trainable": { "range": [1e-6, 1e-3], "by": if seed % 3 == 0 { "logarithm" } else { "conductance" } } } })
+            "trainable": { "range": [1e-6, 1e-3], "by": if seed.is_multiple_of(3) { "logarithm" } else { "conductance" } } } })
     };
     let diodes = |a: &str, bias: f64| {
         json!({ "diodes": { "between": [a, "ground"], "graph": "dense", "saturation_current": 1e-6, "ideality": 6,
@@ -150,7 +150,7 @@ fn twenty_random_circuits_have_the_gradient_of_finite_differences_and_harmonics_
     for seed in 0..20 {
         let (circuit, programmed, parameters, samples) = random(seed);
         let truth = told(&programmed, &samples, &json!("adjoint")).gradient;
-        let unit = if seed % 3 == 0 { 1e-3 } else { 1e-7 };
+        let unit = if seed.is_multiple_of(3) { 1e-3 } else { 1e-7 };
         let numeric = finite_differences(&parameters, unit, |p| cost(&circuit, p, &samples)).unwrap();
         let off = error(&numeric, &truth);
         println!("{seed:2}: adjoint against finite differences {off:.1e}");
