@@ -54,22 +54,19 @@ pub(super) fn sweep_plainly<'a, T: Scalar>(
         let before = state.clone();
         run(&mut fields, &active, sweep, &shape, (&mut state, &mut out));
         swept.evaluations += 1;
-        let (mut left, mut goes_on) = (Vec::new(), Vec::new());
+        let mut goes_on = Vec::new();
         for (place, sample) in active.iter().enumerate() {
             let change = largest_change(&shape, place, &before, &state);
             let ratio = change / changes[*sample];
             changes[*sample] = change;
             if change <= tolerance && done > 1 {
                 swept.residuals[*sample] = change;
-                left.push(place);
+                copy(&shape, place, &state, &all, *sample, &mut swept.state);
             } else if done < SEEN
                 || (ratio <= CONTRACTION && change * ratio.powf((MOST - done) as f64) <= tolerance)
             {
                 goes_on.push(place);
             }
-        }
-        for place in left {
-            copy(&shape, place, &state, &all, active[place], &mut swept.state);
         }
         if goes_on.is_empty() {
             break;

@@ -11,9 +11,9 @@ const CACHE: usize = 256 * 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Direct<T> {
     /// [out × patch].
-    forward: Panels<T>,
+    pub(super) forward: Panels<T>,
     /// [patch × out].
-    backward: Panels<T>,
+    pub(super) backward: Panels<T>,
 }
 
 impl<T: Scalar> Direct<T> {

@@ -1,48 +1,35 @@
 //! A convolution every position of which has a kernel of its own: a locally connected layer.
 
 use super::geometry::Geometry;
-use super::patches::{add_patch, copy_patch, sized};
-use crate::numerics::panels::Panels;
+use super::patches::{Direct, add_patch, copy_patch, sized};
 use crate::numerics::scalar::Scalar;
 
-/// The kernel of each position and its transpose, laid out for products.
+/// The kernel of each position.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unrolled<T> {
-    /// [out × patch] each.
-    forward: Vec<Panels<T>>,
-    /// [patch × out] each.
-    backward: Vec<Panels<T>>,
+    kernels: Vec<Direct<T>>,
 }
 
 impl<T: Scalar> Unrolled<T> {
     /// Lays out the kernels [out × patch], one position after the other.
     pub fn set(&mut self, geometry: &Geometry, weights: &[T]) {
-        let (out, patch) = (geometry.output.channels, geometry.fan_in());
-        self.forward.resize_with(geometry.output.positions(), Panels::default);
-        self.backward.resize_with(geometry.output.positions(), Panels::default);
-        let mut transposed = vec![T::zero(); geometry.weights()];
-        let panels = self.forward.iter_mut().zip(&mut self.backward);
-        for (weights, (forward, backward)) in weights.chunks_exact(geometry.weights()).zip(panels) {
-            forward.pack(out, weights);
-            for (k, column) in weights.chunks_exact(out).enumerate() {
-                column.iter().enumerate().for_each(|(o, w)| transposed[o * patch + k] = *w);
-            }
-            backward.pack(patch, &transposed);
-        }
+        self.kernels.resize_with(geometry.output.positions(), Direct::default);
+        let each = self.kernels.iter_mut().zip(weights.chunks_exact(geometry.weights()));
+        each.for_each(|(kernel, weights)| kernel.set(geometry, weights));
     }
 
     /// z = K∗a for whole images, position by position.
     pub fn convolve(&self, geometry: &Geometry, a: &[T], z: &mut [T], [patches, results]: &mut [Vec<T>; 2]) {
         let (out, patch) = (geometry.output.channels, geometry.fan_in());
         let images = a.len() / geometry.input.size();
-        for (position, kernel) in self.forward.iter().enumerate() {
+        for (position, kernel) in self.kernels.iter().enumerate() {
             let patches = sized(patches, images * patch);
             for (patch, image) in patches.chunks_exact_mut(patch).zip(a.chunks_exact(geometry.input.size())) {
                 copy_patch(geometry, image, position, patch);
             }
             let results = sized(results, images * out);
             results.fill(T::zero());
-            kernel.multiply_add(patches, results);
+            kernel.forward.multiply_add(patches, results);
             for (z, result) in z.chunks_exact_mut(geometry.output.size()).zip(results.chunks_exact(out)) {
                 z[position * out..][..out].copy_from_slice(result);
             }
@@ -59,14 +46,14 @@ impl<T: Scalar> Unrolled<T> {
     ) {
         let (out, patch) = (geometry.output.channels, geometry.fan_in());
         let images = a.len() / geometry.input.size();
-        for (position, kernel) in self.backward.iter().enumerate() {
+        for (position, kernel) in self.kernels.iter().enumerate() {
             let columns = sized(columns, images * out);
             for (column, w) in columns.chunks_exact_mut(out).zip(w.chunks_exact(geometry.output.size())) {
                 column.copy_from_slice(&w[position * out..][..out]);
             }
             let patches = sized(patches, images * patch);
             patches.fill(T::zero());
-            kernel.multiply_add(columns, patches);
+            kernel.backward.multiply_add(columns, patches);
             for (patch, image) in patches.chunks_exact(patch).zip(a.chunks_exact_mut(geometry.input.size())) {
                 add_patch(geometry, patch, position, image);
             }
