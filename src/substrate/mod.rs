@@ -10,6 +10,7 @@ pub mod neurons;
 pub mod parameters;
 pub mod samples;
 pub mod slow_modes;
+pub mod spice;
 
 use std::sync::Arc;
 

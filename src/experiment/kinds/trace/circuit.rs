@@ -22,8 +22,8 @@ use crate::substrate::Substrate;
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::circuits::energy::{Budget, Meter};
 use crate::substrate::circuits::programmed::Programmed;
-use crate::substrate::circuits::spice::Run;
 use crate::substrate::samples::Samples;
+use crate::substrate::spice::Run;
 use num_complex::Complex;
 
 /// Orders K of the read-out that are compared, where a period has the samples for them.

@@ -335,6 +335,7 @@ impl CircuitTrainer<'_> {
         let batch = self.spec.batch_size.min(data.train.samples()) as f64;
         let energy = budget.map(|(each, seconds)| {
             json!({
+                "seconds_per_sample": seconds,
                 "seconds_per_update": seconds * batch,
                 "joules_per_update": (each.supplied + each.nudge) * batch,
                 "joules_per_sample": each.supplied + each.nudge,
@@ -391,39 +392,18 @@ impl Learner for CircuitTrainer<'_> {
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let arrays = &mut snapshot.arrays;
-        self.parameters.insert_into(arrays, "parameter/");
-        self.optimiser.first.insert_into(arrays, "first/");
-        self.optimiser.second.insert_into(arrays, "second/");
-        for (index, state) in self.states.iter().enumerate() {
-            arrays.insert_reals(format!("state/{index}"), &[state.len()], state);
-        }
-        arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
+        snapshot.put(&self.parameters, &self.optimiser, &self.states);
+        snapshot.arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
         snapshot.count("epoch", self.epoch);
-        snapshot.count("updates", self.optimiser.updates);
         snapshot.count("rhs_evaluations", self.rhs_evaluations);
-        snapshot.count("states", self.states.len() as u64);
         snapshot
     }
 
     fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let states = snapshot.counter("states");
-        let arrays = &mut snapshot.arrays;
-        let shapes = self.parameters.shapes().clone();
-        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
-        self.optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
-        self.optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
-        self.states = (0..states?)
-            .map(|index| {
-                let name = format!("state/{index}");
-                let length = arrays.get(&name).map_or(0, |array| array.shape.iter().product());
-                arrays.reals(&name, &[length])
-            })
-            .collect::<Result<_>>()?;
-        self.joules = arrays.reals::<f64>("joules", &[1])?[0];
-        arrays.refuse_unused()?;
+        snapshot.take(&mut self.parameters, &mut self.optimiser, &mut self.states)?;
+        self.joules = snapshot.arrays.reals::<f64>("joules", &[1])?[0];
+        snapshot.arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;
-        self.optimiser.updates = snapshot.counter("updates")?;
         self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
         self.programmed.program(&self.parameters);
         Ok(())
