@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::sets::ImageSet;
 use super::{
-    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Iris, Lookup, Shape, Split, ToyGaussian, cifar,
-    digits, held_back, imagenet, iris, mnist, svhn,
+    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Iris, Lookup, Shape, Split, ToyGaussian,
+    cifar, digits, held_back, imagenet, iris, mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
@@ -195,7 +195,9 @@ impl DataSpec {
     #[must_use]
     pub fn bytes_of_an_input(&self) -> f64 {
         match self.source() {
-            Source::Digits(_) | Source::Toy(_) | Source::Iris(_) | Source::Arrays(_) | Source::Given(_) => 8.0,
+            Source::Digits(_) | Source::Toy(_) | Source::Iris(_) | Source::Arrays(_) | Source::Given(_) => {
+                8.0
+            }
             Source::Set(..) | Source::Folder(_) => 1.0,
         }
     }
