@@ -9,6 +9,7 @@ pub mod local;
 pub mod neurons;
 pub mod parameters;
 pub mod samples;
+mod shown;
 pub mod slow_modes;
 pub mod spice;
 

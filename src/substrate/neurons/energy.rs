@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use num_complex::Complex;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::effective::Effective;
 use super::form::Form;
@@ -42,6 +43,18 @@ impl Energy {
     #[must_use]
     pub fn joules(&self) -> f64 {
         self.synapses + self.neurons + self.converters
+    }
+
+    /// As summaries tell it, of one sample.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        json!({
+            "seconds_per_sample": self.seconds,
+            "joules_per_sample": self.joules(),
+            "watts_in_synapses": self.synapses / self.seconds,
+            "watts_in_neurons": self.neurons / self.seconds,
+            "watts_in_converters": self.converters / self.seconds,
+        })
     }
 
     /// The line that tells of it.

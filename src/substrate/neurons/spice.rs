@@ -233,7 +233,7 @@ mod tests {
 
     fn compared(name: &str, effective: &Effective<f64>, samples: &Samples<f64>) {
         const TICKS: u64 = 2000;
-        let (amplitude, period, periods) = (0.3, 400.0, 2);
+        let (amplitude, period, periods) = (0.05, 400.0, 2);
         let network = effective.network();
         let setting = Setting::quiet(effective);
         let phase = Phase { teaching: Teaching::constant(Complex::new(amplitude, 0.0)), ..Phase::free() };

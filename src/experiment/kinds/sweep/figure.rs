@@ -207,13 +207,16 @@ fn cost(summary: &SweepSummary, points: &[&SweepPoint], measure: &str) -> Panel 
     let mut families: IndexMap<String, Vec<(f64, [f64; 3])>> = IndexMap::new();
     for point in points {
         let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
-        let family = label.split(',').next().unwrap_or_default();
+        let family = match point.values.first() {
+            Some((path, value)) if value.is_number() => names::titled(&labels::axis(summary, path), value),
+            _ => label.split(',').next().unwrap_or_default().to_owned(),
+        };
         let of = |measure: &str| point.measures.get(measure).copied().flatten();
         let (Some(cost), Some(value)) = (of(against), of(measure)) else { continue };
         let several = point.runs - point.failures > 1;
         let [low, high] = [value.low, value.high].map(|end| if several { shown(end) } else { f64::NAN });
         let interval = [shown(value.mean), low, high];
-        families.entry(family.to_owned()).or_default().push((cost.mean, interval));
+        families.entry(family).or_default().push((cost.mean, interval));
     }
     let label = if is_cosine {
         format!("1 − {}", labels::quantity(summary, measure))

@@ -431,16 +431,11 @@ fn finish<T: Scalar>(
     let two_points: u64 = lines.iter().map(|e| e.two_points).sum();
     let batch = spec.batch_size.min(data.train.samples()) as f64;
     let energy = trainer.energy(&data.train)?.map(|each| {
-        json!({
-            "seconds_per_sample": each.seconds,
-            "seconds_per_update": each.seconds * batch,
-            "joules_per_sample": each.joules(),
-            "joules_per_update": each.joules() * batch,
-            "watts_in_synapses": each.synapses / each.seconds,
-            "watts_in_neurons": each.neurons / each.seconds,
-            "watts_in_converters": each.converters / each.seconds,
-            "joules_of_training": trainer.joules,
-        })
+        let mut told = each.summary();
+        told["seconds_per_update"] = json!(each.seconds * batch);
+        told["joules_per_update"] = json!(each.joules() * batch);
+        told["joules_of_training"] = json!(trainer.joules);
+        told
     });
     sink.write_json(
         SUMMARY,
