@@ -142,6 +142,13 @@ fn curves(
             }
         }
     }
+    // One scale for all panels of a measure.
+    let errors = summary.points.iter().filter(|_| measure == "relative_error");
+    let errors: Vec<f64> =
+        errors.filter_map(|p| p.measures.get(measure).copied().flatten()).map(|i| i.mean).collect();
+    if is_wide(&errors) {
+        panel = panel.log_y();
+    }
     let one = [Value::Null];
     let series = lines.map_or(&one[..], |l| &l.values);
     let mut aside = Aside { label: "diverged".into(), rows: Vec::new() };
