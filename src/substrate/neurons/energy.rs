@@ -414,3 +414,95 @@ impl<'a, T: Scalar> Field<'a, T> for MeteredField<'a, T> {
         self.inner.release_noise()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gradient::{EstimatorSpec, Setting, estimate_batch};
+    use crate::substrate::neurons::model::ModelSpec;
+    use crate::substrate::neurons::network::Network;
+
+    const UNITS: Units =
+        Units { tau: 2e-6, volts: 0.5, siemens: 1e-5, supply: 1.2, bias_current: 3e-6, conversion: 4e-12 };
+
+    fn network(layers: &serde_json::Value, connections: &serde_json::Value) -> Arc<Network> {
+        let model = json!({ "name": "metered", "input": 2, "layers": layers, "activation": "identity",
+            "connections": connections, "cost": "squared_error", "units": UNITS });
+        Arc::new(Network::new(&serde_json::from_value::<ModelSpec>(model).unwrap()).unwrap())
+    }
+
+    fn taken(effective: &Effective<f64>, samples: &Samples<f64>, estimator: &serde_json::Value) -> Energy {
+        let estimator = serde_json::from_value::<EstimatorSpec>(estimator.clone()).unwrap();
+        assert!(estimator.is_followed());
+        let metered = Metered::new(effective).unwrap();
+        let (built, mut states) = (estimator.build::<f64>(), Vec::new());
+        let setting = Setting { diagnose: false, ..Setting::quiet(effective) };
+        let plain = estimate_batch(&*built, &setting, samples, &mut states).unwrap();
+        let setting = Setting { substrate: &metered, ..setting };
+        let under = estimate_batch(&*built, &setting, samples, &mut Vec::new()).unwrap();
+        assert_eq!(plain.gradient, under.gradient, "a meter changes nothing");
+        metered.taken()
+    }
+
+    fn close(a: f64, b: f64) {
+        assert!((a / b - 1.0).abs() < 1e-12, "{a:e} {b:e}");
+    }
+
+    #[test]
+    fn one_neuron_takes_what_its_steps_say() {
+        let network = network(&json!([{ "name": "o", "size": 1 }]), &json!([{ "from": "input", "to": "o" }]));
+        let mut parameters: Parameters<f64> = Parameters::zeros(network.shapes());
+        parameters.at_mut(0).copy_from_slice(&[0.6, -0.8]);
+        parameters.at_mut(1).copy_from_slice(&[-0.1]);
+        let effective = Effective::new(&network, Form::Potential, &parameters);
+        let (x, y, beta, steps) = ([1.0, 0.5], 0.7, 0.2, 10);
+        let classic = json!({ "classic": { "amplitude": beta, "settle": { "step": 1.0, "tolerance": 0.0, "max_time": 10.0 } } });
+        let energy = taken(&effective, &Samples::of(1, &x, &[y]), &classic);
+        // The map u ← W x + b − β (u − y), from rest, then from the free equilibrium on.
+        let (drive, held) = (0.6 - 0.4 - 0.1, 0.6 + 0.8 * 0.25 + 0.1);
+        let (mut u, mut leaked) = (0.0_f64, 0.0);
+        for beta in [0.0, beta] {
+            for _ in 0..steps {
+                leaked += u * u;
+                u = drive - beta * (u - y);
+            }
+        }
+        let (count, watts) = (2.0 * f64::from(steps), UNITS.siemens * UNITS.volts.powi(2));
+        close(energy.seconds, count * UNITS.tau);
+        close(energy.synapses, watts * held * energy.seconds);
+        close(
+            energy.neurons,
+            watts * leaked * UNITS.tau + UNITS.supply * UNITS.bias_current * energy.seconds,
+        );
+        // A rate and an output, at the end of each phase.
+        close(energy.converters, 4.0 * UNITS.conversion);
+    }
+
+    #[test]
+    fn a_neuron_loads_all_that_it_drives() {
+        let layers =
+            json!([{ "name": "h", "size": 1, "bias": false }, { "name": "o", "size": 2, "bias": false }]);
+        let connections =
+            json!([{ "from": "input", "to": "h" }, { "from": "h", "to": "o", "feedback": "tied" }]);
+        let network = network(&layers, &connections);
+        let mut parameters: Parameters<f64> = Parameters::zeros(network.shapes());
+        parameters.at_mut(0).copy_from_slice(&[0.5, 0.25]);
+        parameters.at_mut(1).copy_from_slice(&[0.3, -0.4]);
+        let effective = Effective::new(&network, Form::Potential, &parameters);
+        let metered = Metered::new(&effective).unwrap();
+        assert_eq!((&metered.loads[..], &metered.input_loads[..]), (&[0.7, 0.3, 0.4][..], &[0.5, 0.25][..]));
+        let samples = Samples::of(12, &[0.3; 24], &[0.1; 24]);
+        let drive = json!({ "oscillation": { "amplitude": 0.1, "period": 20.0, "settle_periods": 2, "periods": 1,
+            "integrator": { "rk4": { "step": 0.5 } } } });
+        let energy = taken(&effective, &samples, &drive);
+        close(energy.seconds, 12.0 * 60.0 * UNITS.tau);
+        // Three rates and two outputs, on both rails, in every step of the last period.
+        close(energy.converters, 12.0 * 10.0 * 40.0 * UNITS.conversion);
+        assert!(
+            energy.synapses > 0.0
+                && energy.neurons > 2.0 * 3.0 * UNITS.supply * UNITS.bias_current * energy.seconds
+        );
+    }
+}

@@ -204,8 +204,8 @@ fn some_bars(bars: Vec<(f64, f64)>) -> Option<Vec<(f64, f64)>> {
     bars.iter().any(|(low, _)| low.is_finite()).then_some(bars)
 }
 
-/// A measure against what it cost, both on logarithmic axes: one curve for all points whose labels begin alike. Of a cosine the
-/// distance from 1 is shown, no less than rounding leaves of it.
+/// A measure against what it cost, on logarithmic axes: one curve for all points whose labels begin alike. Of a cosine the distance from 1 is
+/// shown, no less than rounding leaves of it.
 fn cost(summary: &SweepSummary, points: &[&SweepPoint], measure: &str) -> Panel {
     let is_cosine = measure.ends_with("cosine");
     let against = summary.draw.cost().unwrap_or(COST);

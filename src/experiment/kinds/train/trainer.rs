@@ -414,7 +414,13 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let samples = self.samples(&train.select(&first));
         let noise = self.imperfections.instant().map(|instant| Surroundings::new(instant, self.spec.seed));
         let setting = Setting { substrate: &metered, noise, update: self.optimiser.updates, diagnose: false };
-        estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut Vec::new())?;
+        let mut states = Vec::new();
+        if self.spec.carry_state {
+            // It comes from a sample before, which is not counted.
+            let before = Setting { substrate: &self.effective, ..setting };
+            estimate_or_halve(&*self.estimator, &self.spec, &before, &samples, &mut states)?;
+        }
+        estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)?;
         Ok(Some(metered.taken() * (1.0 / count as f64)))
     }
 
