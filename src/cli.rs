@@ -1,5 +1,7 @@
 //! The command line.
 
+mod shards;
+
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::experiment::resume::Resumed;
+use crate::experiment::status::status;
 use crate::experiment::{
     self, Experiment, KINDS, Loaded, Options, RunFolder, drawing, kinds, library, lock, manifest, place,
 };
@@ -52,6 +55,19 @@ enum Command {
         /// Overrides a field, as --set estimator.oscillation.period=60.
         #[arg(long, value_name = "PATH=VALUE")]
         set: Vec<String>,
+        /// Where data sets are looked for first.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Puts the shards of a sweep together: the folder that one process would have made.
+    Merge {
+        /// The run folder.
+        folder: PathBuf,
+    },
+    /// Says what of a run is done, who is at work, and how long the rest of a sweep takes.
+    Status {
+        /// The run folder.
+        folder: PathBuf,
         /// Where data sets are looked for first.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
@@ -114,6 +130,19 @@ struct Run {
     /// Where data sets are looked for first.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Does a share of a sweep's runs: i/n, or slurm, slurm/n or pbs/n for the task of a job array.
+    #[arg(long, value_name = "i/n", conflicts_with = "resume")]
+    shard: Option<String>,
+    /// Runs of a sweep side by side, each on its share of the threads; one a thread by default.
+    #[arg(long, value_name = "K")]
+    pack: Option<usize>,
+}
+
+impl Run {
+    fn options(&self, quiet: bool) -> Options {
+        let (data, pack) = (self.data.clone(), self.pack);
+        Options { data, pack, resume: self.resume, progress: !quiet, ..Options::default() }
+    }
 }
 
 /// Runs the program on its arguments; returns the exit code.
@@ -169,14 +198,21 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
     start_threads(arguments.threads)?;
     let default = || {
         let experiment = library::DEFAULT.to_owned();
-        Command::Run(Run { experiment, out: None, set: Vec::new(), resume: false, data: None })
+        let [out, data] = [None, None];
+        Command::Run(Run { experiment, out, set: Vec::new(), resume: false, data, shard: None, pack: None })
     };
     let done = match arguments.command.unwrap_or_else(default) {
+        Command::Run(run) if run.shard.is_some() => shards::run(&run, quiet),
         Command::Run(run) if run.resume => resume(&run, quiet),
         Command::Run(run) => run_anew(&run, quiet),
         Command::Check { file, set, data } => {
             let options = Options { data, ..Options::default() };
             tell(&format!("{file}: {}", experiment::load::check(&file, &set, &options)?))
+        }
+        Command::Merge { folder } => shards::merge(&folder, quiet),
+        Command::Status { folder, data } => {
+            let options = Options { data, ..Options::default() };
+            status(&folder, &options)?.iter().try_for_each(|line| tell(line))
         }
         Command::List => list(),
         Command::Plot { folder, width, format: formats } => {
@@ -285,7 +321,11 @@ fn carry_out(loaded: &Loaded, mut folder: RunFolder, run: &Run, quiet: bool) -> 
             return Err(error);
         }
     };
-    // From here on the run is complete: it stays, whatever becomes of its figures.
+    conclude(&folder, &lines, quiet)
+}
+
+/// Tells of a run that is complete, draws its figures and writes its manifest. It stays, whatever becomes of its figures.
+fn conclude(folder: &RunFolder, lines: &[String], quiet: bool) -> Result<()> {
     lines.iter().filter(|line| !quiet || line.starts_with("warning:")).try_for_each(|line| tell(line))?;
     drawing::draw(folder.path())?;
     folder.finish()?;
@@ -307,7 +347,18 @@ fn advice(loaded: &Loaded, folder: &RunFolder, run: &Run) -> String {
 
 /// Refuses what cannot be done, and says beforehand what takes long.
 fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
-    let options = Options { data: run.data.clone(), ..Options::default() };
+    if let Some(pack) = run.pack {
+        let threads = rayon::current_num_threads();
+        if pack == 0 || pack > threads {
+            let legal = format!("1 to {threads}, as many as there are threads");
+            return Err(Error::input("--pack", "", format!("found {pack}"), legal));
+        }
+        if !matches!(loaded.experiment, Experiment::Sweep(_)) {
+            let found = format!("found it for an experiment of kind `{}`", loaded.experiment.name());
+            return Err(Error::input("--pack", "", found, "the runs of a `sweep` are done side by side"));
+        }
+    }
+    let options = run.options(true);
     let cost = loaded.afford(&options, out)?;
     cost.warning().map_or(Ok(()), |warning| tell(&warning))
 }
@@ -315,9 +366,7 @@ fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
 fn work(loaded: &Loaded, folder: &mut RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
     remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
-    let options =
-        Options { data: run.data.clone(), resume: run.resume, progress: !quiet, ..Options::default() };
-    loaded.run(folder, &options)
+    loaded.run(folder, &run.options(quiet))
 }
 
 fn list() -> Result<()> {

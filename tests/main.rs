@@ -37,6 +37,7 @@ mod readout;
 mod reproduction;
 mod resume;
 mod series;
+mod shards;
 mod sinks;
 mod slow_noise;
 mod sparse;

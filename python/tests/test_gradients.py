@@ -73,6 +73,9 @@ def test_arrays_of_every_kind_mean_the_same(toy, params, batch):
     for labels in (y.astype(np.uint8), y.astype(">i4"), y.tolist(), hot, hot.astype(int), hot.astype(bool), np.asfortranarray(hot)):
         same(params, x, labels)
     same({name: np.asfortranarray(p).astype(">f8") for name, p in params.items()}, x, y)
+    unaligned = np.frombuffer(b"\0" + x.tobytes(), dtype=np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    assert not unaligned.flags.aligned
+    same(params, unaligned, y)
     readonly = x.copy()
     readonly.flags.writeable = False
     same(params, readonly, y)

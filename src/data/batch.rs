@@ -11,7 +11,7 @@ use zip::ZipArchive;
 use super::pickle::{Pickle, Span};
 use super::sets::{Content, ImageSet, Opened, Part, Records, append_planes};
 use super::unpacked::{open as open_file, refused};
-use crate::files::npz;
+use crate::files::numpy;
 use crate::{Error, Result};
 
 /// Images that are read at once.
@@ -332,13 +332,13 @@ fn members(file: File, length: u64) -> std::result::Result<Container, String> {
             continue; // as NumPy does
         };
         let (unpacked, packed) = (stream.size(), stream.compressed_size().min(length));
-        let (npy, rest) = npz::header(&mut stream).map_err(|found| format!("`{name}`: {found}"))?;
+        let (npy, rest) = numpy::header(&mut stream).map_err(|found| format!("`{name}`: {found}"))?;
         let header = rest.position();
         let Some(rest) = unpacked.checked_sub(header).filter(|_| unpacked / 1032 <= packed) else {
             return Err(format!("`{name}` is said to hold {unpacked} bytes, in {packed}"));
         };
         let element = npy.dtype().descr().trim_matches('\'').to_owned();
-        let fortran = npz::is_fortran(&npy);
+        let fortran = numpy::is_fortran(&npy);
         arrays.push(Member {
             name,
             place,

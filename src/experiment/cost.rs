@@ -121,7 +121,7 @@ fn counted(number: f64, what: &str) -> String {
     if number < 1e6 { format!("{number:.0} {what}{plural}") } else { format!("{number:.1e} {what}{plural}") }
 }
 
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let units = [
         ("s", 1.0, 120.0),
         ("min", 60.0, 7200.0),

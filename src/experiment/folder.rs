@@ -86,6 +86,27 @@ pub(super) fn with_copies(loaded: &Loaded) -> Result<(Experiment, Contents)> {
     Ok((experiment, files))
 }
 
+/// An experiment as it stands in its run folder.
+pub(super) fn described(loaded: &Loaded) -> Experiment {
+    let (mut experiment, _) = copies(loaded);
+    if let Some(reference) = experiment.kind_mut().published_mut() {
+        published::FILE.clone_into(reference);
+    }
+    experiment
+}
+
+/// Writes an experiment, and before it the files that it names.
+pub(super) fn describe(folder: &Path, loaded: &Loaded) -> Result<()> {
+    for (name, source) in copies(loaded).1 {
+        files::write_atomically(folder.join(&name), &source.whole()?)?;
+    }
+    if let Some(reference) = loaded.experiment.clone().kind_mut().published_mut() {
+        let bytes = read_published(&loaded.origin, reference)?;
+        files::write_atomically(folder.join(published::FILE), &bytes)?;
+    }
+    files::write_json(folder.join(EXPERIMENT), &described(loaded))
+}
+
 impl RunFolder {
     /// Takes a folder for a new run: creates it, or accepts an empty one, or one that a run of a kind that is not resumed has left
     /// before its end.
@@ -211,6 +232,35 @@ impl RunFolder {
         Ok(Self::holding((path, None, false), command, loaded, Held { lock, note, begun }))
     }
 
+    /// The folder of a run whose lock is taken, to which others have contributed on processors with these instruction sets.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn gathering(
+        path: &Path,
+        mut lock: Lock,
+        command: Vec<String>,
+        loaded: &Loaded,
+        instructions: Vec<String>,
+    ) -> Result<Self> {
+        let note = Note::own(instructions);
+        lock.sign(&note)?;
+        Ok(Self::holding((path, None, false), command, loaded, Held { lock, note, begun: true }))
+    }
+
+    /// A folder inside another, or one that others write into as well: it has no lock.
+    pub(super) fn part(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            command: Vec::new(),
+            created: None,
+            fresh: false,
+            started: Instant::now(),
+            held: Mutex::new(None),
+            loaded: None,
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -223,22 +273,14 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`].
     fn write_experiment(&self, loaded: &Loaded) -> Result<()> {
-        let (mut experiment, copies) = copies(loaded);
+        let (_, copies) = copies(loaded);
         self.note_beginning(copies.iter().map(|(name, _)| name.clone()).collect())?;
         // Without it the folder is known to be incomplete, whatever happens now.
         let complete = self.path.join(manifest::FILE);
         if complete.exists() {
             fs::remove_file(&complete).map_err(|e| Error::io(&complete, "remove", e))?;
         }
-        for (name, source) in copies {
-            files::write_atomically(self.path.join(&name), &source.whole()?)?;
-        }
-        if let Some(reference) = experiment.kind_mut().published_mut() {
-            let bytes = read_published(&loaded.origin, reference)?;
-            files::write_atomically(self.path.join(published::FILE), &bytes)?;
-            published::FILE.clone_into(reference);
-        }
-        files::write_json(self.path.join(EXPERIMENT), &experiment)
+        describe(&self.path, loaded)
     }
 
     /// Notes in the lock that there is a run now, and which files come before its experiment.
@@ -353,15 +395,7 @@ impl Sink for RunFolder {
     fn inside(&self, name: &str) -> Result<Box<dyn Sink>> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
-        Ok(Box::new(Self {
-            path,
-            command: self.command.clone(),
-            created: None,
-            fresh: false,
-            started: Instant::now(),
-            held: Mutex::new(None),
-            loaded: None,
-        }))
+        Ok(Box::new(Self::part(&path)))
     }
 }
 

@@ -19,8 +19,10 @@ pub(crate) mod place;
 pub mod problem;
 pub mod resume;
 pub mod setup;
+pub mod shards;
 pub mod sink;
 pub mod spec;
+pub mod status;
 mod waveform;
 
 pub use cost::Cost;

@@ -10,13 +10,14 @@ use super::epochs::CHECKPOINT;
 use super::kinds::{self, sweep::record::HISTORY};
 use super::lock::{self, Note};
 use super::manifest;
+use super::shards::SHARDS;
 use super::sink::{EXPERIMENT, METRICS, SUMMARY};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::published;
 
 /// The folder of runs that were given none.
-pub(super) const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 
 /// What runs of every kind write into their folder, besides figures and copies of what they were given.
 const WRITTEN: [&str; 6] = [EXPERIMENT, manifest::FILE, CHECKPOINT, published::FILE, METRICS, SUMMARY];
@@ -59,7 +60,8 @@ pub(crate) fn run_around(path: &Path) -> Option<PathBuf> {
 /// Whether a folder is that of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_file();
-    has(lock::FILE) || (has(EXPERIMENT) && (has(manifest::FILE) || has(METRICS)))
+    let begun = || has(manifest::FILE) || has(METRICS) || folder.join(SHARDS).is_dir();
+    has(lock::FILE) || (has(EXPERIMENT) && begun())
 }
 
 /// The outermost folder on the way to `path`, itself included, that is not there.
@@ -149,10 +151,11 @@ pub(crate) fn refuse_without_run(folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Input`], which names the first one.
 pub(crate) fn refuse_links(folder: &Path) -> Result<()> {
-    let histories =
-        fs::read_dir(folder.join(HISTORY)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let named = written().chain([HISTORY]).map(|name| folder.join(name));
-    let below = histories.flat_map(|run| [run.join(METRICS), run.join(CHECKPOINT), run]);
+    let inside =
+        |name: &str| fs::read_dir(folder.join(name)).into_iter().flatten().flatten().map(|e| e.path());
+    let named = written().chain([HISTORY, SHARDS]).map(|name| folder.join(name));
+    let below = inside(HISTORY).chain(inside(SHARDS));
+    let below = below.flat_map(|run| [run.join(METRICS), run.join(CHECKPOINT), run]);
     match named.chain(below).find(|path| path.is_symlink()) {
         None => Ok(()),
         Some(link) => {
@@ -190,6 +193,10 @@ pub(super) fn is_empty(folder: &Path) -> bool {
 /// # Errors
 /// If the folder holds anything else, with a way on for each case.
 pub(super) fn clear(folder: &Path, left: Option<&Note>) -> Result<()> {
+    if folder.join(SHARDS).exists() {
+        let legal = "go on with --shard, or choose another --out";
+        return Err(refusal(folder, "the folder holds a sweep that is done in shards", legal));
+    }
     let entries = fs::read_dir(folder).map_err(|e| Error::io(folder, "read", e))?;
     let entries = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>();
     let mut entries = entries.map_err(|e| Error::io(folder, "read", e))?;

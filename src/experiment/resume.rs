@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::kinds::{self, Experiment};
 use super::load::{Loaded, load_from};
 use super::origin::Origin;
+use super::shards::SHARDS;
 use super::sink::EXPERIMENT;
 use super::{RunFolder, manifest, place};
 use crate::error::{Error, Invalid, Result};
@@ -29,6 +30,12 @@ impl Resumed {
     /// If there is no run, or it may not go on like that.
     pub fn new(path: &Path, load: impl FnOnce(Origin) -> Result<Loaded>) -> Result<Self> {
         place::refuse_without_run(path)?;
+        if path.join(SHARDS).exists() {
+            let legal =
+                "give the commands of its shards again; then, or where all are done, `holograd merge`";
+            let found = "found a sweep that is done in shards";
+            return Err(Error::input(path.display().to_string(), "", found, legal));
+        }
         let file = path.join(EXPERIMENT);
         let origin = Origin::Disk(file.clone());
         let before = files::read_bytes(&file)?;
@@ -102,7 +109,7 @@ pub fn check(begun: &Experiment, experiment: &Experiment, file: &str) -> Result<
 }
 
 /// The path of the first value that differs.
-fn difference(a: &Value, b: &Value) -> Option<String> {
+pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
     let below = |key: &str, a: &Value, b: &Value| {
         let rest = difference(a, b)?;
         Some(if rest.is_empty() { key.to_owned() } else { format!("{key}.{rest}") })

@@ -77,4 +77,13 @@ pub struct Options {
     pub resume: bool,
     /// Whether to show a progress bar.
     pub progress: bool,
+    /// How many runs of a sweep are done side by side; none for one a thread.
+    pub pack: Option<usize>,
+}
+
+impl Options {
+    /// How many runs of a sweep are done side by side on so many threads.
+    pub(crate) fn side_by_side(&self, threads: usize) -> usize {
+        self.pack.unwrap_or(threads).clamp(1, threads.max(1))
+    }
 }

@@ -13,13 +13,13 @@ use crate::{Error, Result};
 mod csv;
 mod json;
 pub(crate) mod npz;
-mod numpy;
+pub(crate) mod numpy;
 mod tensors;
 
 pub use self::csv::parse_csv;
 pub use json::parse_json;
-pub use npz::{Npz, Shaped, read_npz};
-pub use numpy::{ONLY, read_numpy};
+pub use npz::Npz;
+pub use numpy::{ONLY, Shaped, read_npz, read_numpy};
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 
 /// How the names of files begin and end while they are being written.

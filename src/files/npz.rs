@@ -1,17 +1,15 @@
 //! Traces: named real arrays in NumPy's `.npz`, with their units in a JSON file beside it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use npyz::{NpyFile, NpyHeader, Order, WriteOptions, WriterBuilder};
+use npyz::{WriteOptions, WriterBuilder};
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::{write_atomically, write_json};
-use crate::host::machine;
 use crate::numerics::scalar::Scalar;
 use crate::{Error, Result};
 
@@ -123,7 +121,7 @@ pub(crate) fn sidecar(path: &Path) -> PathBuf {
     path.with_extension("units.json")
 }
 
-fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>) -> Vec<u8> {
+pub(super) fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>) -> Vec<u8> {
     let shape: Vec<u64> = shape.iter().map(|&size| size as u64).collect();
     let mut bytes = Vec::new();
     let written = WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().and_then(
@@ -136,121 +134,12 @@ fn npy<N: npyz::AutoSerialize>(shape: &[usize], numbers: impl Iterator<Item = N>
     bytes
 }
 
-/// The shape of an array and its values in C order.
-pub type Shaped = (Vec<usize>, Vec<f64>);
-
-/// Bytes that one byte of a packed array can stand for at most.
-pub(super) const DEFLATE: u64 = 1032;
-/// Bytes of the header of an array at most: NumPy itself refuses longer ones.
-const LARGEST_HEADER: u64 = 10_000;
-
-/// All arrays of a `.npz` file by name. No more of an array is unpacked than its header announces.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Input`] if it is damaged, holds anything but real arrays of 32 or 64 bits
-/// in C order, or more than there is memory for.
-pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Shaped>> {
-    let path = path.as_ref();
-    let file = path.display().to_string();
-    let refused = |source| Error::io(path, "read", source);
-    let damaged = |found: String| Error::input(&file, "", found, "a whole .npz file is needed");
-    let opened = File::open(path).map_err(refused)?;
-    let metadata = opened.metadata().map_err(refused)?;
-    if !metadata.is_file() {
-        return Err(damaged("it is no ordinary file".to_owned()));
-    }
-    let mut archive = ZipArchive::new(BufReader::new(opened))
-        .map_err(|error| damaged(format!("it is no zip archive: {error}")))?;
-    let memory = machine::memory();
-    let (mut arrays, mut total) = (BTreeMap::new(), 0_u64);
-    for index in 0..archive.len() {
-        let member = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
-        let name = member.name().map_err(|error| damaged(error.to_string()))?;
-        let Some(name) = npyz::npz::array_name_from_file_name(&name).map(str::to_owned) else {
-            continue; // as NumPy does
-        };
-        let most = member.compressed_size().min(metadata.len()).saturating_mul(DEFLATE);
-        let array = parse_npy(member, most, memory.saturating_sub(total)).map_err(|found| {
-            Error::input(&file, &name, found, "a whole real array of 32 or 64 bits in C order is needed")
-        })?;
-        total += array.1.len() as u64 * size_of::<f64>() as u64;
-        arrays.insert(name, array);
-    }
-    Ok(arrays)
-}
-
-/// Reads the header of an array; what was read beyond it is left in the cursor.
-pub(crate) fn header(stream: &mut impl Read) -> std::result::Result<(NpyHeader, Cursor<Vec<u8>>), String> {
-    let bad = |error: std::io::Error| format!("the header is bad: {error}");
-    // The header is read apart: its length is a number in the file, of two bytes or, in the later versions, of four.
-    let mut header = Vec::new();
-    stream.by_ref().take(12).read_to_end(&mut header).map_err(bad)?;
-    let length = match header[..] {
-        [_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
-        [_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
-        _ => 0,
-    };
-    if length > LARGEST_HEADER {
-        return Err(format!("found a header of {length} bytes"));
-    }
-    stream.by_ref().take(length).read_to_end(&mut header).map_err(bad)?;
-    let mut rest = Cursor::new(header);
-    Ok((NpyHeader::from_reader(&mut rest).map_err(bad)?, rest))
-}
-
-/// Whether the first index of an array is the fastest.
-pub(crate) fn is_fortran(npy: &NpyHeader) -> bool {
-    npy.order() != Order::C && npy.shape().len() > 1
-}
-
-/// Reads an array of at most so many bytes on disk, and in memory.
-fn parse_npy(mut stream: impl Read, on_disk: u64, in_memory: u64) -> std::result::Result<Shaped, String> {
-    let (npy, rest) = header(&mut stream)?;
-    let npy = NpyFile::with_header(npy, rest.chain(stream));
-    if is_fortran(&npy) {
-        return Err("found Fortran order".to_owned());
-    }
-    let shape = npy.shape().to_vec();
-    // An empty array may have any other sizes; what is counted is never beyond what a file can hold.
-    let count = shape.iter().try_fold(1_u64, |count, &size| count.checked_mul(size));
-    let count = if shape.contains(&0) { Some(0) } else { count };
-    let Some(count) = count.filter(|count| *count <= on_disk / 4) else {
-        return Err(format!("the shape {shape:?} is larger than the data"));
-    };
-    let needed = count.saturating_mul(size_of::<f64>() as u64);
-    if needed > in_memory {
-        let (needed, most) = (machine::bytes(needed as f64), machine::bytes(in_memory as f64));
-        return Err(format!("the shape {shape:?} takes {needed} of memory, where {most} are left"));
-    }
-    let shape = shape.iter().map(|&size| size as usize).collect();
-    let npy = match npy.try_data::<f64>() {
-        Ok(values) => return Ok((shape, collect(values, count)?)),
-        Err(npy) => npy,
-    };
-    match npy.try_data::<f32>() {
-        Ok(values) => Ok((shape, collect(values.map(|value| value.map(f64::from)), count)?)),
-        Err(npy) => Err(format!("found the type {}", npy.dtype().descr())),
-    }
-}
-
-/// So many numbers.
-fn collect(
-    values: impl Iterator<Item = std::io::Result<f64>>,
-    count: u64,
-) -> std::result::Result<Vec<f64>, String> {
-    let mut numbers = Vec::new();
-    numbers.try_reserve_exact(count as usize).map_err(|_| "there is no memory left for it".to_owned())?;
-    for value in values {
-        numbers.push(value.map_err(|error| format!("the data are truncated: {error}"))?);
-    }
-    Ok(numbers)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::read_npz;
     use super::*;
 
-    fn example() -> Npz {
+    pub(crate) fn example() -> Npz {
         let mut npz = Npz::new();
         npz.insert("t", &[3], &[0.0, 0.5, 1.0], "tau", &["time"]);
         npz.insert("u/h1", &[3, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0], "1", &["time", "neuron of h1"]);
@@ -294,56 +183,5 @@ mod tests {
     #[test]
     fn equal_arrays_make_equal_files() {
         assert_eq!(example().to_bytes().unwrap(), example().to_bytes().unwrap());
-    }
-
-    #[test]
-    fn damaged_files_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("trace.npz");
-        let whole = example().to_bytes().unwrap();
-        for end in 0..whole.len() {
-            std::fs::write(&path, &whole[..end]).unwrap();
-            let error = read_npz(&path).unwrap_err().to_string();
-            assert!(error.contains("trace.npz: it is no zip archive: "), "{end}: {error}");
-        }
-        let parse = |bytes: &[u8]| parse_npy(bytes, bytes.len() as u64, 1 << 20).unwrap_err();
-        assert_eq!(parse(&npy(&[2], [1_i64, 2].into_iter())), "found the type '<i8'");
-        let mut short = npy(&[2], [1.0, 2.0].into_iter());
-        short.pop();
-        assert!(parse(&short).starts_with("the data are truncated: "));
-    }
-
-    /// What an array's header says is not believed before the file can hold it, and not taken beyond the memory.
-    #[test]
-    fn headers_that_promise_too_much_are_refused() {
-        let mut vast = npy(&[2], [1.0, 2.0].into_iter());
-        let place = vast.windows(2).position(|text| text == b"(2").unwrap();
-        vast[place..place + 2].copy_from_slice(b"(9");
-        let error = parse_npy(&vast[..], 32, 1 << 20).unwrap_err();
-        assert_eq!(error, "the shape [9] is larger than the data");
-        let error = parse_npy(&vast[..], 1 << 20, 71).unwrap_err();
-        assert_eq!(error, "the shape [9] takes 72 bytes of memory, where 71 bytes are left");
-        let mut long = vast.clone();
-        long[8..10].copy_from_slice(&[255, 255]);
-        assert_eq!(parse_npy(&long[..], 1 << 20, 1 << 20).unwrap_err(), "found a header of 65535 bytes");
-        long[6] = 2;
-        let length = u32::from_le_bytes(long[8..12].try_into().unwrap());
-        let told = format!("found a header of {length} bytes");
-        assert_eq!(parse_npy(&long[..], 1 << 20, 1 << 20).unwrap_err(), told);
-        // 64 MiB of zeros behind an array of two numbers are not unpacked.
-        let mut bomb = npy(&[2], [1.0, 2.0].into_iter());
-        bomb.resize(64 << 20, 0);
-        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-        archive.start_file("a.npy", SimpleFileOptions::default()).unwrap();
-        archive.write_all(&bomb).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bomb.npz");
-        let mut packed = archive.finish().unwrap().into_inner();
-        // Whoever unpacked on would come to a damaged place.
-        let middle = packed.len() / 2;
-        packed[middle..middle + 8].fill(0xff);
-        std::fs::write(&path, packed).unwrap();
-        assert_eq!(read_npz(&path).unwrap()["a"], (vec![2], vec![1.0, 2.0]));
-        assert!(read_npz("/dev/zero").is_err());
     }
 }

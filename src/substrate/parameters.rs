@@ -97,6 +97,10 @@ impl Arrangement {
     fn spread<T: Scalar>(&self, values: &[T]) -> Vec<T> {
         let Self::Weights(interaction) = self else { return values.to_vec() };
         let mut array = vec![T::zero(); interaction.dimensions().iter().product()];
+        if let Some((receivers, senders)) = interaction.transposed() {
+            transpose(receivers, senders, values, &mut array);
+            return array;
+        }
         interaction.places().zip(values).for_each(|(place, w)| array[place] = *w);
         array
     }
@@ -107,6 +111,19 @@ impl Arrangement {
         let values =
             interaction.places().map(|place| std::mem::replace(&mut array[place], T::zero())).collect();
         array.iter().position(|x| !x.is_zero()).map_or(Ok(values), Err)
+    }
+}
+
+/// Writes a matrix [rows × columns], of which column follows after column in `from`, row after row into `to`.
+fn transpose<T: Copy>(rows: usize, columns: usize, from: &[T], to: &mut [T]) {
+    /// Columns whose parts stay in the cache from one row to the next.
+    const TOGETHER: usize = 16;
+    for first in (0..columns).step_by(TOGETHER) {
+        let last = columns.min(first + TOGETHER);
+        for row in 0..rows {
+            let parts = to[row * columns + first..row * columns + last].iter_mut();
+            parts.zip(first..last).for_each(|(to, column)| *to = from[column * rows + row]);
+        }
     }
 }
 
@@ -260,6 +277,10 @@ impl<T: Scalar> Parameters<T> {
         match form {
             Arrangement::Vector(_) => values.copy_from_slice(array),
             Arrangement::Weights(interaction) => {
+                if let Some((receivers, senders)) = interaction.transposed() {
+                    transpose(senders, receivers, array, values);
+                    return Ok(());
+                }
                 let places = values.iter_mut().zip(interaction.places());
                 places.for_each(|(value, place)| *value = array[place]);
                 if values.len() < array.len() {
@@ -355,6 +376,29 @@ fn draw(initialisation: Initialisation, fan_in: usize, count: usize, seed: u64, 
             let uniform =
                 Uniform::new_inclusive(-scale * unit, scale * unit).expect("a validated scale is finite");
             (0..count).map(|_| uniform.sample(&mut stream)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::substrate::neurons::interactions::Geometry;
+    use crate::substrate::neurons::interactions::dense::Dense;
+
+    /// What is transposed at once lies where the places say of each weight.
+    #[test]
+    fn the_array_of_a_dense_parameter_has_each_weight_in_its_place() {
+        for (receivers, senders) in [(1, 1), (3, 16), (37, 50), (40, 17)] {
+            let shape = Dense { receivers, senders };
+            let values: Vec<usize> = (1..=receivers * senders).collect();
+            let mut expected = vec![0; values.len()];
+            shape.places().zip(&values).for_each(|(place, value)| expected[place] = *value);
+            let (mut array, mut back) = (vec![0; values.len()], vec![0; values.len()]);
+            transpose(receivers, senders, &values, &mut array);
+            assert_eq!(array, expected);
+            transpose(senders, receivers, &array, &mut back);
+            assert_eq!(back, values);
         }
     }
 }

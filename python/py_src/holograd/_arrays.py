@@ -18,6 +18,8 @@ Parameters: TypeAlias = dict[str, NDArray[Any]]
 
 _ARGUMENTS = _holograd.arguments()
 
+_INTEGERS, _SINGLE, _DOUBLE = np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.float64)
+
 
 def refused(path: str, found: str, expected: str) -> ConfigError:
     """The exception about an argument."""
@@ -27,6 +29,8 @@ def refused(path: str, found: str, expected: str) -> ConfigError:
 
 def taken(path: str, value: ArrayLike) -> NDArray[Any]:
     """Any array as one of NumPy, without a copy where that can be."""
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
     if not isinstance(value, np.ndarray):
         # A tensor that takes part in automatic differentiation keeps its numbers to itself.
         if hasattr(value, "detach") and hasattr(value, "requires_grad"):
@@ -51,41 +55,71 @@ def _first_line(error: Exception) -> str:
 
 def reals(path: str, value: ArrayLike, dtype: Any) -> NDArray[Any]:
     """Real numbers in C order, of one of the two types that holograd computes with; the same memory if it is so already."""
+    if _is_laid_out(value) and value.dtype == dtype:
+        ready: NDArray[Any] = value
+        return ready
     array = taken(path, value)
     if array.dtype == np.uint8 and array.size and array.max() > 1:
         raise refused(path, f"found bytes up to {array.max()}", "numbers; pixels from 0 to 255 are divided by 255")
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+        converted = _laid_out(array, dtype)
     if array.dtype.kind in "iu" and array.size and not np.array_equal(converted, array):
         raise refused(path, f"found integers beyond those of {np.dtype(dtype)}", "smaller ones, or float64")
     return converted
 
 
+def _is_laid_out(value: ArrayLike) -> bool:
+    """Whether it is an array of NumPy as `_laid_out` makes them, as most are."""
+    if type(value) is not np.ndarray:
+        return False
+    flags = value.flags
+    return flags.c_contiguous and flags.aligned
+
+
+def _laid_out(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """In C order, at an address that its type asks for."""
+    return np.require(array, dtype, ("C", "A"))
+
+
 def whole(path: str, value: ArrayLike) -> NDArray[np.int64]:
     """Class indices."""
+    if _is_laid_out(value) and value.dtype is _INTEGERS:
+        indices: NDArray[np.int64] = value
+        return indices
     array = taken(path, value)
     if array.dtype.kind not in "iu":
         raise refused(path, f"found labels of {array.dtype}", "class indices are integers, as y.astype(int)")
     if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
         raise refused(path, f"found the label {array.max()}", "class indices from 0 on")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return _laid_out(array, np.int64)
 
 
-def precision_of(params: Mapping[str, ArrayLike]) -> Any:
-    """float32 if no parameter has more digits, else float64."""
-    kinds = [taken(f"params[{name!r}]", value).dtype for name, value in params.items()]
-    single = kinds and all(kind.kind == "f" and kind.itemsize <= 4 for kind in kinds)
-    return np.float32 if single else np.float64
-
-
-def parameters(params: Mapping[str, ArrayLike], dtype: Any) -> Parameters:
-    """Parameters as holograd takes them."""
+def parameters(params: Mapping[str, ArrayLike], dtype: Any = None) -> tuple[Parameters, Any]:
+    """Parameters as holograd takes them, and their type: the one that is asked for, else float32 if none has more digits, else
+    float64."""
     if not isinstance(params, Mapping):
         raise refused("params", f"found an object of type {type(params).__name__}", "a dict of arrays, as of Network.initial")
-    for name in params:
+    if type(params) is dict and (ready := _type_of_all(params)) is not None and dtype in (None, ready):
+        return params, ready
+    arrays = {}
+    for name, value in params.items():
         if not isinstance(name, str):
             raise refused("params", f"found the name {name!r}", "the names of the network's parameters")
-    return {name: reals(f"params[{name!r}]", value, dtype) for name, value in params.items()}
+        arrays[name] = taken(f"params[{name!r}]", value)
+    if dtype is None:
+        single = arrays and all(array.dtype.kind == "f" and array.dtype.itemsize <= 4 for array in arrays.values())
+        dtype = np.float32 if single else np.float64
+    return {name: reals(f"params[{name!r}]", array, dtype) for name, array in arrays.items()}, dtype
+
+
+def _type_of_all(params: dict[Any, Any]) -> Any:
+    """The type of parameters that holograd takes as they are; none of others, of which more has to be found out."""
+    kind = None
+    for name, value in params.items():
+        if type(name) is not str or not _is_laid_out(value) or (kind is not None and value.dtype is not kind):
+            return None
+        kind = value.dtype
+    return np.float64 if kind is _DOUBLE else np.float32 if kind is _SINGLE else None
 
 
 def inputs(path: str, value: ArrayLike, size: int, image: tuple[int, ...] | None, dtype: Any) -> NDArray[Any]:
@@ -162,8 +196,8 @@ def named(value: Mapping[str, ArrayLike]) -> Parameters:
     for name, item in value.items():
         array = taken(name, item)
         if array.dtype.kind in "iub":
-            arrays[str(name)] = np.ascontiguousarray(array, dtype=np.int64).reshape(array.shape)
+            arrays[str(name)] = _laid_out(array, np.int64)
         else:
             single = array.dtype.itemsize <= 4
-            arrays[str(name)] = np.ascontiguousarray(array, dtype=np.float32 if single else np.float64).reshape(array.shape)
+            arrays[str(name)] = _laid_out(array, np.float32 if single else np.float64)
     return arrays

@@ -31,6 +31,16 @@ class Described:
     folder: str | None
 
 
+def named(what: str, value: Any) -> str:
+    """The name or path of an experiment or a model, or how messages call a dict in its place."""
+    if isinstance(value, Mapping):
+        return f"the {what}"
+    reference = os.fspath(value) if hasattr(value, "__fspath__") else value
+    if not isinstance(reference, str):
+        raise _arrays.refused(what, f"found {type(value).__name__}", f"the name of a shipped {what}, a path or a dict")
+    return reference
+
+
 def described(
     experiment: Experiment,
     document: Mapping[str, Any] | None = None,
@@ -41,13 +51,8 @@ def described(
 ) -> Described:
     """An experiment with what changes it. Dicts of arrays in the place of `parameters` and `batch` stand for files."""
     if isinstance(experiment, Mapping):
-        reference, document = "the experiment", experiment
-    else:
-        try:
-            reference = os.fspath(experiment)
-        except TypeError as error:
-            found = f"found {type(experiment).__name__}"
-            raise _arrays.refused("experiment", found, "the name of a shipped experiment, a path or a dict") from error
+        document = experiment
+    reference = named("experiment", experiment)
     if fields is not None and not isinstance(fields, Mapping):
         raise _arrays.refused("overrides", f"found {type(fields).__name__}", "a dict of fields by their path, as {'epochs': 5}")
     given = dict(arrays or {})

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from . import _arrays, _holograd
 from ._arrays import ArrayLike, Parameters
-from ._describe import Json, described
-from ._errors import ConfigError
+from ._describe import Json, described, named
 
 
 class Network:
@@ -24,15 +23,7 @@ class Network:
     """
 
     def __init__(self, model: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        if isinstance(model, Mapping):
-            self._core = _holograd.Network("the model", dict(model))
-        else:
-            try:
-                reference = os.fspath(model)
-            except TypeError as error:
-                found = f"found {type(model).__name__}"
-                raise _arrays.refused("model", found, "the name of a shipped model, a path or a dict") from error
-            self._core = _holograd.Network(reference, None)
+        self._core = _holograd.Network(named("model", model), dict(model) if isinstance(model, Mapping) else None)
         self._inputs, shape, self._outputs = self._core.sizes
         self._shape = None if shape is None else tuple(shape)
         self._classifies = self._core.classifies
@@ -127,10 +118,9 @@ class Network:
             update: number of the weight update: every update has noise of its own.
             diagnose: whether to spend evaluations on diagnostics that the gradient does not need.
         """
-        dtype = _arrays.precision_of(params) if isinstance(params, Mapping) else np.float64
-        given = _arrays.parameters(params, dtype)
-        inputs = _arrays.inputs("x", x, self.inputs, self.input_shape, dtype)
-        targets = _arrays.targets("y", y, len(inputs), self.outputs, self._classifies, dtype)
+        given, dtype = _arrays.parameters(params)
+        inputs = _arrays.inputs("x", x, self._inputs, self._shape, dtype)
+        targets = _arrays.targets("y", y, len(inputs), self._outputs, self._classifies, dtype)
         parts = self._core.gradient(
             given, inputs, targets, dtype is np.float32, estimator, imperfections, form, _seed("seed", seed),
             _seed("update", update), bool(diagnose),
@@ -161,7 +151,7 @@ class Network:
             raise _arrays.refused("drive", f"found {type(drive).__name__}", "a dict of the fields of a trace experiment")
         # The file of a batch holds what a network takes for inputs: an image has its shape there.
         shape = (1, *self.input_shape) if self.input_shape else (1, self.inputs)
-        arrays = {"parameters": _arrays.parameters(params, np.float64), "batch": {"x": inputs.reshape(shape), "y": targets}}
+        arrays = {"parameters": _arrays.parameters(params, np.float64)[0], "batch": {"x": inputs.reshape(shape), "y": targets}}
         document = {"kind": "trace", "model": self.model, **drive, **{name: f"{name}.safetensors" for name in arrays}}
         files = {f"{name}.safetensors": of for name, of in arrays.items()}
         from ._run import Run
@@ -293,7 +283,7 @@ def compare(estimate: Estimate, truth: Estimate | Mapping[str, ArrayLike]) -> Co
     if not isinstance(estimate, Estimate):
         raise _arrays.refused("estimate", f"found {type(estimate).__name__}", "an estimate, as Network.gradient returns it")
     other = truth.gradient if isinstance(truth, Estimate) else truth
-    gradients = [_arrays.parameters(gradient, np.float64) for gradient in (estimate.gradient, other)]
+    gradients = [_arrays.parameters(gradient, np.float64)[0] for gradient in (estimate.gradient, other)]
     table = estimate.network._core.compare(*gradients)
     parameters = {name: Agreement(**of) for name, of in table["parameters"].items()}
     return Comparison(Agreement(**table["total"]), Agreement(**table["synapses"]), parameters)
@@ -376,6 +366,3 @@ def _seed(path: str, seed: Any) -> int:
     if not 0 <= number < 2**64:
         raise _arrays.refused(path, f"found {number}", "an integer from 0 on, below 2**64")
     return number
-
-
-__all__ = ["Agreement", "Comparison", "ConfigError", "Estimate", "Network", "Trace", "compare"]

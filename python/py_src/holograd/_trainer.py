@@ -86,7 +86,7 @@ class Trainer:
 
     @parameters.setter
     def parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
-        self._core.set_parameters(_arrays.parameters(parameters, self._dtype))
+        self._core.set_parameters(_arrays.parameters(parameters, self._dtype)[0])
 
     @property
     def updates(self) -> int:

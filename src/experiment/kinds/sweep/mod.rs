@@ -9,11 +9,14 @@ mod history;
 mod labels;
 pub mod record;
 mod runs;
+mod shards;
 mod table;
 mod tasks;
 
 pub use base::Base;
 pub use grid::{Seeds, Values};
+pub(crate) use shards::Plan;
+pub use shards::Shard;
 pub use tasks::Task;
 
 use std::collections::BTreeMap;
@@ -373,12 +376,30 @@ impl Sweep {
     /// # Errors
     /// The first finding.
     pub(super) fn survey(&self, origin: &Origin, options: &Options) -> Result<Cost> {
+        let mut total = Cost::default();
+        for (runs, cost) in self.costs(origin, options)? {
+            let kept = if self.history { runs as f64 } else { 0.0 };
+            // A run of a sweep has a share of the threads, and a line that sums it up.
+            let disk = kept * cost.disk + runs as f64 * 1000.0;
+            total += Cost { runs, disk, threads: 1.0, ..cost * runs as f64 };
+        }
+        let side_by_side = options.side_by_side(rayon::current_num_threads());
+        let together = (total.runs as f64).min(side_by_side as f64);
+        let described = 20_000.0 * total.runs as f64;
+        Ok(Cost { threads: together, memory: together * total.memory + described, ..total })
+    }
+
+    /// Finds out of each point what would stop its runs; returns how many they are, and what one of them takes.
+    ///
+    /// # Errors
+    /// The first finding.
+    fn costs(&self, origin: &Origin, options: &Options) -> Result<Vec<(u64, Cost)>> {
         let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         let devices = self.device_seeds.as_ref().map_or(1, |seeds| seeds.list().len());
         // Files are read once, whatever the number of points.
         let mut data: Vec<(DataSpec, (f64, f64))> = Vec::new();
         let mut files: Vec<(String, Precision, Arc<Network>)> = Vec::new();
-        let mut total = Cost::default();
+        let mut costs = Vec::new();
         self.each_point(origin, |Point { train, site }| {
             if let Site::Neurons(setup) = &site {
                 train.check(setup)?;
@@ -412,16 +433,11 @@ impl Sweep {
                     files.push(file);
                 }
             }
-            let runs = (seeds * if grid::has_devices(&train) { devices } else { 1 }) as f64;
-            let kept = if self.history { runs } else { 0.0 };
-            // A run of a sweep has a share of the threads, and a line that sums it up.
-            let disk = kept * cost.disk + runs * 1000.0;
-            total += Cost { runs: runs as u64, disk, threads: 1.0, ..cost * runs };
+            let runs = seeds * if grid::has_devices(&train) { devices } else { 1 };
+            costs.push((runs as u64, cost));
             Ok(())
         })?;
-        let together = (total.runs as f64).min(rayon::current_num_threads() as f64);
-        let described = 20_000.0 * total.runs as f64;
-        Ok(Cost { threads: together, memory: together * total.memory + described, ..total })
+        Ok(costs)
     }
 
     /// The axes of the figure: across, and of curves.

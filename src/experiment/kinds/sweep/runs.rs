@@ -1,6 +1,6 @@
 //! Does the runs of a sweep in parallel, each once, and sums them up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -53,6 +53,11 @@ impl Run {
             Site::Neurons(setup) => self.train.check(setup),
             Site::Circuit(_) => Ok(()),
         }
+    }
+
+    /// The place of its point in the grid.
+    pub(super) fn point(&self) -> usize {
+        self.job.point
     }
 
     /// Its line with the number that its point has now: another grid may have been begun.
@@ -132,14 +137,26 @@ impl Sweep {
     /// The complete lines of an earlier attempt, by place in the grid. A run that was to learn for fewer epochs is not finished.
     pub(super) fn finished(&self, sink: &dyn Sink, runs: &[Run]) -> Result<BTreeMap<usize, String>> {
         let text = sink.lines()?.unwrap_or_default();
+        self.finished_of(&text, &sink.place(METRICS), sink, runs)
+    }
+
+    /// The same of the lines in `text`, which is that of `file`; histories are in `sink`.
+    pub(super) fn finished_of(
+        &self,
+        text: &str,
+        file: &str,
+        sink: &dyn Sink,
+        runs: &[Run],
+    ) -> Result<BTreeMap<usize, String>> {
+        let by_key: HashMap<&str, &Run> = runs.iter().map(|run| (run.key.as_str(), run)).collect();
         let mut lines = BTreeMap::new();
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let known = serde_json::from_str::<SweepRun>(line).ok();
-            let known = known.and_then(|known| Some((runs.iter().find(|run| run.key == known.key)?, known)));
+            let known = known.and_then(|known| Some((*by_key.get(known.key.as_str())?, known)));
             let Some((run, known)) = known else {
                 let found = format!("found a run that this sweep does not have: {}", line.trim_end());
                 let legal = "--resume takes the sweep as it was begun: start another in a new folder";
-                return Err(Error::input(sink.place(METRICS), "", found, legal));
+                return Err(Error::input(file, "", found, legal));
             };
             if known.failure.is_some() || !self.history || run.epochs_left(sink)? == 0 {
                 lines.insert(run.index, run.in_its_place(line, known)?);
@@ -148,8 +165,8 @@ impl Sweep {
         Ok(lines)
     }
 
-    /// Does the runs on all threads of the current pool, one run a thread, or several where there are fewer runs than threads;
-    /// each line is on disk as soon as its run is done.
+    /// Does the runs on all threads of the current pool, as many at once as `options` say, or one run a thread, or several where there
+    /// are fewer runs than threads; each line is on disk as soon as its run is done.
     pub(super) fn work(
         &self,
         open: &[&Run],
@@ -160,7 +177,7 @@ impl Sweep {
         let next = AtomicUsize::new(0);
         let kept = Mutex::new((sink, BTreeMap::new()));
         let threads = rayon::current_num_threads();
-        let workers = threads.min(open.len());
+        let workers = options.side_by_side(threads).min(open.len());
         let watcher = watcher::current();
         let worker = || -> Result<()> {
             // Runs are the parallelism: what is parallel within one stays on its share of the threads.
@@ -196,7 +213,11 @@ impl Sweep {
         kept.into_inner().map(|(_, done)| done).map_err(|_| Error::Internal("a run panicked".into()))
     }
 
-    pub(super) fn finish(&self, sink: &mut dyn Sink) -> Result<Vec<String>> {
+    /// Sums up the records in `sink`; returns the lines for the user.
+    ///
+    /// # Errors
+    /// If they are of another kind, or the summary cannot be kept.
+    pub(crate) fn finish(&self, sink: &mut dyn Sink) -> Result<Vec<String>> {
         let runs: Vec<SweepRun> = sink.records()?;
         let axes = self.axes();
         let mut points = Vec::new();

@@ -50,6 +50,10 @@ impl Geometry for Dense {
         Box::new(self.ends().map(|(receiver, sender)| receiver * self.senders + sender))
     }
 
+    fn transposed(&self) -> Option<(usize, usize)> {
+        Some((self.receivers, self.senders))
+    }
+
     fn ends(&self) -> Box<dyn Iterator<Item = (usize, usize)> + '_> {
         Box::new((0..self.senders).flat_map(|sender| (0..self.receivers).map(move |r| (r, sender))))
     }

@@ -95,6 +95,11 @@ pub trait Geometry {
     fn dimensions(&self) -> Vec<usize>;
     /// Place of each weight in the array of a parameter file; the other elements of that array are zero.
     fn places(&self) -> Box<dyn Iterator<Item = usize> + '_>;
+    /// Numbers of receivers and senders where every pair of them has a weight of its own, receiver after receiver of each sender: the
+    /// array of a parameter file is then its transpose, which is faster made as such.
+    fn transposed(&self) -> Option<(usize, usize)> {
+        None
+    }
     /// Receiving and sending neuron of each weight that has one synapse.
     fn ends(&self) -> Box<dyn Iterator<Item = (usize, usize)> + '_>;
     /// For each weight, its place among the weights of the same interaction with sender and receiver exchanged.
