@@ -194,9 +194,11 @@ fn drive(estimator: &EstimatorSpec) -> Option<(Chebyshev, u64)> {
     Some((drive, period * (drive.settle_periods + drive.periods)))
 }
 
+/// Iterations of Newton's method that find an equilibrium, about.
+pub(super) const EQUILIBRIUM: f64 = 10.0;
+
 /// Evaluations of a circuit that an estimate of one sample takes: an equilibrium some ten iterations, a complex one twice as much.
 pub(super) fn evaluations(estimator: &EstimatorSpec) -> f64 {
-    const EQUILIBRIUM: f64 = 10.0;
     let work = estimator.work(Foreseen { bytes: 8.0, feed_forward: true });
     match estimator {
         EstimatorSpec::Adjoint(_) => EQUILIBRIUM,

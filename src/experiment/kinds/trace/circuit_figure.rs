@@ -96,7 +96,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
         Panel::new("highest harmonic K", "relative gradient error").log_y().series(measured).series(still);
     let mut panels = vec![drive, voltages, power];
     if let Ok(each) = array("element_power") {
-        let mut largest = Panel::new("time (µs)", "power of single elements (µW)");
+        let mut largest = Panel::new("time (µs)", "element power (µW)");
         for (k, name) in elements.iter().enumerate().take(SHOWN) {
             let course: Vec<f64> = each.iter().skip(k).step_by(elements.len()).map(|p| p * 1e6).collect();
             largest = largest.line(name.clone(), zip(&course));

@@ -89,12 +89,15 @@ impl Train {
     /// If its data are not there.
     pub(super) fn cost_of_circuit(&self, setup: &CircuitSetup, options: &Options) -> Result<Cost> {
         let lookup = crate::experiment::problem::lookup(&setup.origin, options);
-        let (train, _) = self.data.counts(&lookup)?;
+        let (train, test) = self.data.counts(&lookup)?;
         let each = circuits::evaluations(&self.estimator);
-        let evaluations = self.epochs as f64 * train as f64 * each;
+        let epochs = self.epochs as f64;
+        // Each test is an equilibrium, and at the end one of all samples.
+        let tests = epochs * test as f64 + (train + test) as f64;
+        let evaluations = epochs * train as f64 * each + circuits::EQUILIBRIUM * tests;
         let chunks = (self.batch_size as f64 / crate::gradient::CHUNK as f64).ceil();
         let threads = chunks.min(rayon::current_num_threads() as f64);
-        let updates = self.epochs as f64 * (train as f64 / self.batch_size as f64).ceil();
+        let updates = epochs * (train as f64 / self.batch_size as f64).ceil();
         Ok(Cost { updates, disk: 1e6, ..circuits::cost(&setup.circuit, evaluations, threads) })
     }
 
