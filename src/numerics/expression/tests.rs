@@ -99,14 +99,14 @@ fn derivatives_agree_with_steps_into_the_imaginary_direction() {
                     max_relative = 1e-8
                 );
                 if arena.is_holomorphic(id) {
-                    let step = Complex::new(0.0, 1e-20);
+                    let step = Complex::new(0.0, 1e-6);
                     let (z, w): (Complex<f64>, Complex<f64>) =
                         if by == 0 { (step + z, w.into()) } else { (z.into(), step + w) };
                     assert_relative_eq!(
                         told,
-                        at(&arena, id, z, w).im / 1e-20,
-                        max_relative = 1e-12,
-                        epsilon = 1e-13
+                        at(&arena, id, z, w).im / 1e-6,
+                        max_relative = 1e-9,
+                        epsilon = 1e-9
                     );
                 }
             }
