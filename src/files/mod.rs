@@ -14,12 +14,14 @@ mod csv;
 mod json;
 pub(crate) mod npz;
 mod numpy;
+mod table;
 mod tensors;
 
 pub use self::csv::parse_csv;
 pub use json::parse_json;
 pub use npz::{Npz, Shaped, read_npz};
 pub use numpy::{ONLY, read_numpy};
+pub use table::Table;
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 
 /// How the names of files begin and end while they are being written.
