@@ -9,4 +9,6 @@ pub mod interactions;
 pub mod linear;
 pub mod model;
 pub mod network;
+pub mod neuron;
+pub mod parasitics;
 pub mod readout;
