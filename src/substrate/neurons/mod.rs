@@ -3,6 +3,7 @@
 pub mod activation;
 mod bound;
 pub mod effective;
+pub mod energy;
 pub mod field;
 pub mod form;
 pub mod interactions;
@@ -12,3 +13,5 @@ pub mod network;
 pub mod neuron;
 pub mod parasitics;
 pub mod readout;
+pub mod spice;
+pub mod units;

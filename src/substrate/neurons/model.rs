@@ -13,6 +13,7 @@ use crate::substrate::neurons::interactions::sparse::SparseSpec;
 use crate::substrate::neurons::interactions::{Dense, Interaction};
 use crate::substrate::neurons::neuron::NeuronSpec;
 use crate::substrate::neurons::parasitics::Parasitics;
+use crate::substrate::neurons::units::Units;
 
 /// The name under which connections refer to the clamped input.
 pub const INPUT: &str = "input";
@@ -46,6 +47,9 @@ pub struct ModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["squared_error", null]))]
     pub cost: Option<Cost>,
+    /// What its dimensionless quantities are in hardware; with it runs tell times and energies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
 }
 
 /// The clamped inputs.
@@ -319,6 +323,12 @@ impl ModelSpec {
         self.validate_layers()?;
         self.validate_connections()?;
         self.validate_output()?;
+        self.units.map_or(Ok(()), |units| units.validate().map_err(|e| e.under("units")))?;
+        let by_equation = |l: &LayerSpec| l.neuron.is_some() || l.parasitics.is_some();
+        if let Some(layer) = self.layers.iter().find(|l| self.units.is_some() && by_equation(l)) {
+            let found = format!("found them with the neurons by equation of `{}`", layer.name);
+            return Err(Invalid::new("units", found, "energy is known for neurons of one variable, -u + I"));
+        }
         let weights = self.weights();
         if weights > MOST_WEIGHTS {
             return Err(Invalid::new(

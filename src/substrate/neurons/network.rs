@@ -9,6 +9,7 @@ use crate::substrate::neurons::activation::{Activation, Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
 use crate::substrate::neurons::neuron::Neuron;
+use crate::substrate::neurons::units::Units;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Role, Start};
 use crate::substrate::{CHUNK, Sweep};
 
@@ -27,6 +28,8 @@ pub struct Network {
     pub edges: Vec<Edge>,
     /// What the cost acts on.
     pub output: Output,
+    /// What its quantities are in hardware, where the model says so.
+    pub units: Option<Units>,
     shapes: Arc<[ParameterShape]>,
 }
 
@@ -290,6 +293,7 @@ impl Network {
             layers,
             edges,
             output,
+            units: model.units,
             shapes: shapes.into(),
         })
     }
