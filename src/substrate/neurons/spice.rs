@@ -70,11 +70,15 @@ impl<T: Scalar> Effective<T> {
             let _ = writeln!(text, "Vx_{k} x_{k} 0 DC {:.17e}", volts * x);
         }
         for (place, layer) in network.layers.iter().enumerate() {
+            if layer.equations.is_some() {
+                let legal = "a netlist is of neurons of one variable, -u + I";
+                return refuse(format!("model.layers[{place}]"), "found neurons by equation", legal);
+            }
             let Transfer::Shipped(activation) = &layer.activation else {
                 let legal = "an activation that a model file can name";
                 return refuse(
                     format!("model.layers[{place}].activation"),
-                    "found one of the program's own",
+                    "found an expression, or one of the program's own",
                     legal,
                 );
             };
