@@ -99,7 +99,7 @@ enum Command {
         /// The run folder.
         folder: PathBuf,
     },
-    /// Writes the circuit of a `trace` with its sources and its drive as a SPICE netlist, for ngspice -b.
+    /// Writes the circuit or the network of a `trace` as a SPICE netlist with a real drive, for ngspice -b.
     Netlist {
         /// Path, or name of a shipped experiment.
         experiment: String,

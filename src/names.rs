@@ -20,6 +20,7 @@ const WORDS: &[(&str, &str)] = &[
     ("harmonic_balance", "harmonic balance"),
     ("imperfections", "device"),
     ("jacobian_symmetry", "symmetry of the Jacobian"),
+    ("joules", "energy of training (J)"),
     ("one_over_f", "1/f noise"),
     ("ornstein_uhlenbeck", "Ornstein–Uhlenbeck noise"),
     ("oscillation", "continuous oscillation"),

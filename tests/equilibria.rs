@@ -297,3 +297,33 @@ fn the_slowest_rate_is_that_of_all_samples() {
     assert!(least(&each[4..]) < least(&each[..4]) - 1e-3, "the slowest is not among the last six: {each:?}");
     assert!((rate(&problem) - least(&each)).abs() < 1e-9);
 }
+
+/// Two neurons excite each other, and a third, twenty times as slow, inhibits the first: steps of the map come to rest where the substrate,
+/// whose inhibition comes too late, does not.
+#[test]
+fn time_constants_that_make_an_equilibrium_unstable_are_told_of() {
+    let model = json!({ "name": "late", "input": 1, "layers": [{ "name": "h", "size": 1 }, { "name": "o", "size": 2, "tau": [1.0, 20.0] }],
+        "activation": "tanh", "connections": [{ "from": "input", "to": "h" }, { "from": "h", "to": "o", "feedback": "independent" }],
+        "cost": "squared_error" });
+    let mut problem = random(model, 3, 1);
+    problem.samples.inputs.iter_mut().for_each(|x| *x *= 0.01);
+    for index in 0..problem.parameters.len() {
+        let values: &[f64] = match problem.network.shapes()[index].name.as_str() {
+            "h-o.weight" => &[2.0, 2.0],
+            "o-h.weight" => &[2.0, -1.95],
+            name if name.ends_with("bias") => &[0.0, 0.0],
+            _ => continue,
+        };
+        problem.parameters.at_mut(index).iter_mut().zip(values).for_each(|(p, value)| *p = *value);
+    }
+    for form in [Form::Potential, Form::Rate] {
+        for accelerate in [false, true] {
+            let settle = json!({ "accelerate": accelerate });
+            let found = problem.estimate(form, json!({ "adjoint": { "settle": settle } }));
+            let slowest = found.diagnostics.slowest_rate.unwrap();
+            assert!((slowest + 0.94).abs() < 0.05, "{form:?}, {accelerate}: {slowest}");
+            let told = found.diagnostics.warnings(0.0).join("\n");
+            assert!(told.contains("the free equilibrium is unstable"), "{form:?}, {accelerate}: {told}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod bootstrap;
 mod cli;
 mod common;
 mod continuous;
+mod conv_jacobian;
 mod conv_networks;
 mod conv_refusals;
 mod conv_runs;

@@ -1,4 +1,4 @@
-//! What networks learn from: the embedded digits, a toy task, sets of images and one's own; and the order of the samples.
+//! What networks learn from: the embedded digits and irises, a toy task, sets of images and one's own; and the order of the samples.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ mod given;
 mod idx;
 mod imagenet;
 mod images;
+mod iris;
 mod mat;
 mod mnist;
 mod pickle;
@@ -36,6 +37,7 @@ pub use folder::ImageFolder;
 pub use given::GivenSamples;
 use images::Images;
 pub use images::{Augment, Normalise};
+pub use iris::Iris;
 pub use spec::DataSpec;
 pub use toy::ToyGaussian;
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::sets::ImageSet;
 use super::{
-    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Lookup, Shape, Split, ToyGaussian, cifar,
-    digits, held_back, imagenet, mnist, svhn,
+    ArrayFiles, Digits, GivenSamples, ImageFiles, ImageFolder, Iris, Lookup, Shape, Split, ToyGaussian,
+    cifar, digits, held_back, imagenet, iris, mnist, svhn,
 };
 use crate::Result;
 use crate::error::Invalid;
@@ -25,6 +25,8 @@ pub enum DataSpec {
     Digits(Digits),
     /// Gaussian clouds, one a class, drawn from the seed.
     ToyGaussian(ToyGaussian),
+    /// 150 irises of three species by four lengths, part of holograd.
+    Iris(Iris),
     /// 70,000 handwritten digits of 28 × 28 pixels, from files.
     Mnist(ImageFiles),
     /// 70,000 pictures of clothes of 28 × 28 pixels, from files.
@@ -48,9 +50,10 @@ pub enum DataSpec {
 }
 
 /// The choices whose every field has a default.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "digits",
     "toy_gaussian",
+    "iris",
     "mnist",
     "fashion_mnist",
     "cifar10",
@@ -64,6 +67,7 @@ const NAMES: [&str; 9] = [
 enum Source<'a> {
     Digits(&'a Digits),
     Toy(&'a ToyGaussian),
+    Iris(&'a Iris),
     Set(&'static ImageSet, &'a ImageFiles),
     Folder(&'a ImageFolder),
     Arrays(&'a ArrayFiles),
@@ -87,6 +91,7 @@ impl DataSpec {
         match self {
             Self::Digits(digits) => Source::Digits(digits),
             Self::ToyGaussian(toy) => Source::Toy(toy),
+            Self::Iris(iris) => Source::Iris(iris),
             Self::Mnist(files) => Source::Set(&mnist::MNIST, files),
             Self::FashionMnist(files) => Source::Set(&mnist::FASHION_MNIST, files),
             Self::Cifar10(files) => Source::Set(&cifar::CIFAR10, files),
@@ -108,6 +113,7 @@ impl DataSpec {
         match self.source() {
             Source::Digits(digits) => digits.check().map_err(|invalid| invalid.under("digits")),
             Source::Toy(toy) => toy.check().map_err(|invalid| invalid.under("toy_gaussian")),
+            Source::Iris(iris) => iris.check().map_err(|invalid| invalid.under("iris")),
             Source::Set(set, files) => files.check(set.shape).map_err(|invalid| invalid.under(set.name)),
             Source::Folder(folder) => folder.check().map_err(|invalid| invalid.under("images")),
             Source::Arrays(files) => files.check().map_err(|invalid| invalid.under("files")),
@@ -122,6 +128,7 @@ impl DataSpec {
     pub fn shape(&self, lookup: &Lookup) -> Result<Shape> {
         match self.source() {
             Source::Digits(_) => Ok(digits::SHAPE),
+            Source::Iris(_) => Ok(iris::SHAPE),
             Source::Toy(toy) => Ok(Shape { inputs: toy.inputs, image: None, classes: toy.classes }),
             Source::Set(set, _) => Ok(set.shape()),
             Source::Folder(folder) => folder.shape(lookup),
@@ -133,7 +140,7 @@ impl DataSpec {
     /// The folder that holds the files, where the setting names one.
     pub fn folder_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
-            Self::Digits(_) | Self::ToyGaussian(_) | Self::Given(_) => None,
+            Self::Digits(_) | Self::ToyGaussian(_) | Self::Iris(_) | Self::Given(_) => None,
             Self::Mnist(files)
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
@@ -150,7 +157,12 @@ impl DataSpec {
     #[must_use]
     pub fn anywhere(mut self) -> Self {
         match &mut self {
-            Self::Digits(_) | Self::ToyGaussian(_) | Self::Images(_) | Self::Files(_) | Self::Given(_) => {}
+            Self::Digits(_)
+            | Self::ToyGaussian(_)
+            | Self::Iris(_)
+            | Self::Images(_)
+            | Self::Files(_)
+            | Self::Given(_) => {}
             Self::Mnist(files)
             | Self::FashionMnist(files)
             | Self::Cifar10(files)
@@ -170,6 +182,7 @@ impl DataSpec {
         match self.source() {
             Source::Digits(digits) => Ok(divided(digits::SAMPLES, digits.test_fraction)),
             Source::Toy(toy) => Ok(divided(toy.samples, toy.test_fraction)),
+            Source::Iris(iris) => Ok(divided(iris::SAMPLES, iris.test_fraction)),
             Source::Set(set, files) => set.counts(files, lookup),
             Source::Folder(folder) => folder.counts(lookup),
             Source::Arrays(files) => files.counts(lookup),
@@ -182,7 +195,9 @@ impl DataSpec {
     #[must_use]
     pub fn bytes_of_an_input(&self) -> f64 {
         match self.source() {
-            Source::Digits(_) | Source::Toy(_) | Source::Arrays(_) | Source::Given(_) => 8.0,
+            Source::Digits(_) | Source::Toy(_) | Source::Iris(_) | Source::Arrays(_) | Source::Given(_) => {
+                8.0
+            }
             Source::Set(..) | Source::Folder(_) => 1.0,
         }
     }
@@ -193,7 +208,7 @@ impl DataSpec {
     /// As [`DataSpec::load`].
     pub fn check_files(&self, lookup: &Lookup) -> Result<()> {
         match self.source() {
-            Source::Digits(_) | Source::Toy(_) | Source::Given(_) => Ok(()),
+            Source::Digits(_) | Source::Toy(_) | Source::Iris(_) | Source::Given(_) => Ok(()),
             Source::Set(set, files) => set.load(files, lookup).map(drop),
             Source::Folder(folder) => folder.load(lookup).map(drop),
             // Labels are drawn from nothing: any seed will do.
@@ -201,8 +216,8 @@ impl DataSpec {
         }
     }
 
-    /// The samples. Pixels lie between 0 and 1, unless they are normalised. The seed draws what is held back of the digits,
-    /// and the toy task; sets of images come with their own division.
+    /// The samples. Pixels lie between 0 and 1, unless they are normalised. The seed draws what is held back of digits and
+    /// irises, and the toy task; sets of images come with their own division.
     ///
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) if a setting is not legal, or files are not found or not sound.
@@ -211,6 +226,7 @@ impl DataSpec {
         match self.source() {
             Source::Digits(digits) => digits.load(seed),
             Source::Toy(toy) => Ok(toy.draw(seed)),
+            Source::Iris(iris) => iris.load(seed),
             Source::Set(set, files) => set.load(files, lookup),
             Source::Folder(folder) => folder.load(lookup),
             Source::Arrays(files) => files.load(seed, lookup),
@@ -289,6 +305,7 @@ mod tests {
         let written = [
             json!({"digits": {"test_fraction": 0.2}}),
             json!({"toy_gaussian": {"inputs": 6, "classes": 4, "samples": 500, "spread": 0.1, "test_fraction": 0.2}}),
+            json!({"iris": {"test_fraction": 0.2}}),
             json!({"mnist": {"folder": null, "train": null, "test": null}}),
             json!({"fashion_mnist": {"folder": null, "train": null, "test": null}}),
             json!({"cifar10": {"folder": null, "train": null, "test": null}}),
@@ -315,7 +332,7 @@ mod tests {
         );
         assert_eq!(
             parse(r#""cifar""#).unwrap_err(),
-            ".: unknown variant `cifar`, expected one of `digits`, `toy_gaussian`, `mnist`, `fashion_mnist`, \
+            ".: unknown variant `cifar`, expected one of `digits`, `toy_gaussian`, `iris`, `mnist`, `fashion_mnist`, \
              `cifar10`, `cifar100`, `svhn`, `imagenet32`, `imagenet64` at line 1 column 7"
         );
         assert!(

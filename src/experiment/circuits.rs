@@ -1,6 +1,7 @@
 //! What experiments on circuits share: parameters and samples from files or data, checks, and what a run takes.
 
 use rayon::prelude::*;
+use serde_json::{Value, json};
 
 use super::cost::Cost;
 use super::problem::lookup;
@@ -9,12 +10,16 @@ use super::spec::Precision;
 use crate::data::{DataSpec, Split};
 use crate::error::{Error, Invalid, Result};
 use crate::gradient::equilibrium::{self, Settle};
-use crate::gradient::{CHUNK, EstimatorSpec, Setting};
+use crate::gradient::work::{self, Foreseen};
+use crate::gradient::{CHUNK, Chebyshev, EstimatorSpec, Setting};
 use crate::imperfections::Imperfections;
 use crate::learning::Score;
 use crate::numerics::scalar::Scalar;
+use crate::simulation::integrators::IntegratorSpec;
+use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::Substrate;
 use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::circuits::energy::{Budget, metered};
 use crate::substrate::circuits::field::gather;
 use crate::substrate::circuits::programmed::{NoiseSeed, Programmed};
 use crate::substrate::parameters::Parameters;
@@ -111,7 +116,7 @@ pub(super) fn check_estimator(
 
 /// Refuses what a trajectory of the circuit cannot be integrated with.
 pub(super) fn check_integrator(
-    integrator: crate::simulation::integrators::IntegratorSpec,
+    integrator: IntegratorSpec,
     circuit: &Circuit,
 ) -> std::result::Result<(), Invalid> {
     if let Some(node) = circuit.without_capacitance() {
@@ -119,7 +124,7 @@ pub(super) fn check_integrator(
         let legal = "a `capacitance` above 0, or an estimator that solves for equilibria";
         return Err(Invalid::new("", found, legal));
     }
-    if integrator == crate::simulation::integrators::IntegratorSpec::Map {
+    if integrator == IntegratorSpec::Map {
         return Err(Invalid::new("integrator", "found map with a circuit", "sdirk4, implicit_euler, rk4, …"));
     }
     Ok(())
@@ -182,16 +187,83 @@ pub(super) fn tally(programmed: &Programmed, samples: &Samples<f64>, state: &[f6
     (loss, correct)
 }
 
-/// What it takes to evaluate a circuit so often, each evaluation of one sample: counted in elements and nodes, a guess within an order of
-/// magnitude.
+/// The real drive of an estimator with the ticks that it takes of a sample, if it has one.
+fn drive(estimator: &EstimatorSpec) -> Option<(Chebyshev, u64)> {
+    let EstimatorSpec::Chebyshev(drive) = *estimator else { return None };
+    let period = drive.integrator.clock("period", drive.period).ok()?.ticks;
+    Some((drive, period * (drive.settle_periods + drive.periods)))
+}
+
+/// Iterations of Newton's method that find an equilibrium, about.
+pub(super) const EQUILIBRIUM: f64 = 10.0;
+
+/// Evaluations of a circuit that an estimate of one sample takes: an equilibrium some ten iterations, a complex one twice as much.
+pub(super) fn evaluations(estimator: &EstimatorSpec) -> f64 {
+    let work = estimator.work(Foreseen { bytes: 8.0, feed_forward: true });
+    match estimator {
+        EstimatorSpec::Adjoint(_) => EQUILIBRIUM,
+        EstimatorSpec::Classic(_) => 3.0 * EQUILIBRIUM,
+        EstimatorSpec::Cauchy(cauchy) => (1.0 + cauchy.points as f64) * EQUILIBRIUM,
+        EstimatorSpec::HarmonicBalance(_) => work.states * EQUILIBRIUM,
+        driven => {
+            let integrator = driven.check_alone().ok().and_then(|asked| asked.integrator);
+            let steps = work.evaluations * work.rails / integrator.map_or(1.0, work::stages);
+            // Newton's method takes some three iterations for a stage.
+            steps
+                * match integrator {
+                    Some(IntegratorSpec::ImplicitEuler { .. }) => 3.0,
+                    Some(IntegratorSpec::Sdirk4 { .. }) => 15.0,
+                    other => other.map_or(1.0, work::stages),
+                }
+        }
+    }
+}
+
+/// What one of these samples takes of energy, on average, and of time, in s: from a trajectory like the estimator's, where it follows a real
+/// drive in time.
+///
+/// # Errors
+/// [`Error::Diverged`].
+pub(super) fn budget(
+    programmed: &Programmed,
+    estimator: &EstimatorSpec,
+    samples: &Samples<f64>,
+) -> Result<Option<(Budget, f64)>> {
+    let Some((drive, ticks)) = drive(estimator) else { return Ok(None) };
+    let clock = drive.integrator.clock("period", drive.period).expect("validated");
+    let setting = Setting { substrate: programmed, noise: None, update: 0, diagnose: false };
+    let rest = equilibrium::free(&setting, samples, &Settle::default())?;
+    let waveform = Waveform::Cosine { ticks: clock.ticks };
+    let teaching = Teaching { waveform, amplitude: drive.amplitude, onset: 0 };
+    let ticks = ticks.next_multiple_of(2);
+    let how = (drive.integrator, clock.step);
+    let budget = metered(programmed, samples, teaching, how, ticks, Some(rest.state))?;
+    let seconds = ticks as f64 * clock.step * programmed.circuit().spec.tau;
+    Ok(Some((budget * (1.0 / samples.count as f64), seconds)))
+}
+
+/// Time and energy of a sample, as summaries tell them.
+pub(super) fn energy(each: &Budget, seconds: f64) -> Value {
+    json!({
+        "seconds_per_sample": seconds,
+        "joules_per_sample": each.supplied + each.nudge,
+        "watts_in_trainable_resistors": each.trainable_resistors / seconds,
+        "watts_in_fixed_resistors": each.fixed_resistors / seconds,
+        "watts_in_diodes": each.diodes / seconds,
+        "imbalance": each.imbalance(),
+    })
+}
+
+/// What it takes to evaluate a circuit so often, each evaluation of one sample: counted in elements, and nodes with their sparse factors. A
+/// guess within a factor of two for circuits of 40 to 1000 nodes.
 pub(super) fn cost(circuit: &Circuit, evaluations: f64, threads: f64) -> Cost {
     let resistors: usize = circuit.resistors.iter().map(|group| group.ends.len()).sum();
-    let elements = (resistors + 20 * circuit.diodes.len() + 40 * circuit.free.len()) as f64;
+    let (diodes, nodes) = (circuit.diodes.len(), circuit.free.len());
     Cost {
         evaluations,
-        thread_seconds: evaluations * elements * 5e-9,
+        thread_seconds: evaluations * (resistors + 20 * diodes + 250 * nodes) as f64 * 5e-9,
         threads,
-        memory: elements * 1e3,
+        memory: (resistors + 20 * diodes + 40 * nodes) as f64 * 300.0,
         ..Cost::default()
     }
 }

@@ -194,18 +194,20 @@ impl Loaded {
         Site::new(self.origin.clone(), &self.instance)
     }
 
-    /// The circuit with its sources, its drive and `.tran`, as a SPICE netlist.
+    /// The circuit or network with its sources, a real drive and `.tran`, as a SPICE netlist.
     ///
     /// # Errors
-    /// If it is not a `trace` of a circuit, or its files do not fit.
+    /// If it is not a `trace`, its files do not fit, or there is no netlist of it.
     pub fn netlist(&self) -> Result<String> {
         match (&self.experiment, self.site()) {
             (Experiment::Trace(trace), Site::Circuit(setup)) => {
                 trace.netlist(&trace.shown_on_circuit(&setup)?)
             }
+            (Experiment::Trace(trace), Site::Neurons(setup)) => trace.netlist_of_neurons(&setup),
             _ => {
                 let found = format!("found an experiment of kind `{}`", self.experiment.name());
-                let legal = "a netlist is of a `trace` of a circuit: one sample, and a real drive";
+                let legal =
+                    "a netlist is of a `trace`: one sample, and a real drive of its amplitude and period";
                 Err(Error::input(self.origin.display(), "kind", found, legal))
             }
         }

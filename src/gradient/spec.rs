@@ -112,6 +112,14 @@ impl EstimatorSpec {
         self.demands().amplitude
     }
 
+    /// Whether all of it is trajectories of the substrate: nothing is solved for, and no equilibrium accelerated.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        let Demands { phases, solved, .. } = self.demands();
+        let accelerated = phases.iter().flatten().any(|(_, settle)| settle.accelerate);
+        !solved && !accelerated && !matches!(self, Self::Adjoint(_))
+    }
+
     /// What a chunk of samples takes.
     pub(crate) fn work(&self, of: Foreseen) -> Work {
         self.entry::<f64>().1.work(of)

@@ -175,12 +175,16 @@ fn plain(value: f64, decimals: usize) -> String {
     }
 }
 
-/// Powers of ten; within a decade or so 1, 2, 5; in still narrower spans as on a linear axis.
+/// Powers of ten; within two decades or so 1, 2, 5; in still narrower spans as on a linear axis.
 fn log_ticks(low: f64, high: f64, most: usize) -> Ticks {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let inside = |v: &f64| *v >= low * (1.0 - 1e-12) && *v <= high * (1.0 + 1e-12);
     let powers: Vec<i32> = (first..=last).filter(|e| inside(&decimal(1.0, *e))).collect();
-    if powers.len() >= 2 {
+    let steps: Vec<(u8, i32)> = (first..=last)
+        .flat_map(|e| [1, 2, 5].map(|m| (m, e)))
+        .filter(|(m, e)| inside(&decimal(f64::from(*m), *e)))
+        .collect();
+    if powers.len() > 2 || powers.len() == 2 && steps.len() > most {
         let stride = powers.len().div_ceil(most);
         let kept: Vec<i32> = match i32::try_from(stride) {
             // Multiples of the stride, so that 10⁰ stays if it is there; but never fewer than two.
@@ -209,10 +213,6 @@ fn log_ticks(low: f64, high: f64, most: usize) -> Ticks {
             factor: None,
         };
     }
-    let steps: Vec<(u8, i32)> = (first..=last)
-        .flat_map(|e| [1, 2, 5].map(|m| (m, e)))
-        .filter(|(m, e)| inside(&decimal(f64::from(*m), *e)))
-        .collect();
     if !(2..=most).contains(&steps.len()) {
         return linear_ticks(low, high, most, false);
     }
@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(labels(Scale::Linear, 0.0, 4.1e-5), "0 1 2 3 4");
         assert_eq!(labels(Scale::Log, 0.9e-3, 2.0), "10⁻³ 10⁻² 10⁻¹ 10⁰");
         assert_eq!(labels(Scale::Log, 1.5e-3, 9e-3), "0.002 0.005");
+        assert_eq!(labels(Scale::Log, 0.9, 21.0), "1 2 5 10 20");
         assert_eq!(labels(Scale::Log, 1.5e-7, 9e-7), "2×10⁻⁷ 5×10⁻⁷");
         assert_eq!(labels(Scale::Log, 1e-12, 1e3), "10⁻¹² 10⁻⁹ 10⁻⁶ 10⁻³ 10⁰ 10³");
         let counts = Span { scale: Scale::Linear, low: -0.1, high: 2.1, whole: true };

@@ -19,6 +19,7 @@ use crate::simulation::teaching::{Teaching, Time};
 use crate::substrate::local::Local;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Parameters, Role, Start};
 use crate::substrate::samples::Samples;
+use crate::substrate::shown::Shown;
 
 /// A complex number in double precision.
 pub type C = Complex<f64>;
@@ -178,19 +179,8 @@ impl<T: Scalar, E: Equations> Substrate<T> for Custom<E> {
     }
 
     fn bind<'a>(&'a self, samples: &Samples<T>, rails: usize, _: Option<&[T]>) -> Box<dyn Field<'a, T> + 'a> {
-        let (inputs, outputs) = (self.equations.inputs(), self.equations.outputs());
-        let columns = |values: &[T], size: usize| -> Vec<Vec<f64>> {
-            let column = |i: usize| values[i * size..(i + 1) * size].iter().map(|x| x.double()).collect();
-            (0..samples.count).map(column).collect()
-        };
-        let shape = Substrate::<T>::shape(self, samples.count, rails);
-        Box::new(Bound::new(
-            self,
-            shape,
-            columns(&samples.inputs, inputs),
-            columns(&samples.targets, outputs),
-            (samples.first..).take(samples.count).collect(),
-        ))
+        let shown = Shown::of(samples, self.equations.inputs(), self.equations.outputs());
+        Box::new(Bound::new(self, Substrate::<T>::shape(self, samples.count, rails), shown))
     }
 
     fn is_tied(&self) -> bool {
@@ -236,15 +226,8 @@ struct Bound<'a, T: Scalar, E> {
     substrate: &'a Custom<E>,
     shape: StateShape,
     leak: Leak<T>,
-    inputs: Vec<Vec<f64>>,
-    targets: Vec<Vec<f64>>,
-    places: Vec<usize>,
-    teaching: Teaching,
-    /// A frozen β of each sample; empty where all samples are taught alike.
-    own_betas: Vec<C>,
+    shown: Shown<T>,
     noise: Disturbances<T>,
-    /// What is added to the inputs in the course of time.
-    signal: Option<Signal<T>>,
     /// Jᵀ − J of each sample with its free state, where the coupling is corrected for its asymmetry.
     correction: Vec<(DMatrix<f64>, Vec<f64>)>,
     rates: Vec<T>,
@@ -253,37 +236,26 @@ struct Bound<'a, T: Scalar, E> {
 }
 
 impl<'a, T: Scalar, E: Equations> Bound<'a, T, E> {
-    fn new(
-        substrate: &'a Custom<E>,
-        shape: StateShape,
-        inputs: Vec<Vec<f64>>,
-        targets: Vec<Vec<f64>>,
-        places: Vec<usize>,
-    ) -> Self {
+    fn new(substrate: &'a Custom<E>, shape: StateShape, shown: Shown<T>) -> Self {
         let taus: Vec<C> = substrate.equations.tau().iter().map(|tau| C::new(1.0 / tau, 1.0 / tau)).collect();
         let mut leak = vec![T::zero(); shape.len()];
         (0..shape.batch).for_each(|sample| scatter(&shape, sample, &taus, &mut leak));
         Self {
             leak: Leak::PerElement(leak),
-            teaching: Teaching::none(),
-            own_betas: Vec::new(),
             noise: Disturbances::none(),
-            signal: None,
             correction: Vec::new(),
             rates: vec![T::zero(); shape.len()],
             output_error: vec![T::zero(); substrate.equations.outputs() * shape.columns()],
             evaluations: 0,
             substrate,
             shape,
-            inputs,
-            targets,
-            places,
+            shown,
         }
     }
 
     fn errors(&self, sample: usize, state: &[C]) -> Vec<C> {
-        let mut errors = vec![C::new(0.0, 0.0); self.targets[sample].len()];
-        self.substrate.equations.output_error(&self.targets[sample], state, &mut errors);
+        let mut errors = vec![C::new(0.0, 0.0); self.shown.targets[sample].len()];
+        self.substrate.equations.output_error(&self.shown.targets[sample], state, &mut errors);
         errors
     }
 }
@@ -295,26 +267,17 @@ impl<T: Scalar, E: Equations> VectorField<T> for Bound<'_, T, E> {
         let (values, equations) = (self.substrate.values(), &self.substrate.equations);
         let zeros = || vec![C::new(0.0, 0.0); self.substrate.size()];
         let (mut s, mut flow, mut slope) = (zeros(), zeros(), zeros());
-        let common = self.teaching.beta(time);
-        if let Some(signal) = &mut self.signal {
-            signal.advance(time);
-        }
-        let mut moved = Vec::new();
+        let common = self.shown.teaching.beta(time);
+        self.shown.advance(time);
         for sample in 0..self.shape.batch {
             gather(&self.shape, sample, state, &mut s);
-            let mut inputs = &self.inputs[sample];
-            if let Some(signal) = &self.signal {
-                moved.clear();
-                moved.extend(inputs.iter().zip(signal.values()).map(|(x, shift)| x + shift.double()));
-                inputs = &moved;
-            }
-            equations.flow(&values, inputs, &s, &mut flow);
+            equations.flow(&values, &self.shown.moved(sample), &s, &mut flow);
             if let Some((difference, free)) = self.correction.get(sample) {
                 for (i, f) in flow.iter_mut().enumerate() {
                     *f += (0..s.len()).map(|j| (s[j] - free[j]) * difference[(i, j)]).sum::<C>();
                 }
             }
-            let mut beta = common + self.own_betas.get(sample).copied().unwrap_or_default();
+            let mut beta = self.shown.beta(common, sample);
             if let Some(noise) = &self.noise.teaching {
                 beta += entry(noise.values(), self.shape.rails, self.shape.batch, sample)[0];
             }
@@ -353,7 +316,7 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         };
         let states: Vec<Vec<f64>> = (0..shape.batch).map(&mut state).collect();
         let jacobian = |(x, s): (&Vec<f64>, &Vec<f64>)| self.substrate.jacobian(x, s);
-        let jacobians = self.inputs.iter().zip(&states).map(jacobian).collect();
+        let jacobians = self.shown.inputs.iter().zip(&states).map(jacobian).collect();
         let mut tau = vec![T::zero(); shape.len()];
         let taus: Vec<C> = self.substrate.equations.tau().into_iter().map(C::from).collect();
         (0..shape.batch).for_each(|sample| scatter(&shape, sample, &taus, &mut tau));
@@ -361,33 +324,25 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
     }
 
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
-        let some = |columns: &[Vec<f64>]| which.iter().map(|i| columns[*i].clone()).collect();
-        let places = which.iter().map(|i| self.places[*i]).collect();
-        let shape = self.shape.with_batch(which.len());
-        let narrow = Self::new(self.substrate, shape, some(&self.inputs), some(&self.targets), places);
-        Box::new(Self {
-            teaching: self.teaching,
-            own_betas: which.iter().filter_map(|i| self.own_betas.get(*i).copied()).collect(),
-            signal: self.signal.clone(),
-            correction: which.iter().filter_map(|i| self.correction.get(*i).cloned()).collect(),
-            ..narrow
-        })
+        let narrow = Self::new(self.substrate, self.shape.with_batch(which.len()), self.shown.select(which));
+        let correction = which.iter().filter_map(|i| self.correction.get(*i).cloned()).collect();
+        Box::new(Self { correction, ..narrow })
     }
 
     fn place(&self, sample: usize) -> usize {
-        self.places[sample]
+        self.shown.places[sample]
     }
 
     fn teach(&mut self, teaching: Teaching) {
-        self.teaching = teaching;
+        self.shown.teaching = teaching;
     }
 
     fn teaching(&self) -> &Teaching {
-        &self.teaching
+        &self.shown.teaching
     }
 
     fn teach_each(&mut self, betas: &[Complex<f64>]) {
-        self.own_betas = betas.to_vec();
+        self.shown.own_betas = betas.to_vec();
     }
 
     fn correct_asymmetry(&mut self, free: &[T]) {
@@ -396,7 +351,7 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
         let mut correction = |sample: usize| {
             gather(&real, sample, free, &mut state);
             let free: Vec<f64> = state.iter().map(|s| s.re).collect();
-            let jacobian = self.substrate.jacobian(&self.inputs[sample], &free);
+            let jacobian = self.substrate.jacobian(&self.shown.inputs[sample], &free);
             (jacobian.transpose() - jacobian, free)
         };
         self.correction = (0..real.batch).map(&mut correction).collect();
@@ -415,11 +370,11 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
     }
 
     fn vary_inputs(&mut self, signal: Signal<T>) {
-        self.signal = Some(signal);
+        self.shown.signal = Some(signal);
     }
 
     fn release_signal(&mut self) -> Option<Signal<T>> {
-        self.signal.take()
+        self.shown.signal.take()
     }
 
     fn set_step(&mut self, step: f64, lost: f64) {
@@ -463,7 +418,7 @@ impl<'a, T: Scalar, E: Equations> Field<'a, T> for Bound<'a, T, E> {
     }
 
     fn reach(&self) -> f64 {
-        self.signal.as_ref().map_or(1.0, |signal| signal.peak().max(1.0))
+        self.shown.signal.as_ref().map_or(1.0, |signal| signal.peak().max(1.0))
     }
 
     fn evaluations(&self) -> u64 {

@@ -9,7 +9,9 @@ pub mod local;
 pub mod neurons;
 pub mod parameters;
 pub mod samples;
+mod shown;
 pub mod slow_modes;
+pub mod spice;
 
 use std::sync::Arc;
 

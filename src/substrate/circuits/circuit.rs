@@ -143,6 +143,7 @@ impl Circuit {
     /// What is not legal, with its path.
     pub fn new(spec: &CircuitSpec) -> Result<Self, Invalid> {
         spec.validate()?;
+        let spec = &spec.levelled();
         let names = Names::new(spec)?;
         let (mut resistors, mut diodes, mut transconductors) = (Vec::new(), Vec::new(), Vec::new());
         let mut shapes: Vec<ParameterShape> = Vec::new();
@@ -192,6 +193,16 @@ impl Circuit {
     #[must_use]
     pub fn shapes(&self) -> &Arc<[ParameterShape]> {
         &self.shapes
+    }
+
+    /// Names of all resistors, then of all diodes.
+    #[must_use]
+    pub fn elements(&self) -> Vec<String> {
+        let group = |group: &Resistors| -> Vec<String> {
+            (0..group.ends.len()).map(|i| format!("{}[{i}]", group.name)).collect()
+        };
+        let resistors = self.resistors.iter().flat_map(group);
+        resistors.chain(self.diodes.iter().map(|diode| diode.name.clone())).collect()
     }
 
     /// Number of inputs of a sample.

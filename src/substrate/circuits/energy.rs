@@ -129,6 +129,24 @@ impl Programmed {
     }
 }
 
+impl Programmed {
+    /// What every resistor, then every diode, dissipates at the voltages of one sample, in W, in the order of [`Circuit::elements`].
+    ///
+    /// [`Circuit::elements`]: super::circuit::Circuit::elements
+    #[must_use]
+    pub fn powers(&self, v: &[f64], x: &[f64]) -> Vec<f64> {
+        let across = |[a, b]: [Terminal; 2]| voltage(a, v, x) - voltage(b, v, x);
+        let groups = self.circuit().resistors.iter().zip(self.conductances());
+        let resistors = groups.flat_map(|(group, g)| group.ends.iter().zip(g));
+        let resistors = resistors.map(|(ends, g)| g * across(*ends).powi(2));
+        let diodes = self.junctions.iter().map(|junction| {
+            let volts = across(junction.ends) - junction.bias;
+            junction.law.at(volts).0 * volts
+        });
+        resistors.chain(diodes).collect()
+    }
+}
+
 /// Integrates power over an even number of ticks, by Simpson's rule, summed over the samples.
 pub struct Meter<'a> {
     programmed: &'a Programmed,

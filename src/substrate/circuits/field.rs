@@ -15,6 +15,7 @@ use crate::simulation::integrators::{Leak, VectorField};
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time};
 use crate::substrate::samples::Samples;
+use crate::substrate::shown::Shown;
 use crate::substrate::{Field, Linear, Substrate};
 
 /// Output errors and shares of a softmax.
@@ -80,13 +81,9 @@ pub(super) struct Bound<'a, T: Scalar> {
     substrate: &'a Programmed,
     shape: StateShape,
     leak: Leak<T>,
-    inputs: Vec<Vec<f64>>,
+    shown: Shown<T>,
+    /// What the inputs of each sample add to F, as they are without the signal.
     drives: Vec<Vec<f64>>,
-    targets: Vec<Vec<f64>>,
-    places: Vec<usize>,
-    teaching: Teaching,
-    own_betas: Vec<Complex<f64>>,
-    signal: Option<Signal<T>>,
     /// Fᵀ′ − F′ of each sample with its free voltages, where the coupling is corrected for its asymmetry.
     correction: Vec<(Vec<f64>, Vec<f64>)>,
     johnson: Option<Johnson>,
@@ -98,32 +95,17 @@ pub(super) struct Bound<'a, T: Scalar> {
 impl<'a, T: Scalar> Bound<'a, T> {
     pub fn new(substrate: &'a Programmed, shape: StateShape, samples: &Samples<T>) -> Self {
         let circuit = substrate.circuit();
-        let columns = |values: &[T], size: usize| -> Vec<Vec<f64>> {
-            values.chunks_exact(size).map(|c| c.iter().map(|x| x.double()).collect()).collect()
-        };
-        let inputs = columns(&samples.inputs, circuit.inputs());
-        let targets = columns(&samples.targets, circuit.outputs());
-        let places = (samples.first..).take(samples.count).collect();
-        Self::of(substrate, shape, inputs, targets, places)
+        Self::of(substrate, shape, Shown::of(samples, circuit.inputs(), circuit.outputs()))
     }
 
-    fn of(
-        substrate: &'a Programmed,
-        shape: StateShape,
-        inputs: Vec<Vec<f64>>,
-        targets: Vec<Vec<f64>>,
-        places: Vec<usize>,
-    ) -> Self {
+    fn of(substrate: &'a Programmed, shape: StateShape, shown: Shown<T>) -> Self {
         let rates: Vec<Complex<f64>> =
             substrate.tau().iter().map(|tau| Complex::new(1.0 / tau, 1.0 / tau)).collect();
         let mut leak = vec![T::zero(); shape.len()];
         (0..shape.batch).for_each(|sample| scatter(&shape, sample, &rates, &mut leak));
         Self {
             leak: Leak::PerElement(leak),
-            drives: inputs.iter().map(|x| substrate.drive(x)).collect(),
-            teaching: Teaching::none(),
-            own_betas: Vec::new(),
-            signal: None,
+            drives: shown.inputs.iter().map(|x| substrate.drive(x)).collect(),
             correction: Vec::new(),
             johnson: None,
             rates: vec![T::zero(); shape.len()],
@@ -131,28 +113,23 @@ impl<'a, T: Scalar> Bound<'a, T> {
             evaluations: 0,
             substrate,
             shape,
-            inputs,
-            targets,
-            places,
+            shown,
         }
     }
 
     fn beta<N: Number>(&self, common: Complex<f64>, sample: usize) -> N {
-        let beta = common + self.own_betas.get(sample).copied().unwrap_or_default();
+        let beta = self.shown.beta(common, sample);
         N::of(beta.re, beta.im)
     }
 
     /// Inputs and drive of a sample, as they are now.
     fn moved(&self, sample: usize) -> (Vec<f64>, Vec<f64>) {
-        match &self.signal {
-            None => (self.inputs[sample].clone(), self.drives[sample].clone()),
-            Some(signal) => {
-                let now = self.inputs[sample].iter().zip(signal.values());
-                let x: Vec<f64> = now.map(|(x, shift)| x + shift.double()).collect();
-                let drive = self.substrate.drive(&x);
-                (x, drive)
-            }
-        }
+        let x = self.shown.moved(sample).into_owned();
+        let drive = match &self.shown.signal {
+            None => self.drives[sample].clone(),
+            Some(_) => self.substrate.drive(&x),
+        };
+        (x, drive)
     }
 
     fn equation<'e, N: Number>(
@@ -166,7 +143,7 @@ impl<'a, T: Scalar> Bound<'a, T> {
             substrate: self.substrate,
             inputs,
             drive,
-            targets: &self.targets[sample],
+            targets: &self.shown.targets[sample],
             beta: self.beta(common, sample),
             noise: self.johnson.as_ref().map_or(&[][..], |johnson| &johnson.values[sample]),
             correction: self.correction.get(sample).map(|(c, free)| (&c[..], &free[..])),
@@ -174,18 +151,12 @@ impl<'a, T: Scalar> Bound<'a, T> {
         }
     }
 
-    fn advance(&mut self, time: Time) {
-        if let Some(signal) = &mut self.signal {
-            signal.advance(time);
-        }
-    }
-
     fn evaluate<N: Number>(&mut self, time: Time, state: &[T], out: &mut [T]) {
-        self.advance(time);
+        self.shown.advance(time);
         let n = self.substrate.circuit().free.len();
         let mut scratch = Scratch::<N>::new(self.substrate);
         let mut v = vec![N::real(0.0); n];
-        let common = self.teaching.beta(time);
+        let common = self.shown.teaching.beta(time);
         for sample in 0..self.shape.batch {
             gather(&self.shape, sample, state, &mut v);
             let bound = self.moved(sample);
@@ -196,12 +167,12 @@ impl<'a, T: Scalar> Bound<'a, T> {
     }
 
     fn stages<N: Number>(&mut self, time: Time, span: f64, known: &[T], state: &mut [T]) -> Result<()> {
-        self.advance(time);
+        self.shown.advance(time);
         let n = self.substrate.circuit().free.len();
         let mut scratch = Scratch::<N>::new(self.substrate);
         let (mut v, mut from) = (vec![N::real(0.0); n], vec![N::real(0.0); n]);
         let inertia: Vec<f64> = self.substrate.tau().iter().map(|tau| tau / span).collect();
-        let common = self.teaching.beta(time);
+        let common = self.shown.teaching.beta(time);
         let mut iterations = 0;
         for sample in 0..self.shape.batch {
             gather(&self.shape, sample, state, &mut v);
@@ -229,7 +200,7 @@ impl<'a, T: Scalar> Bound<'a, T> {
             }
             let from = v.clone();
             let bound = self.moved(sample);
-            let mut equation = self.equation(sample, &bound, self.teaching.beta(Time::at(0)), None);
+            let mut equation = self.equation(sample, &bound, self.shown.teaching.beta(Time::at(0)), None);
             let beta = equation.beta;
             let mut solved = equation.solve(&mut v, &mut scratch);
             if solved.is_err() && beta != N::real(0.0) {
@@ -253,7 +224,7 @@ impl<'a, T: Scalar> Bound<'a, T> {
         let Unsolved { place, what } = unsolved;
         Error::Diverged {
             moment: "while node voltages were solved for".into(),
-            place: format!("{place}, sample {}", self.places[sample]),
+            place: format!("{place}, sample {}", self.shown.places[sample]),
             what: what.clone(),
             advice: "lower the amplitude of the nudge or the voltages of inputs and sources, or put resistors in series with diodes"
                 .into(),
@@ -267,7 +238,12 @@ impl<'a, T: Scalar> Bound<'a, T> {
         let mut v = vec![N::real(0.0); self.substrate.circuit().free.len()];
         for sample in 0..self.shape.batch {
             gather(&self.shape, sample, state, &mut v);
-            self.substrate.output_error(&v, &self.targets[sample], &mut taught.error, &mut taught.share);
+            self.substrate.output_error(
+                &v,
+                &self.shown.targets[sample],
+                &mut taught.error,
+                &mut taught.share,
+            );
             scatter(&block, sample, &taught.error, &mut self.output_error);
         }
     }
@@ -318,7 +294,7 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
         let free = Complex::new(0.0, 0.0);
         let mut matrix = |sample: usize| {
             gather(&shape, sample, rates, &mut v);
-            let bound = (self.inputs[sample].clone(), self.drives[sample].clone());
+            let bound = (self.shown.inputs[sample].clone(), self.drives[sample].clone());
             let mut equation = self.equation::<f64>(sample, &bound, free, None);
             (equation.beta, equation.correction, equation.noise) = (0.0, None, &[]);
             equation.linearise(&v, &mut scratch);
@@ -329,21 +305,13 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
     }
 
     fn select(&self, which: &[usize]) -> Box<dyn Field<'a, T> + 'a> {
-        let some = |columns: &[Vec<f64>]| which.iter().map(|i| columns[*i].clone()).collect();
-        let places = which.iter().map(|i| self.places[*i]).collect();
-        let shape = self.shape.with_batch(which.len());
-        let narrow = Self::of(self.substrate, shape, some(&self.inputs), some(&self.targets), places);
-        Box::new(Self {
-            teaching: self.teaching,
-            own_betas: which.iter().filter_map(|i| self.own_betas.get(*i).copied()).collect(),
-            signal: self.signal.clone(),
-            correction: which.iter().filter_map(|i| self.correction.get(*i).cloned()).collect(),
-            ..narrow
-        })
+        let narrow = Self::of(self.substrate, self.shape.with_batch(which.len()), self.shown.select(which));
+        let correction = which.iter().filter_map(|i| self.correction.get(*i).cloned()).collect();
+        Box::new(Self { correction, ..narrow })
     }
 
     fn place(&self, sample: usize) -> usize {
-        self.places[sample]
+        self.shown.places[sample]
     }
 
     fn equilibrium(&mut self, start: Option<&[T]>) -> Result<Option<(Vec<T>, f64)>> {
@@ -352,15 +320,15 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
     }
 
     fn teach(&mut self, teaching: Teaching) {
-        self.teaching = teaching;
+        self.shown.teaching = teaching;
     }
 
     fn teaching(&self) -> &Teaching {
-        &self.teaching
+        &self.shown.teaching
     }
 
     fn teach_each(&mut self, betas: &[Complex<f64>]) {
-        self.own_betas = betas.to_vec();
+        self.shown.own_betas = betas.to_vec();
     }
 
     fn correct_asymmetry(&mut self, free: &[T]) {
@@ -371,7 +339,7 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
         self.correction.clear();
         for sample in 0..real.batch {
             gather(&real, sample, free, &mut v);
-            let bound = (self.inputs[sample].clone(), self.drives[sample].clone());
+            let bound = (self.shown.inputs[sample].clone(), self.drives[sample].clone());
             let mut equation = self.equation::<f64>(sample, &bound, Complex::new(0.0, 0.0), None);
             (equation.beta, equation.correction, equation.noise) = (0.0, None, &[]);
             equation.linearise(&v, &mut scratch);
@@ -389,11 +357,11 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
     }
 
     fn vary_inputs(&mut self, signal: Signal<T>) {
-        self.signal = Some(signal);
+        self.shown.signal = Some(signal);
     }
 
     fn release_signal(&mut self) -> Option<Signal<T>> {
-        self.signal.take()
+        self.shown.signal.take()
     }
 
     fn set_step(&mut self, step: f64, _: f64) {
@@ -407,7 +375,7 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
     fn begin_step(&mut self, tick: u64) {
         let Some(johnson) = &mut self.johnson else { return };
         let mut normals = vec![0.0; johnson.sources.len()];
-        for (values, place) in johnson.values.iter_mut().zip(&self.places) {
+        for (values, place) in johnson.values.iter_mut().zip(&self.shown.places) {
             johnson.key.normals(tick, *place as u64, &mut normals);
             values.fill(0.0);
             for ((size, rows), normal) in johnson.sources.iter().zip(&normals) {
@@ -446,7 +414,7 @@ impl<'a, T: Scalar> Field<'a, T> for Bound<'a, T> {
     fn reach(&self) -> f64 {
         let circuit = self.substrate.circuit();
         let largest = self.drives.iter().flatten().fold(1.0, |a: f64, d| a.max(d.abs()));
-        self.signal.as_ref().map_or(largest, |s| largest.max(s.peak() * circuit.spec.input.volts.abs()))
+        self.shown.signal.as_ref().map_or(largest, |s| largest.max(s.peak() * circuit.spec.input.volts.abs()))
     }
 
     fn evaluations(&self) -> u64 {

@@ -27,6 +27,11 @@ pub struct CircuitSpec {
     #[serde(default = "room")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub temperature: f64,
+    /// Level of impedance: conductances, their ranges, saturation currents, transconductances, capacitances and `nudging` are divided by
+    /// it, and the sources' resistances multiplied. Voltages and times stay as they are; power falls, and noise rises.
+    #[serde(default = "unit", skip_serializing_if = "is_unit")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub impedance: f64,
     /// The clamped inputs.
     pub input: CircuitInput,
     /// Groups of nodes; `ground` is there without being named.
@@ -256,6 +261,11 @@ fn unit() -> f64 {
     1.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_unit(factor: &f64) -> bool {
+    *factor == 1.0
+}
+
 impl CircuitSpec {
     /// Checks the numbers; names and connections are [`super::circuit::Circuit::new`]'s.
     ///
@@ -264,6 +274,7 @@ impl CircuitSpec {
     pub fn validate(&self) -> Result<(), Invalid> {
         positive("tau", self.tau)?;
         positive("temperature", self.temperature)?;
+        positive("impedance", self.impedance)?;
         self.input.validate().map_err(|e| e.under("input"))?;
         if self.nodes.is_empty() {
             return Err(Invalid::new("nodes", "found none", "at least one group of nodes"));
@@ -291,6 +302,37 @@ impl CircuitSpec {
         positive("output.volts", self.output.volts)?;
         positive("output.nudging", self.output.nudging)?;
         self.imperfections.validate().map_err(|e| e.under("imperfections"))
+    }
+}
+
+impl CircuitSpec {
+    /// The same circuit with its level of impedance worked in.
+    #[must_use]
+    pub fn levelled(&self) -> Self {
+        let level = self.impedance;
+        let mut spec = Self { impedance: 1.0, ..self.clone() };
+        spec.input.resistance = spec.input.resistance.map(|r| r * level);
+        spec.input.capacitance /= level;
+        spec.nodes.iter_mut().for_each(|group| group.capacitance /= level);
+        spec.output.nudging /= level;
+        for element in &mut spec.elements {
+            match element {
+                ElementSpec::Resistors(r) => {
+                    r.conductance = match r.conductance {
+                        Conductance::Same(g) => Conductance::Same(g / level),
+                        Conductance::Uniform { least, most } => {
+                            Conductance::Uniform { least: least / level, most: most / level }
+                        }
+                    };
+                    if let Some(trainable) = &mut r.trainable {
+                        trainable.range = trainable.range.map(|g| g / level);
+                    }
+                }
+                ElementSpec::Diodes(d) => d.saturation_current /= level,
+                ElementSpec::Transconductors(t) => t.transconductance /= level,
+            }
+        }
+        spec
     }
 }
 

@@ -1,4 +1,4 @@
-//! A circuit with its sources and its drive as a SPICE netlist, and what a simulator of SPICE says of it.
+//! A circuit with its sources and its drive as a SPICE netlist.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -6,27 +6,7 @@ use std::fmt::Write as _;
 use super::circuit::{At, Terminal};
 use super::model::CircuitCost;
 use super::programmed::Programmed;
-use crate::error::{Error, Result};
-
-/// The drive of a netlist: β(t) = b cos(2πt/T), from the voltages that are given.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    /// b.
-    pub amplitude: f64,
-    /// T, in s.
-    pub period: f64,
-    /// Periods.
-    pub periods: u64,
-    /// Longest step, in s.
-    pub step: f64,
-    /// Voltages of the free nodes at the beginning, in V.
-    pub start: Vec<f64>,
-}
-
-/// A name that every SPICE takes: `h[3]` is `h_3`.
-fn spice_name(name: &str) -> String {
-    name.replace('[', "_").replace(']', "")
-}
+use crate::substrate::spice::{Run, spice_name};
 
 /// A netlist in the making.
 struct Netlist<'a> {
@@ -79,10 +59,9 @@ impl Programmed {
     pub fn netlist(&self, inputs: &[f64], targets: &[f64], run: &Run) -> String {
         let circuit = self.circuit();
         let mut list = Netlist { programmed: self, inputs, ends: HashMap::new(), sources: String::new() };
-        let mut text = format!("* {} (holograd {})\n", circuit.spec.name, env!("CARGO_PKG_VERSION"));
+        let mut text = run.beginning(&circuit.spec.name);
         let celsius = circuit.spec.temperature - 273.15;
         let _ = writeln!(text, ".options temp={celsius:.6} tnom={celsius:.6}");
-        let _ = writeln!(text, ".options reltol=1e-7 abstol=1e-15 vntol=1e-10 gmin=1e-18 method=trap");
         for (place, (group, conductances)) in circuit.resistors.iter().zip(self.conductances()).enumerate() {
             let _ = writeln!(text, "* resistors {}", group.name);
             for (i, ([a, b], g)) in group.ends.iter().zip(conductances).enumerate() {
@@ -115,20 +94,14 @@ impl Programmed {
         }
         text.push_str(&list.sources);
         text.push_str(&self.teaching_sources(targets, run));
-        let stop = run.period * run.periods as f64;
-        let _ = writeln!(text, ".tran {:.17e} {stop:.17e} 0 {:.17e} UIC\n.end", run.step, run.step);
-        text
+        text + &run.ending()
     }
 
     /// The teaching currents −β g ∂C/∂V as behavioural sources.
     fn teaching_sources(&self, targets: &[f64], run: &Run) -> String {
         let circuit = self.circuit();
         let output = &circuit.output;
-        let mut text = format!(
-            "* teaching signal\nVbeta beta 0 SIN(0 {:.17e} {:.17e} 0 0 90)\n",
-            run.amplitude,
-            1.0 / run.period
-        );
+        let mut text = run.drive();
         let name = |i: usize| spice_name(&circuit.free[i].name);
         let read = |(a, b): &(usize, Option<usize>)| match b {
             Some(b) => format!("(V({})-V({}))", name(*a), name(*b)),
@@ -156,55 +129,5 @@ impl Programmed {
             let _ = writeln!(text, "Bn{k} {a} {b} I={:.17e}*V(beta)*{error}", output.nudging);
         }
         text
-    }
-}
-
-/// The traces of an ASCII raw file, as ngspice writes it with `SPICE_ASCIIRAWFILE=1`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Traces {
-    /// Names of the variables, `time` first: `v(h_0)`.
-    pub names: Vec<String>,
-    /// Values of each variable.
-    pub values: Vec<Vec<f64>>,
-}
-
-impl Traces {
-    /// Reads the text of a raw file.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn parse(text: &str) -> Result<Self> {
-        let broken =
-            |what: &str| Error::input("the raw file", "", what, "an ASCII raw file of a transient analysis");
-        let (head, body) = text.split_once("Values:").ok_or_else(|| broken("found no `Values:`"))?;
-        let (_, listed) = head.split_once("\nVariables:").ok_or_else(|| broken("found no `Variables:`"))?;
-        let names: Vec<String> =
-            listed.lines().filter_map(|line| line.split_whitespace().nth(1).map(str::to_lowercase)).collect();
-        let mut values = vec![Vec::new(); names.len()];
-        let mut numbers = body.split_whitespace();
-        while numbers.next().is_some() {
-            for column in &mut values {
-                let number = numbers.next().and_then(|n| n.parse().ok());
-                column.push(number.ok_or_else(|| broken("found an incomplete point"))?);
-            }
-        }
-        Ok(Self { names, values })
-    }
-
-    /// The voltage of a free node at a time, by the cubic through the four nearest points.
-    #[must_use]
-    pub fn at(&self, node: &str, time: f64) -> Option<f64> {
-        let column =
-            self.names.iter().position(|name| *name == format!("v({})", spice_name(node).to_lowercase()))?;
-        let (t, v) = (self.values.first()?, &self.values[column]);
-        if t.len() < 4 {
-            return None;
-        }
-        let start = t.partition_point(|x| *x < time).saturating_sub(2).min(t.len() - 4);
-        let term = |i: usize| {
-            let others = (start..start + 4).filter(|j| *j != i);
-            v[i] * others.map(|j| (time - t[j]) / (t[i] - t[j])).product::<f64>()
-        };
-        Some((start..start + 4).map(term).sum())
     }
 }

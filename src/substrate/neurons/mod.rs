@@ -3,6 +3,7 @@
 pub mod activation;
 mod bound;
 pub mod effective;
+pub mod energy;
 pub mod field;
 pub mod form;
 pub mod interactions;
@@ -10,3 +11,5 @@ pub mod linear;
 pub mod model;
 pub mod network;
 pub mod readout;
+pub mod spice;
+pub mod units;

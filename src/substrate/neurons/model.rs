@@ -11,6 +11,7 @@ use crate::substrate::neurons::activation::Activation;
 use crate::substrate::neurons::interactions::conv::ConvSpec;
 use crate::substrate::neurons::interactions::sparse::SparseSpec;
 use crate::substrate::neurons::interactions::{Dense, Interaction};
+use crate::substrate::neurons::units::Units;
 
 /// The name under which connections refer to the clamped input.
 pub const INPUT: &str = "input";
@@ -44,6 +45,9 @@ pub struct ModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["squared_error", null]))]
     pub cost: Option<Cost>,
+    /// What its dimensionless quantities are in hardware; with it runs tell times and energies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
 }
 
 /// The clamped inputs.
@@ -311,6 +315,7 @@ impl ModelSpec {
         self.validate_layers()?;
         self.validate_connections()?;
         self.validate_output()?;
+        self.units.map_or(Ok(()), |units| units.validate().map_err(|e| e.under("units")))?;
         let weights = self.weights();
         if weights > MOST_WEIGHTS {
             return Err(Invalid::new(

@@ -8,6 +8,7 @@ use crate::numerics::state::StateShape;
 use crate::substrate::neurons::activation::{Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
+use crate::substrate::neurons::units::Units;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Role, Start};
 use crate::substrate::{CHUNK, Sweep};
 
@@ -26,6 +27,8 @@ pub struct Network {
     pub edges: Vec<Edge>,
     /// What the cost acts on.
     pub output: Output,
+    /// What its quantities are in hardware, where the model says so.
+    pub units: Option<Units>,
     shapes: Arc<[ParameterShape]>,
 }
 
@@ -274,6 +277,7 @@ impl Network {
             layers,
             edges,
             output,
+            units: model.units,
             shapes: shapes.into(),
         })
     }

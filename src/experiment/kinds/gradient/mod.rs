@@ -4,7 +4,7 @@
 pub(crate) mod figure;
 
 use indexmap::IndexMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Invalid, Result};
 use crate::experiment::circuits;
@@ -17,11 +17,12 @@ use crate::experiment::sink::{Content, SUMMARY, Sink};
 use crate::experiment::spec::{Precision, refuse_labels, validate_estimators};
 use crate::files::Tensors;
 use crate::gradient::compare::{Comparison, compare};
-use crate::gradient::{Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
+use crate::gradient::{CHUNK, Estimate, EstimatorSpec, Setting, Surroundings, estimate_batch};
 use crate::imperfections::{Device, Imperfections};
 use crate::numerics::scalar::Scalar;
 use crate::substrate::Population;
 use crate::substrate::circuits::circuit::Circuit;
+use crate::substrate::neurons::energy::Metered;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::samples::Samples;
 
@@ -64,7 +65,20 @@ impl Kind for Gradient {
         let samples = circuits::samples::<f64>(setup, &self.batch)?;
         sink.begin()?;
         let programmed = circuits::programmed(setup, &parameters, self.seed)?;
-        compared(self, &Setting::quiet(&programmed), &samples, sink)
+        let energy = |estimator: &EstimatorSpec| {
+            let budget = circuits::budget(&programmed, estimator, &samples)?;
+            Ok(budget.map(|(each, seconds)| circuits::energy(&each, seconds)))
+        };
+        compared(self, &Setting::quiet(&programmed), &samples, &energy, sink)
+    }
+
+    fn cost_circuit(&self, setup: &CircuitSetup, _options: &Options) -> Result<Cost> {
+        let samples = circuits::samples::<f64>(setup, &self.batch)?.count as f64;
+        let each: f64 = self.estimators.values().map(circuits::evaluations).sum();
+        // Diagnostics look at a smaller amplitude as well.
+        let evaluations = 2.0 * each * samples;
+        let threads = (samples / CHUNK as f64).ceil().min(rayon::current_num_threads() as f64);
+        Ok(Cost { disk: 1e6, ..circuits::cost(&setup.circuit, evaluations, threads) })
     }
 
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
@@ -97,14 +111,23 @@ fn run<T: Scalar>(spec: &Gradient, setup: &Setup, sink: &mut dyn Sink) -> Result
     let effective = Device::fabricate(network, &spec.imperfections).effective(spec.form, &parameters, 0);
     let noise = spec.imperfections.instant().map(|instant| Surroundings::new(instant, spec.seed));
     let setting = Setting { substrate: &effective, noise, update: 0, diagnose: true };
-    compared(spec, &setting, &samples, sink)
+    let energy = |estimator: &EstimatorSpec| {
+        let metered = Metered::new(&effective).filter(|_| estimator.is_followed());
+        let Some(metered) = metered else { return Ok(None) };
+        let setting = Setting { substrate: &metered, diagnose: false, ..setting };
+        estimate_batch(&*estimator.build(), &setting, &samples, &mut Vec::new())?;
+        Ok(Some((metered.taken() * (1.0 / samples.count as f64)).summary()))
+    };
+    compared(spec, &setting, &samples, &energy, sink)
 }
 
-/// Estimates on a substrate of any kind, each compared with the truth.
+/// Estimates on a substrate of any kind, each compared with the truth. `energy` tells what an estimate takes of a sample, where that can be
+/// told.
 fn compared<T: Scalar>(
     spec: &Gradient,
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
+    energy: &dyn Fn(&EstimatorSpec) -> Result<Option<Value>>,
     sink: &mut dyn Sink,
 ) -> Result<Vec<String>> {
     let mut estimates: IndexMap<&str, Estimate<T>> = IndexMap::new();
@@ -140,6 +163,7 @@ fn compared<T: Scalar>(
             "parameters": agreement.as_ref().map(|a| &a.parameters),
             "diagnostics": estimate.diagnostics,
             "warnings": warnings,
+            "energy": energy(&spec.estimators[*label])?,
         });
         sink.record(&json!({ "label": label, "total": total, "diagnostics": estimate.diagnostics }))?;
         comparisons.insert((*label).to_owned(), entry);

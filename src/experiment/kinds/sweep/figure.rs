@@ -39,13 +39,13 @@ fn draw_points(folder: &Path, summary: &SweepSummary, print: &Print) -> Result<(
     let lines = summary.axes.iter().find(|axis| Some(&axis.path) == summary.lines.as_ref());
     let mut measures: Vec<&String> =
         summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
-    measures.retain(|measure| summary.draw != Drawing::Cost || *measure != COST);
+    measures.retain(|measure| Some(measure.as_str()) != summary.draw.cost());
     let published = Published::of_run(folder)?;
     for (title, points) in panels(summary) {
         for measure in &measures {
             let panel = match (summary.draw, lines) {
                 (Drawing::HeatMap, Some(y)) => map(summary, &points, measure, x, y),
-                (Drawing::Cost, _) => cost(summary, &points, measure),
+                (Drawing::Cost | Drawing::Energy, _) => cost(summary, &points, measure),
                 _ => {
                     // A sweep's cosine is that of the whole gradient.
                     let column = if *measure == "cosine" { "total_cosine" } else { measure };
@@ -142,6 +142,13 @@ fn curves(
             }
         }
     }
+    // One scale for all panels of a measure.
+    let errors = summary.points.iter().filter(|_| measure == "relative_error");
+    let errors: Vec<f64> =
+        errors.filter_map(|p| p.measures.get(measure).copied().flatten()).map(|i| i.mean).collect();
+    if is_wide(&errors) {
+        panel = panel.log_y();
+    }
     let one = [Value::Null];
     let series = lines.map_or(&one[..], |l| &l.values);
     let mut aside = Aside { label: "diverged".into(), rows: Vec::new() };
@@ -197,29 +204,37 @@ fn some_bars(bars: Vec<(f64, f64)>) -> Option<Vec<(f64, f64)>> {
     bars.iter().any(|(low, _)| low.is_finite()).then_some(bars)
 }
 
-/// A measure against what it cost, both on logarithmic axes: one curve for all points whose labels begin alike. Of a cosine the
-/// distance from 1 is shown, no less than rounding leaves of it.
+/// A measure against what it cost, on logarithmic axes: one curve for all points whose labels begin alike. Of a cosine the distance from 1 is
+/// shown, no less than rounding leaves of it.
 fn cost(summary: &SweepSummary, points: &[&SweepPoint], measure: &str) -> Panel {
     let is_cosine = measure.ends_with("cosine");
+    let against = summary.draw.cost().unwrap_or(COST);
     let shown = |x: f64| if is_cosine { (1.0 - x).max(1e-9) } else { names::factor(measure) * x };
     // Cost, and mean and interval of the measure.
     let mut families: IndexMap<String, Vec<(f64, [f64; 3])>> = IndexMap::new();
     for point in points {
         let label = point.values.values().map(value_label).collect::<Vec<_>>().join(", ");
-        let family = label.split(',').next().unwrap_or_default();
+        let family = match point.values.first() {
+            Some((path, value)) if value.is_number() => names::titled(&labels::axis(summary, path), value),
+            _ => label.split(',').next().unwrap_or_default().to_owned(),
+        };
         let of = |measure: &str| point.measures.get(measure).copied().flatten();
-        let (Some(cost), Some(value)) = (of(COST), of(measure)) else { continue };
+        let (Some(cost), Some(value)) = (of(against), of(measure)) else { continue };
         let several = point.runs - point.failures > 1;
         let [low, high] = [value.low, value.high].map(|end| if several { shown(end) } else { f64::NAN });
         let interval = [shown(value.mean), low, high];
-        families.entry(family.to_owned()).or_default().push((cost.mean, interval));
+        families.entry(family).or_default().push((cost.mean, interval));
     }
     let label = if is_cosine {
         format!("1 − {}", labels::quantity(summary, measure))
     } else {
         labels::quantity(summary, measure)
     };
-    let mut panel = Panel::new(labels::quantity(summary, COST), label).log_x().log_y();
+    let mut panel = Panel::new(labels::quantity(summary, against), label).log_x();
+    // An accuracy fills a small part of a decade.
+    if summary.draw == Drawing::Cost || !measure.ends_with("accuracy") {
+        panel = panel.log_y();
+    }
     for (index, (family, points)) in families.into_iter().enumerate() {
         let means = points.iter().map(|(cost, [mean, ..])| (*cost, *mean)).collect();
         let bars = points.iter().map(|(_, [_, low, high])| (low.min(*high), low.max(*high))).collect();

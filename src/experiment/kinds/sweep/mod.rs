@@ -26,7 +26,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::grid::{Point, read_train};
-use self::record::{COST, Drawing, SweepAxis};
+use self::record::{COST, Drawing, JOULES, SweepAxis};
 use self::runs::{Run, prepare};
 use crate::data::DataSpec;
 use crate::error::{Error, Invalid, Result};
@@ -76,7 +76,7 @@ const MEASURES: [&str; 17] = [
     "slowest_rate",
     "drive_rate",
     "signal_to_noise",
-    "joules",
+    JOULES,
     COST,
 ];
 
@@ -326,10 +326,16 @@ impl Sweep {
             let legal = "another axis than `x`, which is then an axis of numbers";
             return Err(Invalid::new("lines", format!("found {lines:?} over `x` {x:?}"), legal));
         }
-        let costs = self.measure.len() > 1 && self.measure.iter().any(|name| name == COST);
-        if self.draw == Drawing::Cost && !costs {
-            let legal = format!("measures of which one is {COST}");
-            return Err(Invalid::new("draw", format!("found cost over {}", self.measure.join(", ")), legal));
+        if let Some(cost) = self.draw.cost()
+            && !(self.measure.len() > 1 && self.measure.iter().any(|name| name == cost))
+        {
+            let what = if self.draw == Drawing::Cost { "cost" } else { "energy" };
+            let legal = format!("measures of which one is {cost}");
+            return Err(Invalid::new(
+                "draw",
+                format!("found {what} over {}", self.measure.join(", ")),
+                legal,
+            ));
         }
         if self.draw == Drawing::HeatMap {
             let even = |path: &str| axes.iter().any(|a| a.path == path && a.spacing().is_some());

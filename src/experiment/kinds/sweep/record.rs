@@ -64,6 +64,8 @@ impl SweepAxis {
 
 /// The measure of what a run has cost: evaluations of the right-hand side.
 pub const COST: &str = "rhs_evaluations";
+/// The measure of the energy that a run has taken.
+pub const JOULES: &str = "joules";
 
 /// How a sweep is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +78,20 @@ pub enum Drawing {
     HeatMap,
     /// Every other measure against `rhs_evaluations`, one curve for what the labels say before their first comma.
     Cost,
+    /// The same against `joules`, the energy of training.
+    Energy,
+}
+
+impl Drawing {
+    /// The measure that the others are drawn against, if it is one.
+    #[must_use]
+    pub fn cost(self) -> Option<&'static str> {
+        match self {
+            Self::Curves | Self::HeatMap => None,
+            Self::Cost => Some(COST),
+            Self::Energy => Some(JOULES),
+        }
+    }
 }
 
 /// A point of a sweep, summed up over its runs.

@@ -22,12 +22,15 @@ use crate::substrate::Substrate;
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::circuits::energy::{Budget, Meter};
 use crate::substrate::circuits::programmed::Programmed;
-use crate::substrate::circuits::spice::Run;
 use crate::substrate::samples::Samples;
+use crate::substrate::spice::Run;
 use num_complex::Complex;
 
 /// Orders K of the read-out that are compared, where a period has the samples for them.
 const ORDERS: [u64; 4] = [1, 3, 5, 9];
+
+/// Elements at most whose power is written, those that dissipate most.
+const ELEMENTS: usize = 50;
 
 /// A circuit and one sample, as the experiment shows them.
 pub(crate) struct Shown {
@@ -122,14 +125,18 @@ impl Trace {
         let mut meter = Meter::new(programmed, samples, *teaching, (0, total), *step);
         simulation.run(total, &mut [&mut recorder, &mut meter])?;
         simulation.observe(&mut [&mut meter])?;
-        let errors = self.errors_by_order(&shown)?;
+        let [errors, still] = self.errors_by_order(&shown)?;
         self.write_circuit(sink, &shown, &recorder)?;
         let (budget, seconds) = (meter.total(), total as f64 * step * programmed.circuit().spec.tau);
+        let by_key = |errors: &[(u64, f64)]| -> serde_json::Map<String, serde_json::Value> {
+            errors.iter().map(|(k, e)| (k.to_string(), json!(e))).collect()
+        };
         sink.write_json(
             SUMMARY,
             &json!({
                 "relative_error": errors.last().map(|(_, e)| e),
-                "relative_errors": errors.iter().map(|(k, e)| (k.to_string(), json!(e))).collect::<serde_json::Map<_, _>>(),
+                "relative_errors": by_key(&errors),
+                "quasi_static_errors": by_key(&still),
                 "joules": budget,
                 "watts": budget * (1.0 / seconds),
                 "imbalance": budget.imbalance(),
@@ -150,21 +157,27 @@ impl Trace {
         ])
     }
 
-    fn errors_by_order(&self, shown: &Shown) -> Result<Vec<(u64, f64)>> {
+    /// Errors of the gradient by the highest harmonic K: of the drive as it is, and of an infinitely slow one.
+    fn errors_by_order(&self, shown: &Shown) -> Result<[Vec<(u64, f64)>; 2]> {
         let setting = Setting { diagnose: false, ..Setting::quiet(&shown.programmed) };
         let truth = estimate_batch(&Adjoint::default(), &setting, &shown.samples, &mut Vec::new())?.gradient;
         let ticks = shown.teaching.ticks_per_period();
-        let mut errors = Vec::new();
+        let error = |estimator: serde_json::Value| -> Result<f64> {
+            let estimator = estimator.to_string().parse::<EstimatorSpec>()?.build();
+            let estimate = estimate_batch(&*estimator, &setting, &shown.samples, &mut Vec::new())?;
+            Ok(compare(&estimate.gradient, &truth).total.relative_error.unwrap_or(f64::NAN))
+        };
+        let (mut errors, mut still) = (Vec::new(), Vec::new());
         for order in ORDERS.into_iter().filter(|k| 2 * (k + 1) < ticks) {
             let drive = json!({ "chebyshev": {
                 "amplitude": self.amplitude, "period": self.period, "harmonics": order,
                 "settle_periods": self.periods - 1, "periods": 1, "integrator": self.integrator } });
-            let estimator = drive.to_string().parse::<EstimatorSpec>()?.build();
-            let estimate = estimate_batch(&*estimator, &setting, &shown.samples, &mut Vec::new())?;
-            errors
-                .push((order, compare(&estimate.gradient, &truth).total.relative_error.unwrap_or(f64::NAN)));
+            errors.push((order, error(drive)?));
+            let slow = json!({ "harmonic_balance": {
+                "drive": "cosine", "amplitude": self.amplitude, "harmonics": order } });
+            still.push((order, error(slow)?));
         }
-        Ok(errors)
+        Ok([errors, still])
     }
 
     fn write_circuit(&self, sink: &mut dyn Sink, shown: &Shown, recorder: &Recorder) -> Result<()> {
@@ -187,6 +200,15 @@ impl Trace {
             .zip(&beta)
             .map(|(v, beta)| programmed.power(v, &samples.inputs, &samples.targets, *beta))
             .collect();
+        let each: Vec<Vec<f64>> =
+            recorder.volts.iter().map(|v| programmed.powers(v, &samples.inputs)).collect();
+        let mean = |element: usize| each.iter().map(|row| row[element]).sum::<f64>();
+        let names = circuit.elements();
+        let mut largest: Vec<usize> = (0..names.len()).collect();
+        largest.sort_by(|a, b| mean(*b).total_cmp(&mean(*a)));
+        largest.truncate(ELEMENTS);
+        let element_power: Vec<f64> = each.iter().flat_map(|row| largest.iter().map(|i| row[*i])).collect();
+        let elements: Vec<&String> = largest.iter().map(|i| &names[*i]).collect();
         let of = |part: fn(&Budget) -> f64| powers.iter().map(part).collect::<Vec<f64>>();
         let mut traces = Npz::new();
         traces.insert("time", &[total], &time, "s", &["tick"]);
@@ -196,6 +218,8 @@ impl Trace {
         traces.insert("fixed_resistors", &[total], &of(|b| b.fixed_resistors), "W", &["tick"]);
         traces.insert("diodes", &[total], &of(|b| b.diodes), "W", &["tick"]);
         traces.insert("supplied", &[total], &of(|b| b.supplied + b.nudge), "W", &["tick"]);
+        let shape = [total, largest.len()];
+        traces.insert("element_power", &shape, &element_power, "W", &["tick", "element"]);
         let fft = FftPlanner::new().plan_fft_forward(ticks);
         let mut spectrum = Vec::new();
         for node in &chosen {
@@ -208,7 +232,10 @@ impl Trace {
         traces.insert("spectrum", &[chosen.len(), ticks / 2], &spectrum, "V", &["node", "harmonic"]);
         sink.write("trace.npz", Content::Arrays(traces))?;
         let names: Vec<&String> = chosen.iter().map(|i| all[*i]).collect();
-        sink.write_json("neurons.json", &json!({ "nodes": names, "period": self.period * tau }))
+        sink.write_json(
+            "neurons.json",
+            &json!({ "nodes": names, "elements": elements, "period": self.period * tau }),
+        )
     }
 
     /// The netlist of a run.

@@ -13,6 +13,9 @@ use crate::plot::{Figure, Mark, Panel, Print, Series};
 #[derive(Deserialize)]
 struct Nodes {
     nodes: Vec<String>,
+    /// Those that dissipate most, the first most of all.
+    #[serde(default)]
+    elements: Vec<String>,
     period: f64,
 }
 
@@ -20,6 +23,8 @@ struct Nodes {
 #[derive(Deserialize)]
 struct Errors {
     relative_errors: indexmap::IndexMap<String, f64>,
+    #[serde(default)]
+    quasi_static_errors: indexmap::IndexMap<String, f64>,
 }
 
 /// Nodes that are shown as time traces.
@@ -43,7 +48,7 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let broken = |name: &str, e: serde_json::Error| {
         Error::input(folder.join(name).display().to_string(), "", e.to_string(), legal)
     };
-    let Nodes { nodes, period } =
+    let Nodes { nodes, elements, period } =
         serde_json::from_str(&read("neurons.json")?).map_err(|e| broken("neurons.json", e))?;
     let errors: Errors = serde_json::from_str(&read(SUMMARY)?).map_err(|e| broken(SUMMARY, e))?;
     let file = folder.join("trace.npz");
@@ -81,12 +86,23 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let stems = (0..bins.min(HARMONICS + 1)).map(|k| (k as f64, size(k))).collect();
     let label = format!("harmonic k of 1/T, T = {} µs", (period * 1e9).round() / 1e3);
     let spectra = Panel::new(label, "|cₖ| (V), largest node").log_y().stems("nodes", stems);
-    let points = errors.relative_errors.iter().filter_map(|(k, e)| Some((k.parse().ok()?, *e))).collect();
-    let error = Panel::new("highest harmonic K", "relative gradient error").log_y().series(Series::new(
-        "read-out",
-        Mark::Points,
-        points,
-    ));
-    let panels = [drive, voltages, power, spectra, error];
+    let points = |errors: &indexmap::IndexMap<String, f64>| -> Vec<(f64, f64)> {
+        errors.iter().filter_map(|(k, e)| Some((k.parse().ok()?, *e))).collect()
+    };
+    let measured = Series::new("this drive", Mark::Points, points(&errors.relative_errors));
+    let still = points(&errors.quasi_static_errors);
+    let still = Series::new("infinitely slow drive", Mark::Dashed, still).in_black();
+    let error =
+        Panel::new("highest harmonic K", "relative gradient error").log_y().series(measured).series(still);
+    let mut panels = vec![drive, voltages, power];
+    if let Ok(each) = array("element_power") {
+        let mut largest = Panel::new("time (µs)", "element power (µW)");
+        for (k, name) in elements.iter().enumerate().take(SHOWN) {
+            let course: Vec<f64> = each.iter().skip(k).step_by(elements.len()).map(|p| p * 1e6).collect();
+            largest = largest.line(name.clone(), zip(&course));
+        }
+        panels.push(largest);
+    }
+    panels.extend([spectra, error]);
     panels.into_iter().fold(Figure::new().columns(3), Figure::panel).write(folder, "trace", print).map(drop)
 }

@@ -22,7 +22,7 @@ use crate::experiment::spec::{Precision, referee, validate_holomorphic};
 use crate::experiment::waveform;
 use crate::files::Npz;
 use crate::gradient::compare::compare;
-use crate::gradient::equilibrium::{imaginary_part, real_part};
+use crate::gradient::equilibrium::{Phase, Settle, equilibrium, imaginary_part, real_part};
 use crate::gradient::{Adjoint, Setting, Surroundings, TOLERATED, check_time_constants, estimate_batch};
 use crate::host::watcher;
 use crate::imperfections::{Device, Imperfections};
@@ -36,11 +36,13 @@ use crate::simulation::view::View;
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::energy::Metered;
 use crate::substrate::neurons::field::Dynamics;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Layer, Network};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
+use crate::substrate::spice::Run;
 use crate::substrate::{Field, Substrate};
 
 /// How its run folders are kept.
@@ -219,6 +221,31 @@ fn planar(shape: &StateShape, state: &[f64]) -> Vec<Complex<f64>> {
     (0..shape.layers()).flat_map(neuron).collect()
 }
 
+impl Trace {
+    /// The netlist of the network with its sample, under b cos ωt of the amplitude and the period of the trace, from the equilibrium of the
+    /// first β on. Noise is not in it.
+    ///
+    /// # Errors
+    /// If files do not fit, or SPICE has no element for what the network is made of.
+    pub(crate) fn netlist_of_neurons(&self, setup: &Setup) -> Result<String> {
+        let parameters = problem::parameters::<f64>(setup, &self.parameters)?;
+        let all = problem::samples::<f64>(setup, &self.batch)?;
+        let samples = problem::only(&setup.origin, &all, self.sample)?;
+        let device = Device::fabricate(&setup.network, &self.imperfections);
+        let effective = device.effective(Form::Potential, &parameters, 0);
+        let teaching = Teaching::constant(Complex::new(self.amplitude, 0.0));
+        let phase = Phase { teaching, ..Phase::free() };
+        let start =
+            equilibrium(&Setting::quiet(&effective), &samples, phase, &Settle::default(), None)?.state;
+        let tau = setup.network.units.map_or(1.0, |units| units.tau);
+        let clock = self.integrator.clock("period", self.period).expect("validated");
+        let (period, step) = (self.period * tau, clock.step * tau);
+        let run = Run { amplitude: self.amplitude, period, periods: self.periods, step, start };
+        let netlist = effective.netlist(&samples.inputs, &samples.targets, &run);
+        netlist.map_err(|invalid| invalid.in_file(setup.origin.display()))
+    }
+}
+
 fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> {
     let network = &setup.network;
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
@@ -236,19 +263,26 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     let (ticks, total) = (clock.ticks, spec.periods * clock.ticks);
     let teaching =
         Teaching { waveform: Waveform::Circular { ticks }, amplitude: spec.amplitude, onset: ticks };
-    let mut field = Dynamics::new(&effective, &samples, 2);
+    let metered = Metered::new(&effective);
+    let mut field: Box<dyn Field<'_, f64> + '_> = match &metered {
+        Some(metered) => metered.bind(&samples, 2, None),
+        None => Box::new(Dynamics::new(&effective, &samples, 2)),
+    };
     field.teach(teaching);
     let signal = spec.waveform.as_ref().map(|waveform| Signal::new(waveform, network.inputs, clock.step));
     if let Some(signal) = &signal {
         field.vary_inputs(signal.clone());
     }
-    setting.hold_noise(&mut field, &samples)?;
+    setting.hold_noise(&mut *field, &samples)?;
     let len = field.shape().len();
-    let integrator = setting.integrator(&samples, spec.integrator, clock.step, &field)?;
-    let mut simulation = Simulation::new(Box::new(field), integrator, clock.step, vec![0.0; len]);
+    let integrator = setting.integrator(&samples, spec.integrator, clock.step, &*field)?;
+    let mut simulation = Simulation::new(field, integrator, clock.step, vec![0.0; len]);
     simulation.converter = setting.converter(simulation.field.shape());
     let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;
+    // What it has taken is counted when it is let go.
+    drop(simulation);
+    let energy = metered.as_ref().map(Metered::taken);
 
     let running = |end: u64| {
         watcher::check()?;
@@ -269,6 +303,7 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
             "largest_positive_harmonic": size(1),
             "largest_negative_harmonic": negative,
             "slowest_rate": truth.diagnostics.slowest_rate,
+            "energy": energy,
             "wall_seconds": sink.seconds(),
         }),
     )?;
@@ -281,6 +316,7 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
         format!("after {} periods: {agreement}", spec.periods),
         format!("spectrum: |c1| = {:.2e}, largest negative harmonic {negative:.1e}", size(1)),
     ];
+    told.extend(energy.map(|energy| energy.told("the trace")));
     if spec.waveform.is_some() {
         told.push(
             "the harmonics of the changing inputs stand in the spectrum too, the negative ones among them"

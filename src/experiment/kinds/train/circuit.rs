@@ -14,12 +14,10 @@ use crate::experiment::setup::{CircuitSetup, Options};
 use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::files::Tensors;
 use crate::gradient::compare::{compare, compare_error_vectors};
-use crate::gradient::equilibrium::{self, Settle};
-use crate::gradient::{Adjoint, Chebyshev, Estimate, Estimator, EstimatorSpec, Setting, estimate_batch};
+use crate::gradient::{Adjoint, Estimate, Estimator, Setting, estimate_batch};
 use crate::learning::{JacobianMeasures, Learner, Optimiser, Score, Snapshot, check_factors_of};
-use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::circuits::circuit::Circuit;
-use crate::substrate::circuits::energy::{Budget, metered};
+use crate::substrate::circuits::energy::Budget;
 use crate::substrate::circuits::programmed::{NoiseSeed, Programmed};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -91,24 +89,16 @@ impl Train {
     /// If its data are not there.
     pub(super) fn cost_of_circuit(&self, setup: &CircuitSetup, options: &Options) -> Result<Cost> {
         let lookup = crate::experiment::problem::lookup(&setup.origin, options);
-        let (train, _) = self.data.counts(&lookup)?;
-        // An equilibrium takes some ten iterations, a step of a drive some four.
-        let each = match self.drive() {
-            Some((drive, ticks)) => 4.0 * ticks as f64 * drive.richardson as f64,
-            None => 40.0,
-        };
-        let evaluations = self.epochs as f64 * train as f64 * each;
+        let (train, test) = self.data.counts(&lookup)?;
+        let each = circuits::evaluations(&self.estimator);
+        let epochs = self.epochs as f64;
+        // Each test is an equilibrium, and at the end one of all samples.
+        let tests = epochs * test as f64 + (train + test) as f64;
+        let evaluations = epochs * train as f64 * each + circuits::EQUILIBRIUM * tests;
         let chunks = (self.batch_size as f64 / crate::gradient::CHUNK as f64).ceil();
         let threads = chunks.min(rayon::current_num_threads() as f64);
-        let updates = self.epochs as f64 * (train as f64 / self.batch_size as f64).ceil();
+        let updates = epochs * (train as f64 / self.batch_size as f64).ceil();
         Ok(Cost { updates, disk: 1e6, ..circuits::cost(&setup.circuit, evaluations, threads) })
-    }
-
-    /// The real drive of the estimator with the ticks that it takes of a sample, if it has one.
-    fn drive(&self) -> Option<(Chebyshev, u64)> {
-        let EstimatorSpec::Chebyshev(drive) = self.estimator else { return None };
-        let period = drive.integrator.clock("period", drive.period).ok()?.ticks;
-        Some((drive, period * (drive.settle_periods + drive.periods)))
     }
 
     /// The trainer of a circuit at its start.
@@ -270,23 +260,10 @@ impl CircuitTrainer<'_> {
 
     /// What one sample takes of energy, on average over the compared ones, and of time, in s: from a trajectory like the estimator's.
     fn budget(&self, data: &Split) -> Result<Option<(Budget, f64)>> {
-        let Some((drive, ticks)) = self.spec.drive() else { return Ok(None) };
-        let clock = drive.integrator.clock("period", drive.period).expect("validated");
         let count = self.spec.compare.clamp(1, 20).min(data.train.samples());
         let places: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&data.train.select(&places));
-        let setting = Setting { substrate: &self.programmed, noise: None, update: 0, diagnose: false };
-        let rest = equilibrium::free(&setting, &samples, &Settle::default())?;
-        let teaching = Teaching {
-            waveform: Waveform::Cosine { ticks: clock.ticks },
-            amplitude: drive.amplitude,
-            onset: 0,
-        };
-        let how = (drive.integrator, clock.step);
-        let ticks = ticks.next_multiple_of(2);
-        let budget = metered(&self.programmed, &samples, teaching, how, ticks, Some(rest.state))?;
-        let seconds = ticks as f64 * clock.step * self.programmed.circuit().spec.tau;
-        Ok(Some((budget * (1.0 / samples.count as f64), seconds)))
+        circuits::budget(&self.programmed, &self.spec.estimator, &samples)
     }
 
     /// The estimate beside the adjoint on the first training samples.
@@ -297,7 +274,16 @@ impl CircuitTrainer<'_> {
         }
         let places: Vec<u32> = (0..count as u32).collect();
         let samples = self.samples(&train.select(&places));
-        let estimate = self.estimate_from(&samples, true, &mut Vec::new())?;
+        // Johnson noise is the circuit's own: diagnostics are those of the circuit without it.
+        let noisy = self.programmed.circuit().spec.imperfections.johnson_noise;
+        let estimate = self.estimate_from(&samples, !noisy, &mut Vec::new())?;
+        let diagnostics = if noisy {
+            self.programmed.set_noise(None);
+            let quiet = Setting::quiet(&self.programmed);
+            estimate_batch(&*self.estimator, &quiet, &samples, &mut Vec::new())?.diagnostics
+        } else {
+            estimate.diagnostics.clone()
+        };
         let truth = estimate_batch(
             &Adjoint::default(),
             &Setting::quiet(&self.programmed),
@@ -313,9 +299,9 @@ impl CircuitTrainer<'_> {
         let names = self.programmed.circuit().populations.iter().map(|p| p.name.clone());
         let named = names.zip(&errors.layers).filter_map(|(name, value)| Some((name, (*value)?)));
         record.layer_cosines = named.collect::<IndexMap<_, _>>();
-        record.slowest_rate = estimate.diagnostics.slowest_rate;
-        record.drive_rate = Some(estimate.diagnostics.drive_rate);
-        record.warnings = estimate.diagnostics.warnings(self.spec.estimator.amplitude());
+        record.slowest_rate = diagnostics.slowest_rate;
+        record.drive_rate = Some(diagnostics.drive_rate);
+        record.warnings = diagnostics.warnings(self.spec.estimator.amplitude());
         Ok(())
     }
 
@@ -334,16 +320,11 @@ impl CircuitTrainer<'_> {
         let budget = self.budget(data)?;
         let batch = self.spec.batch_size.min(data.train.samples()) as f64;
         let energy = budget.map(|(each, seconds)| {
-            json!({
-                "seconds_per_update": seconds * batch,
-                "joules_per_update": (each.supplied + each.nudge) * batch,
-                "joules_per_sample": each.supplied + each.nudge,
-                "watts_in_trainable_resistors": each.trainable_resistors / seconds,
-                "watts_in_fixed_resistors": each.fixed_resistors / seconds,
-                "watts_in_diodes": each.diodes / seconds,
-                "imbalance": each.imbalance(),
-                "joules_of_training": self.joules,
-            })
+            let mut told = circuits::energy(&each, seconds);
+            told["seconds_per_update"] = json!(seconds * batch);
+            told["joules_per_update"] = json!((each.supplied + each.nudge) * batch);
+            told["joules_of_training"] = json!(self.joules);
+            told
         });
         sink.write_json(
             SUMMARY,
@@ -391,39 +372,18 @@ impl Learner for CircuitTrainer<'_> {
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let arrays = &mut snapshot.arrays;
-        self.parameters.insert_into(arrays, "parameter/");
-        self.optimiser.first.insert_into(arrays, "first/");
-        self.optimiser.second.insert_into(arrays, "second/");
-        for (index, state) in self.states.iter().enumerate() {
-            arrays.insert_reals(format!("state/{index}"), &[state.len()], state);
-        }
-        arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
+        snapshot.put(&self.parameters, &self.optimiser, &self.states);
+        snapshot.arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
         snapshot.count("epoch", self.epoch);
-        snapshot.count("updates", self.optimiser.updates);
         snapshot.count("rhs_evaluations", self.rhs_evaluations);
-        snapshot.count("states", self.states.len() as u64);
         snapshot
     }
 
     fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let states = snapshot.counter("states");
-        let arrays = &mut snapshot.arrays;
-        let shapes = self.parameters.shapes().clone();
-        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
-        self.optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
-        self.optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
-        self.states = (0..states?)
-            .map(|index| {
-                let name = format!("state/{index}");
-                let length = arrays.get(&name).map_or(0, |array| array.shape.iter().product());
-                arrays.reals(&name, &[length])
-            })
-            .collect::<Result<_>>()?;
-        self.joules = arrays.reals::<f64>("joules", &[1])?[0];
-        arrays.refuse_unused()?;
+        snapshot.take(&mut self.parameters, &mut self.optimiser, &mut self.states)?;
+        self.joules = snapshot.arrays.reals::<f64>("joules", &[1])?[0];
+        snapshot.arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;
-        self.optimiser.updates = snapshot.counter("updates")?;
         self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
         self.programmed.program(&self.parameters);
         Ok(())

@@ -31,7 +31,9 @@ pub fn draw(folder: &Path, print: &Print) -> Result<()> {
     let mut training = Figure::new().panel(accuracy).panel(loss);
     let energy = points(&epochs, |e| e.joules, |e| Some(100.0 * e.test_accuracy));
     if !energy.is_empty() {
-        training = training.panel(Panel::new("energy (J)", "accuracy (%)").line("test", energy));
+        // In the colour that the test has in the other panels.
+        let test = Series::new("test", Mark::Line, energy).colour(1);
+        training = training.panel(Panel::new("energy of training (J)", "test accuracy (%)").series(test));
     }
     training.write(folder, "training", print)?;
     asymmetry::draw(folder, &epochs, print)?;

@@ -429,6 +429,14 @@ fn finish<T: Scalar>(
     let warnings = Recurring::count(&lines);
     let dropped: u64 = lines.iter().map(|e| e.dropped).sum();
     let two_points: u64 = lines.iter().map(|e| e.two_points).sum();
+    let batch = spec.batch_size.min(data.train.samples()) as f64;
+    let energy = trainer.energy(&data.train)?.map(|each| {
+        let mut told = each.summary();
+        told["seconds_per_update"] = json!(each.seconds * batch);
+        told["joules_per_update"] = json!(each.joules() * batch);
+        told["joules_of_training"] = json!(trainer.joules);
+        told
+    });
     sink.write_json(
         SUMMARY,
         &json!({
@@ -453,6 +461,7 @@ fn finish<T: Scalar>(
             "estimator": spec.estimator.name(),
             "dropped": spec.unsettled.map(|_| dropped),
             "two_points": spec.unsettled.map(|_| two_points),
+            "energy": &energy,
             "seed": spec.seed,
         }),
     )?;
@@ -470,6 +479,14 @@ fn finish<T: Scalar>(
     }
     if let (Some((epoch, rate)), Some(drive)) = (least_rate, last.drive_rate) {
         told.push(format!("slowest relaxation rate {rate:.3}/tau (epoch {epoch}), drive {drive:.3}/tau"));
+    }
+    if let Some(energy) = &energy {
+        told.push(format!(
+            "a sample takes {:.2e} s and {:.2e} J; training took {:.2e} J",
+            energy["seconds_per_sample"].as_f64().unwrap_or(f64::NAN),
+            energy["joules_per_sample"].as_f64().unwrap_or(f64::NAN),
+            trainer.joules
+        ));
     }
     if dropped + two_points > 0 {
         let shown = data.train.samples() as u64 * trainer.epoch;

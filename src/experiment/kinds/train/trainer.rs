@@ -27,6 +27,7 @@ use crate::learning::{Learner, Optimiser, Score, Snapshot, free_score, kolen_pol
 use crate::numerics::scalar::Scalar;
 use crate::substrate::Substrate;
 use crate::substrate::neurons::effective::Effective;
+use crate::substrate::neurons::energy::{Energy, Metered};
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -36,6 +37,9 @@ use crate::substrate::slow_modes::{PRODUCTS, slowest_rate_by};
 const FLOOR_PRODUCTS: usize = 20;
 /// Times that a floor may scale the weights after one update.
 const MOST_SCALINGS: usize = 5;
+
+/// The name of the energy taken so far in snapshots.
+const JOULES: &str = "joules";
 
 /// What evolves in a training run.
 pub struct Trainer<'a, T: Scalar> {
@@ -56,6 +60,8 @@ pub struct Trainer<'a, T: Scalar> {
     pub epoch: u64,
     /// Evaluations of the right-hand side by the estimator so far.
     pub rhs_evaluations: u64,
+    /// J that the samples shown so far have taken, where the model has units.
+    pub joules: f64,
     /// Times that an amplitude was halved in the present epoch.
     halvings: u64,
     /// Samples that were dropped in the present epoch.
@@ -113,6 +119,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             noise: Vec::new(),
             epoch: 0,
             rhs_evaluations: 0,
+            joules: 0.0,
             halvings: 0,
             dropped: 0,
             two_points: 0,
@@ -153,6 +160,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let train_score = score(loss, correct, seen);
         let test_score = self.score(test).map_err(|e| e.during(&format!("after epoch {}", self.epoch)))?;
         let agreement = self.agreement(train)?;
+        let energy = self.energy(train)?;
+        self.joules += energy.map_or(0.0, |each| each.joules() * seen as f64);
         let probed = self.spec.rate_samples.min(test.samples());
         let tested = |places: &[u32]| self.samples(&test.select(places));
         let test_slowest_rate =
@@ -186,7 +195,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             halvings: self.halvings,
             dropped: self.dropped,
             two_points: self.two_points,
-            joules: None,
+            joules: energy.map(|_| self.joules),
             rhs_evaluations: self.rhs_evaluations,
             seconds: start.elapsed().as_secs_f64(),
         })
@@ -392,6 +401,29 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         }))
     }
 
+    /// What one sample takes of time and energy, on average over those that are compared, at least one: the estimate's own trajectories
+    /// under a meter. None without units, or where an estimate is not all of trajectories.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn energy(&self, train: &Dataset) -> Result<Option<Energy>> {
+        let metered = Metered::new(&self.effective).filter(|_| self.spec.estimator.is_followed());
+        let Some(metered) = metered else { return Ok(None) };
+        let count = self.spec.compare.clamp(1, 20).min(train.samples());
+        let first: Vec<u32> = (0..count as u32).collect();
+        let samples = self.samples(&train.select(&first));
+        let noise = self.imperfections.instant().map(|instant| Surroundings::new(instant, self.spec.seed));
+        let setting = Setting { substrate: &metered, noise, update: self.optimiser.updates, diagnose: false };
+        let mut states = Vec::new();
+        if self.spec.carry_state {
+            // It comes from a sample before, which is not counted.
+            let before = Setting { substrate: &self.effective, ..setting };
+            estimate_or_halve(&*self.estimator, &self.spec, &before, &samples, &mut states)?;
+        }
+        estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)?;
+        Ok(Some(metered.taken() * (1.0 / count as f64)))
+    }
+
     fn samples(&self, data: &Dataset) -> Samples<T> {
         labelled(&self.network, data)
     }
@@ -408,42 +440,29 @@ impl<T: Scalar> Learner for Trainer<'_, T> {
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
+        snapshot.put(&self.parameters, &self.optimiser, &self.states);
         let arrays = &mut snapshot.arrays;
-        self.parameters.insert_into(arrays, "parameter/");
-        self.optimiser.first.insert_into(arrays, "first/");
-        self.optimiser.second.insert_into(arrays, "second/");
-        for (index, state) in self.states.iter().enumerate() {
-            arrays.insert_reals(format!("state/{index}"), &[state.len()], state);
-        }
         self.noise.iter().enumerate().for_each(|(slot, noise)| noise.save(slot, arrays));
+        if self.network.units.is_some() {
+            arrays.insert_reals(JOULES.to_owned(), &[1], &[self.joules]);
+        }
         snapshot.count("epoch", self.epoch);
-        snapshot.count("updates", self.optimiser.updates);
         snapshot.count("rhs_evaluations", self.rhs_evaluations);
-        snapshot.count("states", self.states.len() as u64);
         snapshot
     }
 
     fn restore(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let states = snapshot.counter("states");
+        snapshot.take(&mut self.parameters, &mut self.optimiser, &mut self.states)?;
         let arrays = &mut snapshot.arrays;
-        let shapes = self.parameters.shapes().clone();
-        self.parameters = Parameters::read(&shapes, arrays, "parameter/")?;
-        self.optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
-        self.optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
-        self.states = (0..states?)
-            .map(|index| {
-                let name = format!("state/{index}");
-                let length = arrays.get(&name).map_or(0, |array| array.shape.iter().product());
-                arrays.reals(&name, &[length])
-            })
-            .collect::<Result<_>>()?;
         if let Some(instant) = self.imperfections.instant() {
             let load = |slot| NoiseMemory::load(slot, &instant, &self.network, arrays).transpose();
             self.noise = (0..).map_while(load).collect::<Result<_>>()?;
         }
+        if self.network.units.is_some() {
+            self.joules = arrays.reals::<f64>(JOULES, &[1])?[0];
+        }
         arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;
-        self.optimiser.updates = snapshot.counter("updates")?;
         self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
         // There may be nothing left to learn: what is measured is measured on the device as it was written.
         self.program();

@@ -2,6 +2,7 @@
 
 mod against_spice;
 mod bad;
+mod learning_bias;
 mod physics;
 
 use std::sync::Arc;
@@ -10,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::gradient::compare::{compare, finite_differences};
 use crate::gradient::equilibrium::{Phase, Settle, equilibrium, free};
-use crate::gradient::{Estimate, HarmonicBalance, Setting, estimate};
+use crate::gradient::{Estimate, EstimatorSpec, HarmonicBalance, Setting, estimate, estimate_batch};
 use crate::numerics::rng::{Purpose, stream};
 use crate::simulation::Simulation;
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::teaching::{Teaching, Waveform};
 use crate::substrate::Substrate;
 use crate::substrate::circuits::circuit::Circuit;
-use crate::substrate::circuits::model::CircuitSpec;
+use crate::substrate::circuits::model::{CircuitSpec, Learnt};
 use crate::substrate::circuits::programmed::{Programmed, voltage};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
@@ -68,12 +69,13 @@ fn numeric(circuit: &Arc<Circuit>, parameters: &Parameters<f64>, samples: &Sampl
     finite_differences(parameters, 1e-7, |p| cost(circuit, p, samples)).unwrap()
 }
 
-/// The gradient from the odd harmonics up to K of ½ ΔV² of each resistor under a quasi-static real drive.
+/// The gradient from the odd harmonics up to K of ½ ΔV² of each resistor under a quasi-static real drive, every reading with an offset.
 fn by_power(
     programmed: &Programmed,
     samples: &Samples<f64>,
     amplitude: f64,
     order: usize,
+    offset: f64,
 ) -> Parameters<f64> {
     const POINTS: usize = 64;
     let circuit = programmed.circuit();
@@ -94,12 +96,15 @@ fn by_power(
                 sign * k as f64 * (k as f64 * angle).cos() * 2.0 / (POINTS as f64 * amplitude)
             })
             .sum();
-        for group in &circuit.resistors {
-            let (index, _) = group.trainable.unwrap();
-            for (g, ends) in gradient.at_mut(index).iter_mut().zip(&group.ends) {
+        for (group, conductances) in circuit.resistors.iter().zip(programmed.conductances()) {
+            let (index, trainable) = group.trainable.unwrap();
+            for ((g, ends), conductance) in
+                gradient.at_mut(index).iter_mut().zip(&group.ends).zip(conductances)
+            {
                 let across: f64 = voltage(ends[0], &now.state, &samples.inputs)
                     - voltage(ends[1], &now.state, &samples.inputs);
-                *g += weight * 0.5 * across.powi(2) / circuit.output.nudging;
+                let learnt = if trainable.by == Learnt::Logarithm { *conductance } else { 1.0 };
+                *g += weight * (0.5 * across.powi(2) + offset) * learnt / circuit.output.nudging;
             }
         }
     }
@@ -182,6 +187,27 @@ fn order(what: &str, expected: f64, large: f64, small: f64) {
         assert!((found - expected).abs() < 0.35, "{what}: {found} for {expected}");
     } else {
         assert!(large < 1e3 * TOLERANCE, "{what}: {large:e} {small:e}");
+    }
+}
+
+/// A slow drive that is integrated, at periods T, 2T and 4T, so that the error of a finite frequency is far below that of the harmonics.
+#[test]
+fn harmonics_of_integrated_drives_converge_to_the_gradient_in_their_order() {
+    for seed in [0, 1, 4] {
+        let (_, programmed, _, samples) = random(seed);
+        let truth = told(&programmed, &samples, &json!("adjoint")).gradient;
+        let setting = Setting { diagnose: false, ..Setting::quiet(&programmed) };
+        for harmonics in [1, 3] {
+            let chebyshev = |amplitude: f64| {
+                let drive = json!({ "chebyshev": { "amplitude": amplitude, "harmonics": harmonics, "period": 400.0,
+                    "settle_periods": 1, "periods": 1, "richardson": 3, "integrator": { "sdirk4": { "step": 4.0 } } } });
+                let estimator = serde_json::from_value::<EstimatorSpec>(drive).unwrap().build();
+                let estimate = estimate_batch(&*estimator, &setting, &samples, &mut Vec::new()).unwrap();
+                error(&estimate.gradient, &truth)
+            };
+            let (large, small) = (chebyshev(0.2), chebyshev(0.1));
+            order(&format!("{seed:2}: integrated, K = {harmonics}"), harmonics as f64 + 1.0, large, small);
+        }
     }
 }
 
@@ -276,8 +302,10 @@ fn exact_gradients_are_read_off_finite_oscillations_of_real_voltages() {
         assert!(off < most, "{amplitude}: {off:e}");
     }
     for amplitude in [0.2, 1.0] {
-        let errors: Vec<f64> =
-            [1, 3, 5, 9].iter().map(|k| error(&by_power(&programmed, &one, amplitude, *k), &truth)).collect();
+        let errors: Vec<f64> = [1, 3, 5, 9]
+            .iter()
+            .map(|k| error(&by_power(&programmed, &one, amplitude, *k, 0.0), &truth))
+            .collect();
         println!("power, b = {amplitude}, K = 1, 3, 5, 9: {}", list(&errors));
         assert!(errors.windows(2).all(|pair| pair[1] < 0.3 * pair[0] || pair[1] < 1e-11), "{errors:?}");
     }

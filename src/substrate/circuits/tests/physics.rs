@@ -113,6 +113,29 @@ fn the_energy_balance_of_every_shipped_circuit_closes() {
     assert!(seen.len() >= 2, "{seen:?}");
 }
 
+#[test]
+fn impedance_changes_power_and_nothing_else() {
+    let mut spec: CircuitSpec = serde_json::from_str(super::DIODES).unwrap();
+    let solved = |spec: &CircuitSpec| {
+        let circuit = Arc::new(Circuit::new(spec).unwrap());
+        let programmed = Programmed::new(&circuit, &circuit.initial::<f64>(2), 0).unwrap();
+        let samples = samples(&circuit, 1, 5);
+        let rest = free(&Setting::quiet(&programmed), &samples, &Settle::default()).unwrap();
+        let power = programmed.power(&rest.state, &samples.inputs, &samples.targets, 0.0);
+        let gradient = told(&programmed, &samples, &json!("adjoint")).gradient;
+        (rest.state, programmed.tau().to_vec(), power.dissipated(), gradient.norm())
+    };
+    let (state, tau, power, gradient) = solved(&spec);
+    spec.impedance = 1000.0;
+    let (high, high_tau, high_power, high_gradient) = solved(&spec);
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b.abs().max(1e-9), "{a:e} {b:e}");
+    state.iter().zip(&high).for_each(|(a, b)| close(*a, *b));
+    tau.iter().zip(&high_tau).for_each(|(a, b)| close(*a, *b));
+    close(power, 1000.0 * high_power);
+    // Of the same cost by conductances that are a thousandth.
+    close(1000.0 * gradient, high_gradient);
+}
+
 fn lattice(side: usize) -> Arc<Circuit> {
     let last = side * side - 1;
     let spec: CircuitSpec = serde_json::from_value(json!({
