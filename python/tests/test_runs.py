@@ -74,6 +74,8 @@ def program():
 
 @pytest.mark.parametrize("fields", [QUICK, {}], ids=["two epochs", "as shipped"])
 def test_the_command_line_gives_the_same_bits(fields, tmp_path):
+    if not fields and "HOLOGRAD_LONG" not in os.environ:
+        pytest.skip("HOLOGRAD_LONG is not set: the whole experiment takes minutes where neither is built for speed")
     sets = [f"--set={path}={json.dumps(value)}" for path, value in fields.items()]
     subprocess.run([program(), "run", "digits", "--quiet", "--out", tmp_path / "a", *sets], check=True)
     hg.run("digits", fields, out=tmp_path / "b")
