@@ -136,10 +136,12 @@ impl<T: Scalar> Effective<T> {
                     let _ = writeln!(text, "Gz_{k}_{i} 0 z_{k} {a} 0 {w:.17e}");
                     let _ = writeln!(back, "Gt_{i}_{k} 0 t_{i} e_{k} 0 {w:.17e}");
                 });
-                let all: Vec<String> = (0..classes).map(|k| format!("exp(V(z_{k})/{volts:.17e})")).collect();
-                let _ = writeln!(text, "Bsum softmax 0 V={}", all.join("+"));
-                for (k, (share, y)) in all.iter().zip(targets).enumerate() {
-                    let _ = writeln!(text, "Be_{k} e_{k} 0 V={volts:.17e}*({share}/V(softmax)-({y:.17e}))");
+                // The share of a class is one over a sum, 1 at least: no voltage that may be 0 at first is divided by.
+                for (k, y) in targets.iter().enumerate() {
+                    let beyond: Vec<String> =
+                        (0..classes).map(|j| format!("exp((V(z_{j})-V(z_{k}))/{volts:.17e})")).collect();
+                    let _ =
+                        writeln!(text, "Be_{k} e_{k} 0 V={volts:.17e}*(1/({})-({y:.17e}))", beyond.join("+"));
                 }
                 text.push_str(&back);
                 (0..layer.size)
