@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // From end to end one and a half times, up and down, twice.
         let half = (1.5 * (bounds.high - bounds.low) / rule.step) as usize;
         let directions: Vec<f64> =
-            (0..4 * half).map(|k| if k / half % 2 == 0 { 1.0 } else { -1.0 }).collect();
+            (0..4 * half).map(|k| if (k / half).is_multiple_of(2) { 1.0 } else { -1.0 }).collect();
         let mut panel = Panel::new("pulses (thousands)", "weight w").title(title).y_range(-1.6, 2.0);
         for device in 0..3 {
             let x = rule.response(0.0, &directions, 1, device);

@@ -137,7 +137,8 @@ pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), g| (low.min(g), high.max(g)));
     let range = asked.range.unwrap_or([least, most]);
     let outside = range[0] > least + 1e-9 * (most - least) || range[1] < most - 1e-9 * (most - least);
-    if !(range[0] < range[1]) || outside {
+    let rising = range[0] < range[1];
+    if !rising || outside {
         let found = format!("found a range of {} to {}", range[0], range[1]);
         let legal = format!("one that holds all conductances, {least} to {most}");
         return Err(Error::input(&table.file, "", found, legal));

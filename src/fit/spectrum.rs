@@ -50,7 +50,7 @@ pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
         let optimum = minimise(&unknowns, &cost);
         let values = optimum.values.clone();
         let curve = (0..=100).map(|k| low * (high / low).powf(f64::from(k) / 100.0));
-        let mut found = parameters(&unknowns, &[optimum.clone()]);
+        let mut found = parameters(&unknowns, std::slice::from_ref(&optimum));
         let json = noise(&found, [low, high], asked.tau);
         if let [a, b] = ["a", "white"].map(|name| found.iter().find(|p| p.name == name).cloned())
             && let (Some(a), Some(b)) = (a, b)

@@ -19,6 +19,7 @@ use crate::substrate::neurons::form::Form;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(transform = allow_file)]
+#[expect(clippy::large_enum_variant, reason = "descriptions are few, and copied everywhere")]
 pub enum Noise {
     /// White noise, √(2/τ)·σ dW on a potential.
     White {

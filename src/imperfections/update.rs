@@ -176,7 +176,7 @@ impl StepLaw {
             Self::Exponential { .. } => Ok(()),
             Self::ExponentialStep { scale, up, down } => {
                 for (name, pair) in [("scale", scale), ("up", up), ("down", down)] {
-                    if pair.iter().any(|x| !(x.abs() <= 20.0)) {
+                    if pair.iter().any(|x| x.is_nan() || x.abs() > 20.0) {
                         let found = format!("found {pair:?}");
                         let legal = "two numbers between -20 and 20";
                         return Err(Invalid::new(format!("exponential_step.{name}"), found, legal));

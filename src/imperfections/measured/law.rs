@@ -94,13 +94,14 @@ impl MeasuredLaw {
             }
         }
         let [low, high] = measured;
-        if !(low < high) {
+        let is_range = |low: f64, high: f64| low < high;
+        if !is_range(low, high) {
             let found =
                 format!("found no conductance on which all {} devices were measured both ways", usable.len());
             return Err(Error::input(file, "", found, "pulses up and down over a common range"));
         }
         let [from, to] = range.unwrap_or(measured);
-        if !(from < to) || from < low - 1e-9 * (high - low) || to > high + 1e-9 * (high - low) {
+        if !is_range(from, to) || from < low - 1e-9 * (high - low) || to > high + 1e-9 * (high - low) {
             let found = format!("found a `range` of {from} to {to}");
             let legal = format!(
                 "pulses in both directions were measured from {low} to {high}: nothing is extrapolated"

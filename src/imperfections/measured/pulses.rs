@@ -74,8 +74,8 @@ impl Pulses {
         if let Some(conductance) = table.find(CONDUCTANCE) {
             pulses.layout = "one series of conductances";
             let values = table.numbers(conductance)?;
-            for row in 0..table.len() {
-                pulses.add(&names[row], series(&values, row));
+            for (row, name) in names.iter().enumerate() {
+                pulses.add(name, series(&values, row));
             }
             return pulses.complete(table);
         }

@@ -337,7 +337,7 @@ impl Neuron {
             if !size.is_finite() {
                 return None;
             }
-            let Some(step) = jacobian.clone().lu().solve(&flow) else { return None };
+            let step = jacobian.clone().lu().solve(&flow)?;
             let scale = 1.0 + state.iter().map(|x| x.abs()).fold(0.0, f64::max);
             let moved = |part: f64| -> Vec<f64> {
                 state.iter().zip(step.iter()).map(|(s, d)| s - part * d).collect()

@@ -262,7 +262,8 @@ fn neurons_that_are_none_are_refused_at_their_place() {
         let spec: NeuronSpec = serde_json::from_value(spec).unwrap();
         spec.build(4).unwrap_err()
     };
-    let cases: [(&dyn Fn(&mut Value), &str, &str); 14] = [
+    type Case<'c> = (&'c dyn Fn(&mut Value), &'c str, &'c str);
+    let cases: [Case; 14] = [
         (&|s| s["variables"] = json!([]), "variables", "found 0"),
         (&|s| s["variables"] = json!(["u", "u"]), "variables[1]", "found \"u\" twice"),
         (&|s| s["variables"] = json!(["u", "I"]), "variables[1]", "found \"I\""),
