@@ -90,7 +90,7 @@ fn arrays_stand_for_files_in_memory_and_in_folders() {
 
 #[test]
 fn a_run_that_is_ended_goes_on_to_the_same_bits() {
-    let fields = [quick(), vec![("epochs".to_owned(), json!(30))]].concat();
+    let fields = [quick(), vec![("epochs".to_owned(), json!(12))]].concat();
     let loaded = load_given("digits", None, &fields, none()).unwrap();
     let mut whole = Memory::default();
     loaded.run(&mut whole, &Options::default()).unwrap();
@@ -111,7 +111,7 @@ fn a_run_that_is_ended_goes_on_to_the_same_bits() {
         begun.join().unwrap()
     });
     assert!(matches!(begun, Err(Error::Stopped)), "{begun:?}");
-    assert_eq!(watcher.standing().total, 30_000);
+    assert_eq!(watcher.standing().total, 12_000);
     assert!(watcher.standing().message.starts_with("epoch "));
     let resumed = Resumed::new(&path, |_| Ok(loaded.clone())).unwrap();
     let mut kept = resumed.folder(&path, vec!["test".into()]).unwrap();
