@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holograd::numerics::rng::{NoiseKey, Purpose};
 use holograd::numerics::scalar::{Layout, Scalar, gemm};
-use holograd::substrate::neurons::activation::Activation;
+use holograd::substrate::neurons::activation::{Activation, ActivationSpec};
 use nalgebra::DMatrix;
 
 fn values<T: Scalar>(count: usize) -> Vec<T> {
@@ -44,6 +44,12 @@ fn activations<T: Scalar>(criterion: &mut Criterion) {
     {
         group.bench_function(name, |bencher| {
             bencher.iter(|| activation.apply(black_box(&re), black_box(&im), &mut out_re, &mut out_im));
+        });
+    }
+    for text in ["logistic(4*z - 2)", "tanh(z)", "0.5*z*logistic(z) + (1 - 0.5*z)*logistic(z - 2)"] {
+        let own = ActivationSpec::Expression(text.into()).build();
+        group.bench_function(text, |bencher| {
+            bencher.iter(|| own.apply(black_box(&re), black_box(&im), &mut out_re, &mut out_im));
         });
     }
     group.finish();

@@ -16,6 +16,7 @@ use crate::experiment::status::status;
 use crate::experiment::{
     self, Experiment, KINDS, Loaded, Options, RunFolder, drawing, kinds, library, lock, manifest, place,
 };
+use crate::fit;
 use crate::host::interrupt;
 use crate::learning::Schedule;
 use crate::page;
@@ -98,6 +99,23 @@ enum Command {
     Verify {
         /// The run folder.
         folder: PathBuf,
+    },
+    /// Fits laws of devices to a CSV file of pulses, drift, mismatch or noise; prints parameters, and writes the JSON to paste.
+    Fit {
+        /// The file: its first line names the columns.
+        file: PathBuf,
+        /// The column of samples of a mismatch.
+        #[arg(long, value_name = "NAME")]
+        column: Option<String>,
+        /// The conductances of the ends of x; by default those of the data, or fitted.
+        #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', num_args = 2)]
+        range: Option<Vec<f64>>,
+        /// Seconds of the nominal time constant, in which noise is told.
+        #[arg(long, value_name = "SECONDS")]
+        tau: Option<f64>,
+        /// Where fit.json, imperfections.json and the figure go; fits/NAME by default.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// Writes the circuit or the network of a `trace` as a SPICE netlist with a real drive, for ngspice -b.
     Netlist {
@@ -226,6 +244,13 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
             page::write(&folders, &out)?;
             let runs = if folders.len() == 1 { "run" } else { "runs" };
             tell(&format!("written: {}, of {} {runs}", out.display(), folders.len()))
+        }
+        Command::Fit { file, column, range, tau, out } => {
+            let range = range.map(|ends| [ends[0], ends[1]]);
+            let asked = fit::Asked { column, range, tau };
+            let name = file.file_stem().unwrap_or_default();
+            let out = out.unwrap_or_else(|| Path::new("fits").join(name));
+            fit::run(&file, &asked, &out)?.iter().try_for_each(|line| tell(line))
         }
         Command::Netlist { experiment, out, set } => {
             let text = experiment::load(&experiment, &set)?.netlist()?;
@@ -366,6 +391,7 @@ fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
 fn work(loaded: &Loaded, folder: &mut RunFolder, run: &Run, quiet: bool) -> Result<Vec<String>> {
     remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
+    loaded.remarks()?.iter().try_for_each(|line| remark(quiet, line))?;
     loaded.run(folder, &run.options(quiet))
 }
 

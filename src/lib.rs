@@ -53,6 +53,8 @@ pub mod experiment;
 #[cfg(feature = "program")]
 mod figures;
 pub mod files;
+#[cfg(feature = "program")]
+pub mod fit;
 pub mod gradient;
 pub mod host;
 pub mod imperfections;

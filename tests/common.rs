@@ -84,7 +84,7 @@ impl Problem {
         let settle = Settle { tolerance: Some(1e-14), max_time: 4000.0, ..Settle::default() };
         let free = equilibrium::free(&setting, &self.samples, &settle).unwrap();
         let shape = StateShape::new(&self.network, 1, 1);
-        let linearised = Linearised::new(&effective, &shape, &free.state);
+        let linearised = Linearised::new(&effective, &shape, &free.state, &free.state);
         Free {
             jacobian: linearised.jacobian(0),
             slope: DVector::from_column_slice(linearised.slope()),

@@ -287,7 +287,7 @@ fn the_witness_sees_the_rates_at_the_start_of_each_step() {
             (IntegratorSpec::Rk4 { step: h }, 1.0 - h + h * h / 2.0 - h.powi(3) / 6.0 + h.powi(4) / 24.0),
             (IntegratorSpec::ExponentialEuler { step: h }, (-h).exp()),
         ] {
-            let protocol = Protocol { integrator, step: h, imperfections, ..protocol(1e-12, 10, 10, 1.0) };
+            let protocol = Protocol { integrator, step: h, imperfections: imperfections.clone(), ..protocol(1e-12, 10, 10, 1.0) };
             let mut run = plasticity(&problem, protocol, 0.0, 0.0);
             let mut seen = Vec::new();
             run.epoch(&dataset(&problem, &[0]), |_, _, rates| seen.push(rates[0])).unwrap();

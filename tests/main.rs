@@ -26,6 +26,7 @@ mod gradients;
 mod imperfections;
 mod integrators;
 mod limits;
+mod measured;
 mod messages;
 mod mutation;
 mod noise;

@@ -447,6 +447,7 @@ fn the_spread_of_three_runs_is_their_range() {
             values: IndexMap::new(),
             runs,
             failures,
+            reached: None,
             measures: IndexMap::new(),
         };
         let same = (spread.low - range.0).abs() < 1e-12 && (spread.high - range.1).abs() < 1e-12;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::measured;
 use super::origin::Origin;
 use super::setup::Instance;
 use super::spec::ModelRef;
@@ -199,6 +200,11 @@ pub(crate) fn inline(origin: &Origin, reference: &str) -> Result<Value> {
             Ok(())
         })?;
     }
+    measured::paths(&mut value, |path| {
+        if Path::new(path.as_str()).is_relative() {
+            path.insert_str(0, folder);
+        }
+    })?;
     if let Some(data) = value.get_mut("data") {
         data_folders("data", data, &mut |_, path| {
             let relative = Path::new(path.as_str()).is_relative();

@@ -13,7 +13,7 @@ use super::origin::{Given, Origin, absolute, read_published};
 use super::setup::{CircuitSetup, Instance, Options, Setup, Site};
 use super::sink::Sink;
 use super::spec::{ModelRef, Precision};
-use super::{Cost, circuits, library, problem};
+use super::{Cost, circuits, equations, library, measured, problem};
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::files::Tensors;
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub experiment: Experiment,
     /// The model's instance.
     pub instance: Instance,
+    /// What is to be said of measured densities that it has read.
+    measured: Vec<String>,
 }
 
 /// Loads an experiment by path or by the name of a shipped one, applies `--set` overrides and validates it.
@@ -136,6 +138,7 @@ pub fn field<T: DeserializeOwned>(name: &str, value: Value, file: &str) -> Resul
 /// What the document of an experiment says, whatever its file.
 fn of_value(origin: Origin, mut value: Value) -> Result<Loaded> {
     let file = origin.display();
+    let measured = measured::read(&mut value, &origin)?;
     let mut circuit = document::take_circuit(&mut value, &origin, "")?;
     if let Some(swept) = value.get_mut("experiment").filter(|_| circuit.is_none()) {
         circuit = document::take_circuit(swept, &origin, "experiment.")?;
@@ -166,7 +169,7 @@ fn of_value(origin: Origin, mut value: Value) -> Result<Loaded> {
             None => experiment.name().to_owned(),
         },
     };
-    Ok(Loaded { origin, name: stem, experiment, instance })
+    Ok(Loaded { origin, name: stem, experiment, instance, measured })
 }
 
 impl Loaded {
@@ -177,6 +180,19 @@ impl Loaded {
             Instance::Neurons(network) => untaught(network, |name| self.experiment.kind().trains(name)),
             Instance::Circuit(_) => Vec::new(),
         }
+    }
+
+    /// Which measurements it uses, and how much of each file.
+    ///
+    /// # Errors
+    /// Never for an experiment that was read.
+    pub fn remarks(&self) -> Result<Vec<String>> {
+        let value = serde_json::to_value(&self.experiment).map_err(|e| Error::Internal(e.to_string()))?;
+        let mut sources: Vec<String> =
+            measured::sources(&value).into_iter().chain(self.measured.iter().cloned()).collect();
+        sources.dedup();
+        sources.iter_mut().for_each(|source| source.insert_str(0, "measured: "));
+        Ok(sources)
     }
 
     /// Its network of neurons; none of a circuit.
@@ -290,7 +306,9 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
         if let Some(data) = spec.kind_mut().data_mut() {
             data.check_files(&problem::lookup(&loaded.origin, options))?;
         }
-        let legal = format!("a legal experiment of kind `{}`\n  {cost}", loaded.experiment.name());
+        let mut legal = format!("a legal experiment of kind `{}`\n  {cost}", loaded.experiment.name());
+        let verdict = loaded.network().map_or(Ok(None), equations::verdict)?;
+        verdict.into_iter().chain(loaded.remarks()?).for_each(|line| legal = format!("{legal}\n  {line}"));
         return Ok(with_warnings(legal, &loaded.warnings()));
     }
     for text in overrides {
@@ -310,8 +328,12 @@ pub fn check(reference: &str, overrides: &[String], options: &Options) -> Result
     let mut model: ModelSpec = document::deserialise(value, &origin.display())?;
     document::read_masks(&mut model, &origin, "")?;
     let network = network(&model).map_err(|invalid| invalid.in_file(origin.display()))?;
-    let legal = format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons());
-    Ok(with_warnings(legal, &untaught(&network, |_| true)))
+    let mut legal = format!("a legal model: {} inputs, {} neurons", network.inputs, network.neurons());
+    let warnings = untaught(&network, |_| true);
+    if let Some(verdict) = equations::verdict(&Arc::new(network))? {
+        legal = format!("{legal}\n  {verdict}");
+    }
+    Ok(with_warnings(legal, &warnings))
 }
 
 fn with_warnings(legal: String, warnings: &[String]) -> String {

@@ -6,6 +6,7 @@ mod document;
 #[cfg(feature = "program")]
 pub mod drawing;
 mod epochs;
+mod equations;
 pub mod folder;
 mod head;
 mod kind;
@@ -14,6 +15,7 @@ pub mod library;
 pub mod load;
 pub mod lock;
 pub mod manifest;
+mod measured;
 pub mod origin;
 pub(crate) mod place;
 pub mod problem;

@@ -127,3 +127,12 @@ pub(crate) fn validate_holomorphic(network: &Network) -> Result<(), Invalid> {
     let legal = "a complex drive needs logistic, tanh, dsilu, softplus or identity in every layer, and no max pooling";
     Err(Invalid::new("model", "found an activation or a pooling that is not holomorphic", legal))
 }
+
+/// Refuses neurons by equation where a kind of experiment knows −u + I alone.
+pub(crate) fn refuse_equations(network: &Network) -> Result<(), Invalid> {
+    if !network.has_equations() {
+        return Ok(());
+    }
+    let legal = "this kind of experiment knows neurons of one variable alone: use gradient, frequency, amplitude, trace, train or sweep";
+    Err(Invalid::new("model", "found neurons by equation", legal))
+}

@@ -14,12 +14,14 @@ mod csv;
 mod json;
 pub(crate) mod npz;
 pub(crate) mod numpy;
+mod table;
 mod tensors;
 
 pub use self::csv::parse_csv;
 pub use json::parse_json;
 pub use npz::Npz;
 pub use numpy::{ONLY, Shaped, read_npz, read_numpy};
+pub use table::Table;
 pub use tensors::{Array, Tensors, Values, parse_tensors, read_tensors, write_tensors};
 
 /// How the names of files begin and end while they are being written.

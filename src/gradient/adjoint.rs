@@ -81,7 +81,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
         let linear = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
         let cost_slope = linear.cost_slope(&free.output_error);
         let mut right = vec![T::zero(); shape.len()];
-        linear.observe(&cost_slope, &mut right);
+        linear.observe_transposed(&cost_slope, &mut right);
         right.iter_mut().for_each(|x| *x = -*x);
         let mut scratch = vec![T::zero(); shape.len()];
         let mut error_vector = right.clone();
@@ -109,6 +109,7 @@ impl<T: Scalar> Estimator<T> for Adjoint {
                 diagnostics.rhs_evaluations += steps;
             }
         }
+        linear.currents(&mut error_vector);
         let local =
             Local { error_vector: &error_vector, free: &free.rates, output_error: &free.output_error };
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);

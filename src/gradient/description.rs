@@ -106,6 +106,10 @@ impl Demands {
                 "the product of two rates does not tell the two directions apart: use false",
             ));
         }
+        if network.has_equations() && form == Form::Rate {
+            let legal = "their equations say what is integrated: use the potential form";
+            return Err(Invalid::new("", "found neurons by equation in the rate form", legal));
+        }
         let instant = imperfections.and_then(Imperfections::instant);
         if let Some(integrator) = self.integrator {
             check_time_constants(integrator, network, imperfections)?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Imperfections;
 use super::fabrication::{Fabrication, Mismatch};
-use super::programming::{Programming, UpdateRule};
+use super::programming::Programming;
+use super::update::UpdateRule;
 use crate::numerics::rng::{self, NoiseKey, Purpose};
 use crate::numerics::scalar::Scalar;
 use crate::substrate::neurons::effective::{Analog, Effective};
@@ -56,7 +57,7 @@ impl Part {
 /// The time constant of every neuron of a device, layer by layer; none where they are the nominal ones.
 #[must_use]
 pub fn taus(network: &Network, imperfections: &Imperfections) -> Option<Vec<Vec<f64>>> {
-    let spread = imperfections.fabrication?.tau?;
+    let spread = imperfections.fabrication.as_ref()?.tau.as_ref()?;
     let layer = |(index, layer): (usize, &Layer)| {
         let factors =
             spread.positive_factors(layer.size, &mut Part::Tau.stream(imperfections.device_seed, index));
@@ -80,8 +81,8 @@ impl<T: Scalar> Device<T> {
             (0..network.layers.len()).map(|l| draw(l, &mut stream(part, l))).collect::<Vec<_>>()
         };
         let size = |layer: usize| network.layers[layer].size;
-        let gains = spec.gain.map(|g| per_layer(Part::Gain, &|l, s| g.positive_factors(size(l), s)));
-        let offsets = spec.offset.map(|o| per_layer(Part::Offset, &|l, s| o.offsets(size(l), s)));
+        let gains = spec.gain.as_ref().map(|g| per_layer(Part::Gain, &|l, s| g.positive_factors(size(l), s)));
+        let offsets = spec.offset.as_ref().map(|o| per_layer(Part::Offset, &|l, s| o.offsets(size(l), s)));
         let stuck: Vec<Vec<(usize, f64)>> = network
             .shapes()
             .iter()
@@ -95,7 +96,7 @@ impl<T: Scalar> Device<T> {
             })
             .collect();
         // The factor of the weight that a device holds, unless it is stuck.
-        let factors = |index: usize, mismatch: Mismatch| {
+        let factors = |index: usize, mismatch: &Mismatch| {
             let count = network.shapes()[index].form.devices();
             let mut drawn = mismatch.factors(count, &mut stream(Part::Weight, index));
             stuck[index].iter().for_each(|(i, _)| drawn[*i] = 1.0);
@@ -110,10 +111,10 @@ impl<T: Scalar> Device<T> {
             };
             // Receiving and sending neuron of the edge itself.
             let ends = || edge.interaction.ends().map(|(r, s)| edge.direction.orient(r, s));
-            if let Some(mismatch) = spec.weight {
+            if let Some(mismatch) = &spec.weight {
                 multiply(&mut factors(edge.weight, mismatch).into_iter());
             }
-            if let Some(mismatch) = spec.feedback.filter(|_| is_feedback(network, place)) {
+            if let Some(mismatch) = spec.feedback.as_ref().filter(|_| is_feedback(network, place)) {
                 let drawn = mismatch.factors(count, &mut stream(Part::Feedback, place));
                 match edge.direction {
                     Direction::Forward => multiply(&mut drawn.into_iter()),
@@ -125,7 +126,7 @@ impl<T: Scalar> Device<T> {
                     }
                 }
             }
-            if let Some(mismatch) = spec.input.filter(|_| edge.from == Source::Input) {
+            if let Some(mismatch) = spec.input.as_ref().filter(|_| edge.from == Source::Input) {
                 let drawn = mismatch.factors(network.inputs, &mut stream(Part::Input, 0));
                 multiply(&mut ends().map(|(_, sender)| drawn[sender]));
             }
@@ -136,14 +137,14 @@ impl<T: Scalar> Device<T> {
         };
         let readout = match network.output {
             Output::Readout { weight, .. } => {
-                spec.weight.map(|m| factors(weight, m).into_iter().map(T::of).collect())
+                spec.weight.as_ref().map(|m| factors(weight, m).into_iter().map(T::of).collect())
             }
             Output::SquaredError { .. } => None,
         };
         Self {
             edges: network.edges.iter().enumerate().map(edge).collect(),
             network: Arc::clone(network),
-            imperfections: *imperfections,
+            imperfections: imperfections.clone(),
             readout,
             gains,
             offsets,
@@ -230,9 +231,9 @@ impl<T: Scalar> Device<T> {
     }
 
     /// How devices answer to updates, and the |w| at their largest conductance.
-    fn update_rule(&self) -> Option<(UpdateRule, f64)> {
-        let programming = self.imperfections.programming?;
-        Some((programming.update?, programming.weight_max?))
+    fn update_rule(&self) -> Option<(&UpdateRule, f64)> {
+        let programming = self.imperfections.programming.as_ref()?;
+        Some((programming.update.as_ref()?, programming.weight_max?))
     }
 
     /// Changes parameters by `change` as far as the device's update rule realises it; without one, exactly. The parameters are
@@ -254,13 +255,8 @@ impl<T: Scalar> Device<T> {
             }
             let mut x: Vec<f64> = values.iter().map(|w| w.double() / weight_max).collect();
             let wanted: Vec<f64> = change.at(index).iter().map(|d| d.double() / weight_max).collect();
-            let spread = (rule.device_spread > 0.0).then(|| {
-                let mut z = vec![0.0; x.len()];
-                devices.normals(0, index as u64, &mut z);
-                z.iter_mut().for_each(|z| *z = (1.0 + rule.device_spread * *z).max(0.0));
-                z
-            });
-            rule.pulse(&mut x, &wanted, spread.as_deref(), &key, LANES * index as u64);
+            let cells = rule.cells(&devices, index as u64, x.len());
+            rule.pulse(&mut x, &wanted, &cells, &key, LANES * index as u64);
             for ((w, x), wanted) in values.iter_mut().zip(x).zip(wanted) {
                 if !wanted.is_finite() {
                     // Pulses must not hide that learning has diverged.
@@ -274,13 +270,14 @@ impl<T: Scalar> Device<T> {
 
     /// Replaces nominal weights by what the devices hold `seconds` after writing them.
     fn write(&self, index: usize, weights: &mut [T], write: u64, seconds: f64) {
-        let Imperfections { programming, drift, device_seed, .. } = self.imperfections;
+        let Imperfections { programming, drift, device_seed, .. } = &self.imperfections;
         if programming.is_some() || drift.is_some() {
-            let programming = programming.unwrap_or_else(Programming::default);
+            let whole = Programming::default();
+            let programming = programming.as_ref().unwrap_or(&whole);
             let nominal: Vec<f64> = weights.iter().map(|w| w.double()).collect();
             let scale = programming.scale(&nominal);
-            let key = NoiseKey::new(device_seed, Purpose::Programming, write);
-            let devices = NoiseKey::new(device_seed, Purpose::Drift, 0);
+            let key = NoiseKey::new(*device_seed, Purpose::Programming, write);
+            let devices = NoiseKey::new(*device_seed, Purpose::Drift, 0);
             let draw = |key: &NoiseKey, lane: u64, wanted: bool| {
                 let mut z = vec![0.0; nominal.len()];
                 if wanted {

@@ -4,10 +4,11 @@ use rand_distr::{Distribution as _, StandardNormal, StudentT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::measured::MeasuredSamples;
 use crate::error::{Invalid, non_negative, positive};
 
 /// Mismatch of neurons and synapses.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fabrication {
     /// Gain g of each neuron, a = ρ(g u + o); relative, with σ at most 1. A gain below 0.05 is drawn again.
@@ -32,19 +33,22 @@ pub struct Fabrication {
 }
 
 /// The distribution of a mismatch: a factor 1 + σz, or e^{σz} for `log_normal`; an offset is σz.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mismatch {
     /// What z is.
     #[serde(default)]
     pub distribution: Distribution,
-    /// Standard deviation σ; this or `area`.
+    /// Standard deviation σ; this, `area` or `measured`.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub std: Option<f64>,
-    /// σ = a/√(width·length), from the size of the transistors; this or `std`.
+    /// σ = a/√(width·length), from the size of the transistors; this, `std` or `measured`.
     #[serde(default)]
     pub area: Option<Area>,
+    /// What was measured stands for the distribution and its σ: an offset is a sample, a factor 1 plus a sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuredSamples>,
 }
 
 /// σ = a/√(width·length): the area law of Pelgrom, Duinmaijer and Welbers (IEEE J. Solid-State Circuits 24, 1989).
@@ -120,7 +124,7 @@ impl Fabrication {
                 ));
             }
         }
-        if offset.is_some_and(|o| o.distribution == Distribution::LogNormal) {
+        if offset.as_ref().is_some_and(|o| o.distribution == Distribution::LogNormal) {
             let legal = "an offset has two signs: use normal or student_t";
             return Err(Invalid::new("offset.distribution", "found log_normal", legal));
         }
@@ -149,20 +153,28 @@ impl Mismatch {
     /// Normal mismatch of a standard deviation.
     #[must_use]
     pub fn normal(std: f64) -> Self {
-        Self { distribution: Distribution::Normal, std: Some(std), area: None }
+        Self { distribution: Distribution::Normal, std: Some(std), area: None, measured: None }
     }
 
     /// σ.
     #[must_use]
     pub fn spread(&self) -> f64 {
-        match (self.std, self.area) {
-            (Some(std), _) => std,
-            (None, Some(Area { a, width, length })) => a / (width * length).sqrt(),
-            (None, None) => 0.0,
+        match (&self.measured, self.std, self.area) {
+            (Some(measured), ..) => measured.spread(),
+            (_, Some(std), _) => std,
+            (_, None, Some(Area { a, width, length })) => a / (width * length).sqrt(),
+            (_, None, None) => 0.0,
         }
     }
 
     fn validate(&self) -> Result<(), Invalid> {
+        if let Some(measured) = &self.measured {
+            if self.std.is_some() || self.area.is_some() || self.distribution != Distribution::Normal {
+                let found = "found a distribution beside `measured`";
+                return Err(Invalid::new("", found, "one of `std`, `area` and `measured`"));
+            }
+            return measured.validate().map_err(|e| e.under("measured"));
+        }
         match (self.std, self.area) {
             (Some(std), None) => non_negative("std", std)?,
             (None, Some(Area { a, width, length })) => {
@@ -173,7 +185,13 @@ impl Mismatch {
             (Some(_), Some(_)) => {
                 return Err(Invalid::new("", "found both `std` and `area`", "one of the two"));
             }
-            (None, None) => return Err(Invalid::new("", "found neither `std` nor `area`", "one of the two")),
+            (None, None) => {
+                return Err(Invalid::new(
+                    "",
+                    "found neither `std` nor `area`",
+                    "one of the two, or `measured`",
+                ));
+            }
         }
         if let Distribution::StudentT { dof } = self.distribution
             && !(dof.is_finite() && dof > 2.0)
@@ -190,6 +208,9 @@ impl Mismatch {
 
     /// σz, or the whole of a log-normal factor less one.
     fn deviation(&self, stream: &mut impl rand::Rng) -> f64 {
+        if let Some(measured) = &self.measured {
+            return measured.draw(stream);
+        }
         let spread = self.spread();
         match self.distribution {
             Distribution::Normal => spread * Distribution::normal(stream),

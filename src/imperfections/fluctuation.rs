@@ -53,6 +53,9 @@ impl<T: Scalar> Fluctuation<T> {
             Noise::OneOverF { shortest, longest, .. } => {
                 (Law::Component, correlation_times(shortest, longest))
             }
+            Noise::Measured { components, .. } => {
+                (Law::Component, components.list().iter().map(|component| component.time).collect())
+            }
         };
         let count = times.len();
         let process = |(place, time): (usize, &f64)| Process::new(law, *time, (place, count));
@@ -167,7 +170,11 @@ impl<T: Scalar> Fluctuation<T> {
         sum.fill(T::zero());
         let count = self.processes.len();
         let [one, other] = &mut self.scratch;
-        for process in &mut self.processes {
+        for (place, process) in self.processes.iter_mut().enumerate() {
+            let std = match self.noise {
+                Noise::Measured { components, .. } => T::of(components.list()[place].std),
+                _ => std,
+            };
             process.advance(&draws, std, [one, other], sum);
         }
         if white > T::zero() {
@@ -251,6 +258,21 @@ mod tests {
         let mut source = source(noise, elements, 0, 1, 1);
         let rows: Vec<Vec<f64>> = (0..ticks).map(|tick| source.advance(tick).to_vec()).collect();
         (0..elements).map(|i| rows.iter().map(|row| row[i]).collect()).collect()
+    }
+
+    #[test]
+    fn measured_processes_each_have_their_own_variance() {
+        let noise = serde_json::json!({ "measured": { "components": [[10.0, 0.5], [300.0, 2.0]] } });
+        let noise: Noise = serde_json::from_value(noise).unwrap();
+        let traces = traces(noise, 20_000, 41);
+        let variance = traces.iter().map(|x| x[0] * x[0]).sum::<f64>() / 20_000.0;
+        assert!((variance / 4.25 - 1.0).abs() < 5.0 * (2.0 / 20_000.0_f64).sqrt(), "{variance}");
+        // Ten τ later the fast one has forgotten all but 1/e, the slow one hardly anything.
+        let later = traces.iter().map(|x| x[0] * x[40]).sum::<f64>() / 20_000.0;
+        let expected = 0.25 * (-1.0_f64).exp() + 4.0 * (-1.0_f64 / 30.0).exp();
+        assert!((later / expected - 1.0).abs() < 0.08, "{later} {expected}");
+        let kept = serde_json::to_value(noise).unwrap();
+        assert_eq!(kept["measured"]["components"], serde_json::json!([[10.0, 0.5], [300.0, 2.0]]));
     }
 
     /// ⟨x(0) x(lag)⟩ over elements at tick 0, with its standard error.

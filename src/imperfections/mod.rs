@@ -6,12 +6,14 @@ pub mod drift;
 pub mod fabrication;
 pub mod fluctuation;
 pub mod instant;
+pub mod measured;
 pub mod memory;
 pub mod noise;
 pub mod presets;
 mod process;
 pub mod programming;
 pub mod readout;
+pub mod update;
 
 use schemars::{JsonSchema, Schema};
 use serde::de::value::MapAccessDeserializer;
@@ -32,7 +34,7 @@ use programming::Programming;
 use readout::ReadOut;
 
 /// The `imperfections` field of an experiment; all off by default. A preset's name stands for its table.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, remote = "Self")]
 #[schemars(transform = allow_presets)]
 pub struct Imperfections {
@@ -127,7 +129,8 @@ impl Imperfections {
         if let Some(fabrication) = &self.fabrication {
             fabrication.validate().map_err(|e| e.under("fabrication"))?;
         }
-        let programming = self.programming.unwrap_or_default();
+        let whole = Programming::default();
+        let programming = self.programming.as_ref().unwrap_or(&whole);
         programming.validate().map_err(|e| e.under("programming"))?;
         if let Some(drift) = &self.drift {
             drift.validate().map_err(|e| e.under("drift"))?;
@@ -158,10 +161,15 @@ impl Imperfections {
     /// # Errors
     /// The first finding, with its path.
     pub fn suit(&self, network: &Network) -> Result<(), Invalid> {
+        if network.has_equations() && self.state_noise.is_some_and(Noise::is_white) {
+            let legal = "white noise is known for -u + I: use ornstein_uhlenbeck or held noise, which acts on the current";
+            return Err(Invalid::new("state_noise", "found white noise with neurons by equation", legal));
+        }
         let Some(edge) = network.shared() else { return Ok(()) };
         let name = &network.shapes()[edge.weight].name;
         let found = format!("found it with the kernel `{name}`");
-        let fabrication = self.fabrication.unwrap_or_default();
+        let whole = Fabrication::default();
+        let fabrication = self.fabrication.as_ref().unwrap_or(&whole);
         if fabrication.gain.is_some() || fabrication.input.is_some() {
             let part = if fabrication.gain.is_some() { "gain" } else { "input" };
             let legal =
@@ -169,8 +177,8 @@ impl Imperfections {
             return Err(Invalid::new(format!("fabrication.{part}"), found, legal));
         }
         let unrolled = network.edges.iter().find(|edge| edge.interaction.copies() > 1);
-        if let (Some(edge), Some(_)) = (unrolled, self.programming.and_then(|programming| programming.update))
-        {
+        let update = self.programming.as_ref().and_then(|programming| programming.update.as_ref());
+        if let (Some(edge), Some(_)) = (unrolled, update) {
             let found = format!("found it with the unrolled kernel `{}`", network.shapes()[edge.weight].name);
             let legal = "pulses move one device for each weight: shared devices, or no rule of updates";
             return Err(Invalid::new("programming.update", found, legal));
@@ -205,6 +213,6 @@ impl Imperfections {
     /// Whether time constants differ from their nominal values.
     #[must_use]
     pub fn spreads_tau(&self) -> bool {
-        self.fabrication.and_then(|f| f.tau).is_some_and(|tau| tau.spread() > 0.0)
+        self.fabrication.as_ref().and_then(|f| f.tau.as_ref()).is_some_and(|tau| tau.spread() > 0.0)
     }
 }

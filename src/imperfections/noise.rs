@@ -1,8 +1,10 @@
 //! Noise: what an experiment may ask for, and white noise on the neurons' state.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::measured::Components;
 use crate::error::{Invalid, non_negative, positive};
 use crate::numerics::rng::NoiseKey;
 use crate::numerics::scalar::Scalar;
@@ -16,6 +18,7 @@ use crate::substrate::neurons::form::Form;
 /// and hold their mean over the step; they go on from phase to phase of an estimate. Times are in nominal τ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(transform = allow_file)]
 pub enum Noise {
     /// White noise, √(2/τ)·σ dW on a potential.
     White {
@@ -76,6 +79,17 @@ pub enum Noise {
         #[serde(default)]
         rails: Rails,
     },
+    /// The sum of processes that has a measured density: beside an experiment a CSV `file` with its `seconds` and `scale`, which is read with it.
+    Measured {
+        /// Correlation time in τ and standard deviation of each Ornstein–Uhlenbeck process; what a `file` is turned into.
+        components: Components,
+        /// Whether it goes on through all of training, instead of starting anew with each update of the weights.
+        #[serde(default)]
+        continuous: bool,
+        /// Which rails carry it.
+        #[serde(default)]
+        rails: Rails,
+    },
     /// Random telegraph signal between +std and −std.
     Telegraph {
         /// Half the height of a jump, which is the standard deviation too.
@@ -91,6 +105,28 @@ pub enum Noise {
         #[serde(default)]
         rails: Rails,
     },
+}
+
+/// Lets the schema of measured noise also accept a file in place of its processes.
+fn allow_file(schema: &mut Schema) {
+    let variants = schema.get_mut("oneOf").and_then(|variants| variants.as_array_mut());
+    let measured = |variant: &&mut Value| variant.pointer("/properties/measured").is_some();
+    let Some(variant) = variants.and_then(|variants| variants.iter_mut().find(measured)) else { return };
+    let Some(object) = variant.pointer_mut("/properties/measured").and_then(Value::as_object_mut) else {
+        return;
+    };
+    object.remove("required");
+    object
+        .insert("anyOf".into(), json!([{ "required": ["components"] }, { "required": ["file", "seconds"] }]));
+    let Some(fields) = object.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let positive = |text: &str| json!({ "type": "number", "exclusiveMinimum": 0, "description": text });
+    let file = "A CSV file with `frequency` in Hz and `power`, a one-sided density per Hz.";
+    fields.insert("file".into(), json!({ "type": "string", "description": file }));
+    fields.insert("seconds".into(), positive("Seconds of the nominal τ."));
+    fields.insert(
+        "scale".into(),
+        positive("What the measured quantity is multiplied by to have the unit of the noise."),
+    );
 }
 
 /// Which rails of a complex state carry noise. A real state has the real rail only.
@@ -128,6 +164,7 @@ impl Noise {
             | Self::OrnsteinUhlenbeck { std, .. }
             | Self::OneOverF { std, .. }
             | Self::Telegraph { std, .. } => std,
+            Self::Measured { components, .. } => components.std(),
         }
     }
 
@@ -155,6 +192,7 @@ impl Noise {
             Self::White { .. } | Self::Held { .. } => false,
             Self::OrnsteinUhlenbeck { continuous, .. }
             | Self::OneOverF { continuous, .. }
+            | Self::Measured { continuous, .. }
             | Self::Telegraph { continuous, .. } => continuous,
         }
     }
@@ -167,6 +205,7 @@ impl Noise {
             | Self::Held { rails, .. }
             | Self::OrnsteinUhlenbeck { rails, .. }
             | Self::OneOverF { rails, .. }
+            | Self::Measured { rails, .. }
             | Self::Telegraph { rails, .. } => rails,
         }
     }
@@ -194,6 +233,17 @@ impl Noise {
                     return Err(Invalid::new("one_over_f.longest", found, legal));
                 }
                 Ok(())
+            }
+            Self::Measured { components, .. } => {
+                if components.list().is_empty() {
+                    let legal =
+                        "a `file` with its `seconds`, or a list of correlation times and standard deviations";
+                    return Err(Invalid::new("measured.components", "found none", legal));
+                }
+                components.list().iter().enumerate().try_for_each(|(k, component)| {
+                    positive(&format!("measured.components[{k}][0]"), component.time)?;
+                    non_negative(&format!("measured.components[{k}][1]"), component.std)
+                })
             }
             Self::Telegraph { std, dwell_time, .. } => {
                 non_negative("telegraph.std", std)?;

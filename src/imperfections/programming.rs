@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::update::UpdateRule;
 use crate::error::{Invalid, non_negative, positive};
-use crate::numerics::rng::NoiseKey;
 
 /// How weights are written. A weight is a differential pair, w = (G⁺ − G⁻)·`weight_max`/(g_max − g_min), of which one device
 /// carries the weight and the other rests at `g_min`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Programming {
     /// Conductance of a device at rest, in µS.
@@ -106,134 +106,6 @@ impl WriteNoise {
     }
 }
 
-/// Weight updates by pulses. On x = w/`weight_max`, between −1 and 1, one pulse moves x by its step times what the law, the
-/// direction, the device and the cycle make of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpdateRule {
-    /// Step of x at x = 0.
-    #[schemars(range(min = 1e-6, max = 1.0))]
-    pub step: f64,
-    /// Relative difference of the directions: a pulse up is (1 + asymmetry) steps, a pulse down (1 − asymmetry).
-    #[serde(default)]
-    #[schemars(range(min = -1.0, max = 1.0))]
-    pub asymmetry: f64,
-    /// How the step depends on x.
-    #[serde(default)]
-    pub law: StepLaw,
-    /// Relative standard deviation of the step from device to device, drawn once, never below zero.
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub device_spread: f64,
-    /// Relative standard deviation of the step from pulse to pulse, which may so go backwards.
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub cycle_spread: f64,
-    /// What becomes of the part of an update that is no whole step.
-    #[serde(default)]
-    pub remainder: Remainder,
-}
-
-/// How the step of a pulse depends on x = w/`weight_max`.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum StepLaw {
-    /// Not at all, up to the bounds.
-    #[default]
-    Constant,
-    /// 1 − x upwards, 1 + x downwards: the bounds are approached, never passed.
-    SoftBound,
-    /// e^{−γx} upwards, e^{γx} downwards, up to the bounds.
-    Exponential {
-        /// The exponent γ.
-        #[schemars(range(min = 0.0, max = 20.0))]
-        gamma: f64,
-    },
-}
-
-/// What becomes of the part of an update that is no whole step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Remainder {
-    /// A whole step, with the probability that makes it right on average.
-    #[default]
-    Stochastic,
-    /// It is lost.
-    Lost,
-}
-
-impl StepLaw {
-    /// Size of a step at x relative to that at 0, in the direction +1 or −1.
-    #[must_use]
-    pub fn factor(self, x: f64, direction: f64) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::SoftBound => 1.0 - direction * x,
-            Self::Exponential { gamma } => (-gamma * direction * x).exp(),
-        }
-    }
-}
-
-impl UpdateRule {
-    fn validate(&self) -> Result<(), Invalid> {
-        // A finer device would need millions of pulses for one update.
-        if !(1e-6..=1.0).contains(&self.step) {
-            return Err(Invalid::new("step", format!("found {}", self.step), "between 1e-6 and 1"));
-        }
-        if !(self.asymmetry.is_finite() && self.asymmetry.abs() <= 1.0) {
-            let found = format!("found {}", self.asymmetry);
-            return Err(Invalid::new("asymmetry", found, "between -1 and 1"));
-        }
-        if let StepLaw::Exponential { gamma } = self.law
-            && !(0.0..=20.0).contains(&gamma)
-        {
-            return Err(Invalid::new("law.exponential.gamma", format!("found {gamma}"), "between 0 and 20"));
-        }
-        non_negative("device_spread", self.device_spread)?;
-        non_negative("cycle_spread", self.cycle_spread)
-    }
-
-    /// Moves every x by the pulses that are nearest to `wanted`. `device` is the device's own factor of the step. The random
-    /// numbers of the write come from lane `lane` of `key`.
-    pub(super) fn pulse(
-        &self,
-        x: &mut [f64],
-        wanted: &[f64],
-        device: Option<&[f64]>,
-        key: &NoiseKey,
-        lane: u64,
-    ) {
-        let mut draws = vec![0.0; x.len()];
-        if self.remainder == Remainder::Stochastic {
-            key.uniforms(0, lane, &mut draws);
-        }
-        // No train is longer than from bound to bound and back.
-        let most = (4.0 / self.step).ceil();
-        let pulses: Vec<u32> = wanted
-            .iter()
-            .zip(&draws)
-            .map(|(wanted, u)| {
-                let steps = (wanted.abs() / self.step).min(most);
-                let lucky = self.remainder == Remainder::Stochastic && *u < steps.fract();
-                steps as u32 + u32::from(lucky)
-            })
-            .collect();
-        let longest = pulses.iter().copied().max().unwrap_or(0);
-        for pulse in 0..longest {
-            if self.cycle_spread > 0.0 {
-                key.normals(1 + u64::from(pulse), lane, &mut draws);
-            }
-            for (i, x) in x.iter_mut().enumerate().filter(|(i, _)| pulses[*i] > pulse) {
-                let direction = wanted[i].signum();
-                let cycle = if self.cycle_spread > 0.0 { 1.0 + self.cycle_spread * draws[i] } else { 1.0 };
-                let size =
-                    self.step * (1.0 + direction * self.asymmetry) * device.map_or(1.0, |d| d[i]) * cycle;
-                *x = (*x + direction * size * self.law.factor(*x, direction)).clamp(-1.0, 1.0);
-            }
-        }
-    }
-}
-
 impl Programming {
     /// Checks the numbers, and that the conductances lie where the noise law was published.
     ///
@@ -267,7 +139,7 @@ impl Programming {
                 within(("g_min", self.g_min), ("g_max", self.g_max), [low, high])?;
             }
         }
-        if let Some(update) = self.update {
+        if let Some(update) = &self.update {
             update.validate().map_err(|e| e.under("update"))?;
             if self.weight_max.is_none() {
                 let legal = "pulses move a device within a fixed range: give the |w| at `g_max`";

@@ -67,7 +67,7 @@ impl RateFloor {
                 return Err(Invalid::new(name, "found 0", "at least 1"));
             }
         }
-        if imperfections.programming.is_some_and(|p| p.update.is_some()) {
+        if imperfections.programming.as_ref().is_some_and(|p| p.update.is_some()) {
             return Err(Invalid::new(
                 "",
                 "found a floor with weights that are changed by pulses",

@@ -3,6 +3,8 @@
 
 pub(crate) mod anderson;
 pub mod convolution;
+pub mod expression;
+pub mod interpolation;
 pub mod kernels;
 pub(crate) mod krylov;
 pub mod panels;

@@ -244,6 +244,13 @@ pub trait Linear<T: Scalar> {
     fn corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]);
     /// out = ∂a/∂s v: what the rates make of a displacement of the state.
     fn observe(&self, v: &[T], out: &mut [T]);
+    /// out = (∂a/∂s)ᵀ v.
+    fn observe_transposed(&self, v: &[T], out: &mut [T]) {
+        self.observe(v, out);
+    }
+    /// Turns λ, laid out as the state, into what a current of each variable is worth: the transpose of how currents enter G. A variable of
+    /// τ ds/dt = −s + I + … has its own.
+    fn currents(&self, _v: &mut [T]) {}
     /// The diagonal of ∂a/∂s, as a real state: all there is of it where each variable has a rate of its own.
     fn slope(&self) -> Vec<T> {
         let mut slope = vec![T::zero(); self.shape().len()];

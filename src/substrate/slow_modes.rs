@@ -155,7 +155,7 @@ mod tests {
             let effective = Effective::new(&network, Form::Potential, &parameters);
             let shape = StateShape::new(&network, 3, 1);
             let potentials: Vec<f64> = (0..shape.len()).map(|i| (1.3 * i as f64).sin()).collect();
-            let linearised = Linearised::new(&effective, &shape, &potentials);
+            let linearised = Linearised::new(&effective, &shape, &potentials, &potentials);
             let taus: Vec<f64> = network.layers.iter().flat_map(|l| l.tau.iter().copied()).collect();
             let slowest = |sample: usize| {
                 let mut jacobian = linearised.jacobian(sample);
@@ -204,7 +204,7 @@ mod tests {
                 assert_eq!(sweep.is_some(), apart);
                 let shape = StateShape::new(effective.network(), 1, 1);
                 let nothing = vec![0.0; shape.len()];
-                let linear = Linearised::new(&effective, &shape, &nothing);
+                let linear = Linearised::new(&effective, &shape, &nothing, &nothing);
                 let mut j = linear.jacobian(0);
                 let taus = linear.tau().to_vec();
                 j.row_iter_mut().zip(taus).for_each(|(mut row, tau)| row /= tau);
@@ -227,7 +227,7 @@ mod tests {
         }
         let effective = linear_network(true, 1.5, f64::NAN, 1);
         let shape = StateShape::new(effective.network(), 1, 1);
-        let linear = Linearised::new(&effective, &shape, &vec![0.0; shape.len()]);
+        let linear = Linearised::new(&effective, &shape, &vec![0.0; shape.len()], &vec![0.0; shape.len()]);
         for sweep in [None, effective.network().sweep()] {
             assert_eq!(modes_decay(&linear, sweep.as_ref(), 15, &vec![0.0; shape.len()]), [false]);
         }
@@ -246,7 +246,7 @@ mod tests {
             Effective::new(&network, Form::Rate, &Parameters::<f32>::initial(network.shapes(), 0));
         let shape = StateShape::new(&network, 2, 1);
         let potentials: Vec<f32> = (0..shape.len()).map(|i| 0.3 + 0.6 * (1.3 * i as f32).sin()).collect();
-        let linearised = Linearised::new(&effective, &shape, &potentials);
+        let linearised = Linearised::new(&effective, &shape, &potentials, &potentials);
         let slowest = |sample: usize| {
             let eigenvalues = linearised.jacobian(sample).complex_eigenvalues();
             eigenvalues.iter().map(|z| -z.re).fold(f64::INFINITY, f64::min)

@@ -145,7 +145,7 @@ fn presets_expand_cite_their_source_and_refuse_what_was_not_published() {
         assert_eq!(table, imperfections(json!(preset.name().replace('_', "-"))));
         assert_eq!(
             table,
-            imperfections(serde_json::to_value(table).unwrap()),
+            imperfections(serde_json::to_value(&table).unwrap()),
             "a resolved table stays itself"
         );
         assert!(preset.citation().len() > 20);

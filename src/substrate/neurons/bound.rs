@@ -38,6 +38,8 @@ pub struct Bound<T: Scalar> {
     pub(super) output_error: Vec<T>,
     pub(super) error_is_current: bool,
     pub(super) nudge: Vec<T>,
+    /// The currents of one layer whose neurons have equations.
+    pub(super) currents: Vec<T>,
     pub(super) evaluations: u64,
     pub(super) products: u64,
 }
@@ -87,6 +89,8 @@ impl<T: Scalar> Bound<T> {
         let (network, form) = (effective.network(), effective.form());
         let outputs = network.output.size() * shape.columns();
         let output_layer = shape.layer(network.output.layer()).len();
+        let with_equations = network.layers.iter().enumerate().filter(|(_, layer)| layer.equations.is_some());
+        let equations = with_equations.map(|(index, _)| shape.layer(index).len()).max().unwrap_or(0);
         Self {
             leak: leak(effective, &shape),
             drive,
@@ -104,6 +108,7 @@ impl<T: Scalar> Bound<T> {
             output_error: vec![T::zero(); outputs],
             error_is_current: false,
             nudge: vec![T::zero(); output_layer],
+            currents: vec![T::zero(); equations],
             evaluations: 0,
             products: 0,
             form,

@@ -88,6 +88,48 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
         potentials
     }
 
+    /// The free state that has these rates, both real.
+    pub(super) fn state_of(&self, rates: &[T]) -> Vec<T> {
+        self.rest(rates, self.potentials(rates))
+    }
+
+    /// The state from what each neuron receives: itself, or the rest of neurons with equations that has these rates. Where there is no such
+    /// rest the state is not a number, as of a network that has diverged.
+    fn rest(&self, rates: &[T], currents: Vec<T>) -> Vec<T> {
+        let real = self.bound.shape.with_rails(1);
+        let mut state = currents;
+        for (index, layer) in self.effective.network().layers.iter().enumerate() {
+            let Some(neuron) = &layer.equations else { continue };
+            for element in 0..real.layer(index).len() {
+                let others: Vec<f64> =
+                    layer.companions.iter().map(|c| rates[real.layer(*c).start + element].double()).collect();
+                let own = real.layer(index).start + element;
+                let (current, rate) = (state[own].double(), rates[own].double());
+                let found = neuron.state_of(element % layer.size, current, rate, &others);
+                let found = found.unwrap_or_else(|| vec![f64::NAN; neuron.taus.len()]);
+                let places = std::iter::once(own)
+                    .chain(layer.companions.iter().map(|c| real.layer(*c).start + element));
+                places.zip(found).for_each(|(place, value)| state[place] = T::of(value));
+            }
+        }
+        state
+    }
+
+    /// Turns what neurons with equations receive into their G.
+    fn apply_equations(&mut self, state: &[T], out: &mut [T]) {
+        let (shape, currents) = (&self.bound.shape, &mut self.bound.currents);
+        for (index, layer) in self.effective.network().layers.iter().enumerate() {
+            let Some(neuron) = &layer.equations else { continue };
+            let range = shape.layer(index);
+            let current = &mut currents[..range.len()];
+            current.copy_from_slice(&out[range]);
+            let places: Vec<_> = std::iter::once(index).chain(layer.companions.iter().copied()).collect();
+            let variables: Vec<&[T]> = places.iter().map(|place| &state[shape.layer(*place)]).collect();
+            let mut targets = parts(out, &places.iter().map(|place| shape.layer(*place)).collect::<Vec<_>>());
+            neuron.targets(&variables, current, shape.rails, &mut targets);
+        }
+    }
+
     fn update_output_error(&mut self, state: &[T]) {
         let output = self.effective.network().output;
         let source = if self.bound.form == Form::Rate { state } else { &self.bound.rates };
@@ -231,7 +273,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
 
 impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
     fn linearise(&self, rates: &[T]) -> Box<dyn Linear<T> + 'a> {
-        Box::new(Linearised::new(self.effective, &self.bound.shape.with_rails(1), &self.potentials(rates)))
+        let currents = self.potentials(rates);
+        let state = self.rest(rates, currents.clone());
+        Box::new(Linearised::new(self.effective, &self.bound.shape.with_rails(1), &state, &currents))
     }
 
     fn substrate(&self) -> &'a dyn Substrate<T> {
@@ -449,6 +493,9 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
                 activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);
                 self.couple(None, out);
                 self.teach_and_hold(beta, state, out);
+                if !self.bound.currents.is_empty() {
+                    self.apply_equations(state, out);
+                }
             }
             Form::Rate => {
                 let mut potentials = std::mem::take(&mut self.bound.potentials);
@@ -481,6 +528,13 @@ fn activate_some<T: Scalar>(
     let layers = effective.network().layers.iter().enumerate();
     for (index, layer) in layers.filter(|(index, _)| wanted(*index)) {
         let range = shape.layer(index);
+        if let Some(neuron) = &layer.equations {
+            let companions = layer.companions.iter().map(|place| &potentials[shape.layer(*place)]);
+            let variables: Vec<&[T]> =
+                std::iter::once(&potentials[range.clone()]).chain(companions).collect();
+            neuron.rates(&variables, shape.rails, &mut rates[range]);
+            continue;
+        }
         let (u, a) = (&potentials[range.clone()], &mut rates[range]);
         if shape.rails == 1 {
             layer.activation.apply_real(u, a);
@@ -490,6 +544,18 @@ fn activate_some<T: Scalar>(
             layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
         }
     }
+}
+
+/// Some parts of a slice, which rise and do not overlap.
+fn parts<'s, T>(mut slice: &'s mut [T], ranges: &[std::ops::Range<usize>]) -> Vec<&'s mut [T]> {
+    let mut begun = 0;
+    let part = |range: &std::ops::Range<usize>| {
+        let (_, rest) = std::mem::take(&mut slice).split_at_mut(range.start - begun);
+        let (part, rest) = rest.split_at_mut(range.len());
+        (slice, begun) = (rest, range.end);
+        part
+    };
+    ranges.iter().map(part).collect()
 }
 
 fn add<T: Scalar>(out: &mut [T], term: &[T]) {

@@ -9,6 +9,7 @@ use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::activate;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Output;
+use crate::substrate::neurons::neuron::Slopes;
 
 /// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
 ///
@@ -21,12 +22,22 @@ pub struct Linearised<'a, T: Scalar> {
     tau: Vec<T>,
     /// a*, where the coupling depends on it.
     rates: Vec<T>,
+    /// Layers of neurons with equations, and what they are linearised to.
+    neurons: Vec<Local<T>>,
+}
+
+/// A linearised layer of neurons with equations.
+struct Local<T> {
+    /// The layer, then its companions.
+    places: Vec<usize>,
+    slopes: Slopes<T>,
 }
 
 impl<'a, T: Scalar> Linearised<'a, T> {
-    /// Linearises at the potentials u* (real, laid out as `shape` with one rail).
+    /// Linearises at the potentials u*, which are the currents as well unless neurons have equations (both real, laid out as `shape` with one
+    /// rail).
     #[must_use]
-    pub fn new(effective: &'a Effective<T>, shape: &StateShape, potentials: &[T]) -> Self {
+    pub fn new(effective: &'a Effective<T>, shape: &StateShape, potentials: &[T], currents: &[T]) -> Self {
         let mut slope = vec![T::zero(); potentials.len()];
         for (index, layer) in effective.network().layers.iter().enumerate() {
             let range = shape.layer(index);
@@ -40,7 +51,71 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             rates.resize(potentials.len(), T::zero());
             activate(effective, &shape, potentials, &mut rates);
         }
-        Self { effective, shape, slope, tau, rates }
+        let mut neurons = Vec::new();
+        for (index, layer) in effective.network().layers.iter().enumerate() {
+            let Some(neuron) = &layer.equations else { continue };
+            let places: Vec<usize> = std::iter::once(index).chain(layer.companions.iter().copied()).collect();
+            let variables: Vec<&[T]> = places.iter().map(|place| &potentials[shape.layer(*place)]).collect();
+            let slopes = neuron.slopes(&variables, &currents[shape.layer(index)]);
+            slope[shape.layer(index)].copy_from_slice(&slopes.rate[0]);
+            neurons.push(Local { places, slopes });
+        }
+        Self { effective, shape, slope, tau, rates, neurons }
+    }
+
+    /// out += the share of `v` that neurons pass from one of their variables, or their current, to another: for each element of each rail,
+    /// out\[to\] += factor · v\[from\].
+    fn pass_on(&self, (from, to): (usize, usize), factor: &[T], v: &[T], out: &mut [T]) {
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        let (v, out) = (&v[shape.layer(from)], &mut out[shape.layer(to)]);
+        for (v, out) in v.chunks_exact(factor.len()).zip(out.chunks_exact_mut(factor.len())) {
+            for ((v, out), factor) in v.iter().zip(out).zip(factor) {
+                *out += *factor * *v;
+            }
+        }
+    }
+
+    /// Whether some neurons have equations.
+    fn has_equations(&self) -> bool {
+        !self.neurons.is_empty()
+    }
+
+    /// From what each neuron receives to the G of its variables: what is laid out as the currents in `out` is replaced.
+    fn receive(&self, v: &[T], out: &mut [T]) {
+        for Local { places, slopes } in &self.neurons {
+            let shape = self.shape.with_rails(v.len() / self.slope.len());
+            let currents = out.to_vec();
+            for (row, to) in places.iter().enumerate() {
+                out[shape.layer(*to)].fill(T::zero());
+                self.pass_on((places[0], *to), &slopes.current[row], &currents, out);
+                for (column, from) in places.iter().enumerate() {
+                    self.pass_on((*from, *to), &slopes.own[row][column], v, out);
+                }
+            }
+        }
+    }
+
+    /// The transpose of what [`Self::receive`] does with currents: what a current of each neuron is worth, where v is what its variables are.
+    fn worth(&self, v: &[T]) -> Vec<T> {
+        let mut out = v.to_vec();
+        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        for Local { places, slopes } in &self.neurons {
+            places.iter().for_each(|place| out[shape.layer(*place)].fill(T::zero()));
+            for (row, place) in places.iter().enumerate() {
+                self.pass_on((*place, places[0]), &slopes.current[row], v, &mut out);
+            }
+        }
+        out
+    }
+
+    /// out = Dᵀ v, where rates depend on several variables.
+    fn scale_transposed(&self, v: &[T], out: &mut [T]) {
+        self.scale(v, out);
+        for Local { places, slopes } in &self.neurons {
+            for (k, place) in places.iter().enumerate().skip(1) {
+                self.pass_on((places[0], *place), &slopes.rate[k], v, out);
+            }
+        }
     }
 
     /// The network that was linearised.
@@ -57,6 +132,16 @@ impl<'a, T: Scalar> Linearised<'a, T> {
 
     /// out = D v, for a real or complex v.
     pub fn scale_by_slope(&self, v: &[T], out: &mut [T]) {
+        self.scale(v, out);
+        for Local { places, slopes } in &self.neurons {
+            for (k, place) in places.iter().enumerate().skip(1) {
+                self.pass_on((*place, places[0]), &slopes.rate[k], v, out);
+            }
+        }
+    }
+
+    /// out = the diagonal of D times v.
+    fn scale(&self, v: &[T], out: &mut [T]) {
         let rails = v.len() / self.slope.len();
         let shape = self.shape.with_rails(rails);
         for layer in 0..shape.layers() {
@@ -76,6 +161,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     pub fn couple(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         self.scale_by_slope(v, scratch);
         self.multiply(Layout::Plain, scratch, out);
+        if self.has_equations() {
+            self.receive(v, out);
+        }
     }
 
     /// out = D W v, the coupling of the rate form, for a real or complex v; `scratch` is as long as v.
@@ -87,6 +175,22 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v. It is also the coupling of the
     /// rate form with its asymmetry corrected.
     pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if self.has_equations() {
+            self.multiply(Layout::Transposed, &self.worth(v), scratch);
+            // The companions' rates, themselves, go nowhere.
+            for place in self.neurons.iter().flat_map(|neuron| &neuron.places[1..]) {
+                scratch[self.shape.with_rails(v.len() / self.slope.len()).layer(*place)].fill(T::zero());
+            }
+            self.scale_transposed(scratch, out);
+            for Local { places, slopes } in &self.neurons {
+                for (row, from) in places.iter().enumerate() {
+                    for (column, to) in places.iter().enumerate() {
+                        self.pass_on((*from, *to), &slopes.own[row][column], v, out);
+                    }
+                }
+            }
+            return;
+        }
         self.multiply(Layout::Transposed, v, scratch);
         self.scale_by_slope(scratch, out);
     }
@@ -96,6 +200,26 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     pub fn couple_corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         self.scale_by_slope(v, scratch);
         self.multiply(Layout::Transposed, scratch, out);
+        if self.has_equations() {
+            self.receive(v, out);
+        }
+    }
+
+    /// J of one sample, column by column, where neurons have equations.
+    fn jacobian_of_equations(&self, sample: usize) -> DMatrix<f64> {
+        let (n, length) = (self.shape.neurons(), self.slope.len());
+        let places: Vec<usize> =
+            (0..self.shape.layers()).flat_map(|layer| self.shape.column(layer, 0, sample)).collect();
+        let mut jacobian = -DMatrix::identity(n, n);
+        let (mut unit, mut column, mut scratch) =
+            (vec![T::zero(); length], vec![T::zero(); length], vec![T::zero(); length]);
+        for (j, place) in places.iter().enumerate() {
+            unit[*place] = T::one();
+            self.couple(&unit, &mut column, &mut scratch);
+            unit[*place] = T::zero();
+            places.iter().enumerate().for_each(|(i, place)| jacobian[(i, j)] += column[*place].double());
+        }
+        jacobian
     }
 
     /// J of one sample, column by column, where the synapses are not listed.
@@ -188,6 +312,17 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
         self.scale_by_slope(v, out);
     }
 
+    fn observe_transposed(&self, v: &[T], out: &mut [T]) {
+        self.scale_transposed(v, out);
+    }
+
+    fn currents(&self, v: &mut [T]) {
+        if self.has_equations() {
+            let worth = self.worth(v);
+            v.copy_from_slice(&worth);
+        }
+    }
+
     fn teaching(&self, output_error: &[T]) -> Vec<T> {
         let mut drive = self.cost_slope(output_error);
         drive.iter_mut().for_each(|c| *c = -*c);
@@ -195,10 +330,17 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
             let output = self.shape.layer(self.effective.network().output.layer());
             drive[output].iter_mut().zip(gain.iter().cycle()).for_each(|(c, g)| *c *= *g);
         }
+        if self.has_equations() {
+            let still = vec![T::zero(); drive.len()];
+            self.receive(&still, &mut drive);
+        }
         drive
     }
 
     fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+        if self.has_equations() {
+            return self.jacobian_of_equations(sample);
+        }
         if self.effective.network().shared().is_some() {
             return self.jacobian_of_products(sample);
         }

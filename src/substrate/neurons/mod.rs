@@ -10,6 +10,8 @@ pub mod interactions;
 pub mod linear;
 pub mod model;
 pub mod network;
+pub mod neuron;
+pub mod parasitics;
 pub mod readout;
 pub mod spice;
 pub mod units;

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, positive};
 use crate::json::wording;
-use crate::substrate::neurons::activation::Activation;
+use crate::substrate::neurons::activation::ActivationSpec;
 use crate::substrate::neurons::interactions::conv::ConvSpec;
 use crate::substrate::neurons::interactions::sparse::SparseSpec;
 use crate::substrate::neurons::interactions::{Dense, Interaction};
+use crate::substrate::neurons::neuron::NeuronSpec;
+use crate::substrate::neurons::parasitics::Parasitics;
 use crate::substrate::neurons::units::Units;
 
 /// The name under which connections refer to the clamped input.
@@ -31,8 +33,8 @@ pub struct ModelSpec {
     /// The layers, at least one, in the order in which states are stored.
     #[schemars(length(min = 1))]
     pub layers: Vec<LayerSpec>,
-    /// Activation of every layer that does not name its own.
-    pub activation: Activation,
+    /// Activation of every layer that does not name its own: a name, or an expression of `z`.
+    pub activation: ActivationSpec,
     /// Initial weights of every connection that does not name its own.
     #[serde(default)]
     pub initialisation: Initialisation,
@@ -103,7 +105,13 @@ pub struct LayerSpec {
     pub shape: Option<[usize; 3]>,
     /// Activation; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub activation: Option<Activation>,
+    pub activation: Option<ActivationSpec>,
+    /// Equations of neurons that are not −u + I; they stand for `activation` and `tau`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neuron: Option<NeuronSpec>,
+    /// What slows its neurons down beside τ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parasitics: Option<Parasitics>,
     /// Time constant in units of the nominal τ: one number, or one per neuron.
     #[serde(default)]
     pub tau: Tau,
@@ -316,6 +324,11 @@ impl ModelSpec {
         self.validate_connections()?;
         self.validate_output()?;
         self.units.map_or(Ok(()), |units| units.validate().map_err(|e| e.under("units")))?;
+        let by_equation = |l: &LayerSpec| l.neuron.is_some() || l.parasitics.is_some();
+        if let Some(layer) = self.layers.iter().find(|l| self.units.is_some() && by_equation(l)) {
+            let found = format!("found them with the neurons by equation of `{}`", layer.name);
+            return Err(Invalid::new("units", found, "energy is known for neurons of one variable, -u + I"));
+        }
         let weights = self.weights();
         if weights > MOST_WEIGHTS {
             return Err(Invalid::new(
@@ -397,6 +410,17 @@ impl ModelSpec {
             layer.validate_size(i)?;
             if let Some(activation) = &layer.activation {
                 activation.validate().map_err(|e| e.under(&path("activation")))?;
+            }
+            if let Some(parasitics) = &layer.parasitics {
+                parasitics.validate(layer).map_err(|e| e.under(&path("parasitics")))?;
+            }
+            if let Some(neuron) = &layer.neuron {
+                if layer.activation.is_some() || layer.tau != Tau::default() {
+                    let found = "found `activation` or `tau` beside `neuron`";
+                    let legal = "the equations say what both would: leave them out";
+                    return Err(Invalid::new(format!("layers[{i}]"), found, legal));
+                }
+                neuron.build(layer.size()).map_err(|e| e.under(&path("neuron")))?;
             }
             match &layer.tau {
                 Tau::Uniform(tau) => positive(&path("tau"), *tau)?,

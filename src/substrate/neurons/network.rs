@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::error::Invalid;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::substrate::neurons::activation::{Holomorphic, Transfer};
+use crate::substrate::neurons::activation::{Activation, Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
+use crate::substrate::neurons::neuron::Neuron;
 use crate::substrate::neurons::units::Units;
 use crate::substrate::parameters::{Arrangement, ParameterShape, Role, Start};
 use crate::substrate::{CHUNK, Sweep};
@@ -43,8 +44,12 @@ pub struct Layer {
     pub shape: Option<[usize; 3]>,
     /// Number of neurons in the layers before it.
     pub offset: usize,
-    /// Activation.
+    /// Activation; of neurons by equation, and of their further variables, the identity.
     pub activation: Transfer,
+    /// The equations of its neurons, where they are not −u + I.
+    pub equations: Option<Arc<Neuron>>,
+    /// Indices of the layers that hold the further variables of its neurons.
+    pub companions: Vec<usize>,
     /// Time constant of each neuron, in units of the nominal τ.
     pub tau: Vec<f64>,
     /// Index of the bias among the parameters: one for each neuron, or one for each channel of a layer that a convolution leads to.
@@ -129,6 +134,9 @@ impl Network {
     /// cannot be, or where one set has them all.
     #[must_use]
     pub fn sweep(&self) -> Option<Sweep> {
+        if self.has_equations() {
+            return None;
+        }
         let mut set: Vec<Option<bool>> = vec![None; self.layers.len()];
         let pairs = || self.recurrent().map(|(from, edge)| (from, edge.to));
         while let Some(root) = set.iter().position(Option::is_none) {
@@ -234,12 +242,19 @@ impl Network {
             let bias = layer.bias.then(|| {
                 add(format!("{}.bias", layer.name), Role::Bias, Arrangement::Vector(biases), Start::Zero)
             });
+            let slowed = layer.parasitics.map(|parasitics| parasitics.neuron(layer, &model.activation));
+            let neuron = layer.neuron.clone().or(slowed);
             layers.push(Layer {
                 name: layer.name.clone(),
                 size,
                 shape: layer.shape,
                 offset,
-                activation: Transfer::Shipped(layer.activation.unwrap_or(model.activation)),
+                activation: match &neuron {
+                    Some(_) => Transfer::Shipped(Activation::Identity),
+                    None => layer.activation.as_ref().unwrap_or(&model.activation).build(),
+                },
+                equations: neuron.map(|spec| spec.build(size).map(Arc::new)).transpose()?,
+                companions: Vec::new(),
                 tau: match &layer.tau {
                     Tau::Uniform(tau) => vec![*tau; size],
                     Tau::PerNeuron(taus) => taus.clone(),
@@ -248,6 +263,7 @@ impl Network {
             });
             offset += size;
         }
+        add_companions(&mut layers);
         let output = match &model.readout {
             Some(readout) => {
                 let layer = index(&readout.from).expect("validated");
@@ -299,7 +315,13 @@ impl Network {
         Ok(self)
     }
 
-    /// Number of neurons in all layers.
+    /// Whether some of its neurons have equations of their own.
+    #[must_use]
+    pub fn has_equations(&self) -> bool {
+        self.layers.iter().any(|layer| layer.equations.is_some())
+    }
+
+    /// Number of neurons in all layers, or of their variables where they have several.
     #[must_use]
     pub fn neurons(&self) -> usize {
         self.layers.iter().map(|l| l.size).sum()
@@ -314,7 +336,8 @@ impl Network {
     /// Whether every layer's activation and every connection's pooling is analytic near the real axis, as a complex state needs.
     #[must_use]
     pub fn is_holomorphic(&self) -> bool {
-        self.layers.iter().all(|l| l.activation.is_holomorphic())
+        let holomorphic = |l: &Layer| l.equations.as_ref().is_none_or(|neuron| neuron.is_holomorphic());
+        self.layers.iter().all(|l| l.activation.is_holomorphic() && holomorphic(l))
             && self.edges.iter().all(|edge| edge.interaction.is_holomorphic())
     }
 
@@ -347,9 +370,13 @@ impl Network {
         })
     }
 
-    /// The layers in an order in which every connection between two leads to a later one; none where connections lead back.
+    /// The layers in an order in which every connection between two leads to a later one; none where connections lead back, or where neurons
+    /// have to find their rest.
     #[must_use]
     pub fn order(&self) -> Option<Vec<usize>> {
+        if self.has_equations() {
+            return None;
+        }
         let mut order: Vec<usize> = Vec::with_capacity(self.layers.len());
         while order.len() < self.layers.len() {
             let open = (0..self.layers.len()).filter(|layer| !order.contains(layer));
@@ -393,6 +420,40 @@ impl Network {
             let back = self.recurrent().find(|(f, e)| runs_back(*f, e) && edge.is_partner(e));
             back.map(|(_, back)| (edge, back))
         })
+    }
+}
+
+impl Layer {
+    /// Whether its rates are bounded on the real axis.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.equations.as_ref().map_or_else(|| self.activation.is_bounded(), |neuron| neuron.is_bounded())
+    }
+}
+
+/// Adds the layers of the variables that neurons have beyond their first, behind all others, and gives the first ones their τ.
+fn add_companions(layers: &mut Vec<Layer>) {
+    for place in 0..layers.len() {
+        let Some(neuron) = layers[place].equations.clone() else { continue };
+        layers[place].tau = vec![neuron.taus[0]; layers[place].size];
+        for (variable, tau) in neuron.variables().iter().zip(&neuron.taus).skip(1) {
+            let last = layers.last().map_or(0, |last| last.offset + last.size);
+            let Layer { name, size, shape, .. } = &layers[place];
+            let companion = Layer {
+                name: format!("{name}.{variable}"),
+                size: *size,
+                shape: *shape,
+                offset: last,
+                activation: Transfer::Shipped(Activation::Identity),
+                equations: None,
+                companions: Vec::new(),
+                tau: vec![*tau; *size],
+                bias: None,
+            };
+            layers.push(companion);
+            let index = layers.len() - 1;
+            layers[place].companions.push(index);
+        }
     }
 }
 

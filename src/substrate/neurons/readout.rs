@@ -22,7 +22,7 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
         let population = |layer: &Layer| Population {
             name: layer.name.clone(),
             size: layer.size,
-            bounded: layer.activation.is_bounded(),
+            bounded: layer.is_bounded(),
         };
         self.network().layers.iter().map(population).collect()
     }
@@ -68,7 +68,7 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
     fn free_state(&self, samples: &Samples<T>, rates: &[T]) -> Vec<T> {
         match self.form() {
             Form::Rate => rates.to_vec(),
-            Form::Potential => Dynamics::new(self, samples, 1).potentials(rates),
+            Form::Potential => Dynamics::new(self, samples, 1).state_of(rates),
         }
     }
 

@@ -70,11 +70,15 @@ impl<T: Scalar> Effective<T> {
             let _ = writeln!(text, "Vx_{k} x_{k} 0 DC {:.17e}", volts * x);
         }
         for (place, layer) in network.layers.iter().enumerate() {
+            if layer.equations.is_some() {
+                let legal = "a netlist is of neurons of one variable, -u + I";
+                return refuse(format!("model.layers[{place}]"), "found neurons by equation", legal);
+            }
             let Transfer::Shipped(activation) = &layer.activation else {
                 let legal = "an activation that a model file can name";
                 return refuse(
                     format!("model.layers[{place}].activation"),
-                    "found one of the program's own",
+                    "found an expression, or one of the program's own",
                     legal,
                 );
             };
@@ -132,10 +136,12 @@ impl<T: Scalar> Effective<T> {
                     let _ = writeln!(text, "Gz_{k}_{i} 0 z_{k} {a} 0 {w:.17e}");
                     let _ = writeln!(back, "Gt_{i}_{k} 0 t_{i} e_{k} 0 {w:.17e}");
                 });
-                let all: Vec<String> = (0..classes).map(|k| format!("exp(V(z_{k})/{volts:.17e})")).collect();
-                let _ = writeln!(text, "Bsum softmax 0 V={}", all.join("+"));
-                for (k, (share, y)) in all.iter().zip(targets).enumerate() {
-                    let _ = writeln!(text, "Be_{k} e_{k} 0 V={volts:.17e}*({share}/V(softmax)-({y:.17e}))");
+                // The share of a class is one over a sum, 1 at least: no voltage that may be 0 at first is divided by.
+                for (k, y) in targets.iter().enumerate() {
+                    let beyond: Vec<String> =
+                        (0..classes).map(|j| format!("exp((V(z_{j})-V(z_{k}))/{volts:.17e})")).collect();
+                    let _ =
+                        writeln!(text, "Be_{k} e_{k} 0 V={volts:.17e}*(1/({})-({y:.17e}))", beyond.join("+"));
                 }
                 text.push_str(&back);
                 (0..layer.size)

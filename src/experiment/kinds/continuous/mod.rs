@@ -21,7 +21,7 @@ use crate::experiment::origin::Origin;
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
-use crate::experiment::spec::{Precision, validate_holomorphic};
+use crate::experiment::spec::{Precision, refuse_equations, validate_holomorphic};
 use crate::experiment::waveform;
 use crate::files::{Npz, Tensors};
 use crate::gradient::equilibrium::Settle;
@@ -134,6 +134,7 @@ impl Kind for Continuous {
     }
 
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        refuse_equations(network)?;
         self.data.check().map_err(|e| e.under("data"))?;
         validate_holomorphic(network)?;
         if network.shared().is_some() {
@@ -245,7 +246,7 @@ impl Continuous {
         let clock = self.integrator.clock("period", self.period).expect("validated");
         Protocol {
             seed: self.seed,
-            imperfections: self.imperfections,
+            imperfections: self.imperfections.clone(),
             form: self.form,
             integrator: self.integrator,
             step: clock.step,

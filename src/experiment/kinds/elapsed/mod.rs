@@ -17,7 +17,7 @@ use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{SUMMARY, Sink};
-use crate::experiment::spec::{Precision, validate_estimators};
+use crate::experiment::spec::{Precision, refuse_equations, validate_estimators};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle, complexified};
 use crate::gradient::{
@@ -60,6 +60,7 @@ spec! {
 
 impl Kind for Elapsed {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
+        refuse_equations(network)?;
         self.data.check().map_err(|e| e.under("data"))?;
         if !(1..=100_000).contains(&self.periods) {
             return Err(Invalid::new("periods", format!("found {}", self.periods), "1 to 100000 periods"));

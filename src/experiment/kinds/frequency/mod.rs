@@ -26,6 +26,7 @@ use crate::gradient::{
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::lockin::Window;
+use crate::substrate::Linear;
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
@@ -217,15 +218,15 @@ fn run(spec: &Frequency, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     Ok(lines)
 }
 
-/// The closed form c₁[a]/|β| = ρ′ (iωτ − J)⁻¹ F_β of every sample, by dense elimination.
+/// The closed form c₁[a]/|β| = ∂a/∂s (iωτ − J)⁻¹ F_β of every sample, by dense elimination.
 struct ClosedForm<'a> {
     samples: &'a Samples<f64>,
     setting: &'a Setting<'a, f64>,
     shape: StateShape,
     jacobians: Vec<DMatrix<f64>>,
-    slope: Vec<f64>,
-    tau: Vec<f64>,
-    cost_slope: Vec<f64>,
+    linear: Box<dyn Linear<f64> + 'a>,
+    /// F_β.
+    teaching: Vec<f64>,
     rates: Vec<f64>,
     slowest_rate: f64,
 }
@@ -239,11 +240,10 @@ impl<'a> ClosedForm<'a> {
             samples,
             setting,
             jacobians: (0..samples.count).map(|sample| linear.jacobian(sample)).collect(),
-            slope: linear.slope(),
-            tau: linear.tau().to_vec(),
-            cost_slope: linear.cost_slope(&free.output_error),
+            teaching: linear.teaching(&free.output_error),
             rates: free.rates,
             slowest_rate: slowest_rate(&*linear),
+            linear,
             shape,
         })
     }
@@ -272,19 +272,25 @@ impl<'a> ClosedForm<'a> {
         let (mut real, mut imaginary) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.len()]);
         for (sample, jacobian) in self.jacobians.iter().enumerate() {
             let places = || (0..self.shape.layers()).flat_map(|layer| self.shape.column(layer, 0, sample));
-            let taus: Vec<f64> = places().map(|place| self.tau[place]).collect();
+            let taus: Vec<f64> = places().map(|place| self.linear.tau()[place]).collect();
             let right =
-                DVector::from_iterator(taus.len(), places().map(|i| Complex::new(-self.cost_slope[i], 0.0)));
+                DVector::from_iterator(taus.len(), places().map(|i| Complex::new(self.teaching[i], 0.0)));
             let matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
                 Complex::new(-jacobian[(i, j)], if i == j { omega * taus[i] } else { 0.0 })
             });
             let solved = matrix.lu().solve(&right);
             let response = solved.ok_or_else(|| Error::Internal("a singular response".into()))?;
             for (place, u) in places().zip(response.iter()) {
-                real[place] = self.slope[place] * u.re;
-                imaginary[place] = self.slope[place] * u.im;
+                real[place] = u.re;
+                imaginary[place] = u.im;
             }
         }
+        let observed = |state: &[f64]| {
+            let mut rates = vec![0.0; state.len()];
+            self.linear.observe(state, &mut rates);
+            rates
+        };
+        let (real, imaginary) = (observed(&real), observed(&imaginary));
         let silent = vec![0.0; self.setting.substrate.outputs() * self.samples.count];
         let read = |error_vector: &[f64]| {
             let local = Local { error_vector, free: &self.rates, output_error: &silent };

@@ -63,6 +63,12 @@ fn draw_points(folder: &Path, summary: &SweepSummary, print: &Print) -> Result<(
             figure = figure.panel(Panel { title: title.clone(), ..panel }.y_group(group));
         }
     }
+    if let (Some(accuracy), Drawing::Curves) = (summary.yield_accuracy, summary.draw) {
+        for (title, points) in panels(summary) {
+            let panel = yields(summary, &points, accuracy, x, lines);
+            figure = figure.panel(Panel { title, ..panel }.y_group(measures.len()));
+        }
+    }
     if summary.draw != Drawing::HeatMap
         && let Some(note) = note(&summary.points, summary.draw == Drawing::Curves)
     {
@@ -196,6 +202,44 @@ fn curves(
         }
     }
     panel.aside = Some(aside).filter(|aside| !aside.rows.is_empty());
+    panel
+}
+
+/// The share of the runs that reach an accuracy, with Wilson's interval.
+fn yields(
+    summary: &SweepSummary,
+    points: &[&SweepPoint],
+    accuracy: f64,
+    x: &SweepAxis,
+    lines: Option<&SweepAxis>,
+) -> Panel {
+    let numbers = x.numbers();
+    let mut panel = Panel::new(labels::axis(summary, &x.path), labels::reached(accuracy)).y_range(0.0, 100.0);
+    match &numbers {
+        None => panel = panel.x_names(x.values.iter().map(names::value).collect()),
+        Some(numbers) if is_wide(numbers) => panel = panel.log_x(),
+        Some(_) => {}
+    }
+    let one = [Value::Null];
+    for (index, value) in lines.map_or(&one[..], |l| &l.values).iter().enumerate() {
+        let own = points.iter().filter(|p| lines.is_none_or(|l| p.values.get(&l.path) == Some(value)));
+        let (mut shares, mut bars) = (Vec::new(), Vec::new());
+        for (point, share) in own.filter_map(|point| Some((point, point.reached?))) {
+            let place = x.values.iter().position(|v| Some(v) == point.values.get(&x.path)).unwrap_or(0);
+            let across = numbers.as_ref().map_or((place + 1) as f64, |n| n[place]);
+            shares.push((across, 100.0 * share.share));
+            bars.push((100.0 * share.low, 100.0 * share.high));
+        }
+        let label = lines.map_or_else(String::new, |lines| match value {
+            Value::Number(_) | Value::Bool(_) => {
+                format!("{} {}", short(summary, &lines.path), value_label(value))
+            }
+            _ => names::value(value),
+        });
+        let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
+        panel = panel
+            .series(Series { error_bars: some_bars(bars), ..Series::new(label, mark, shares).colour(index) });
+    }
     panel
 }
 

@@ -194,7 +194,7 @@ fn holds(value: &Value, text: &str) -> bool {
 
 /// Whether it makes a difference which device a run is on.
 pub(super) fn has_devices(train: &Train) -> bool {
-    let imperfections = Imperfections { device_seed: 0, preset: None, ..train.imperfections };
+    let imperfections = Imperfections { device_seed: 0, preset: None, ..train.imperfections.clone() };
     imperfections != Imperfections::default()
 }
 

@@ -1,7 +1,7 @@
 //! What measures and axes of a sweep are called for readers.
 
 use super::record::SweepSummary;
-use crate::names::{measured, shown};
+use crate::names::{measured, number, shown};
 
 /// What a measure of a sweep is called, with its unit.
 pub(crate) fn quantity(summary: &SweepSummary, measure: &str) -> String {
@@ -22,4 +22,9 @@ pub(crate) fn axis(summary: &SweepSummary, path: &str) -> String {
         [.., end] => shown(end),
         [] => path.to_owned(),
     }
+}
+
+/// What the share of runs that reach an accuracy is called.
+pub(crate) fn reached(accuracy: f64) -> String {
+    format!("yield: runs of at least {} % (%)", number(100.0 * accuracy))
 }

@@ -10,6 +10,7 @@ mod labels;
 pub mod record;
 mod runs;
 mod shards;
+mod share;
 mod table;
 mod tasks;
 
@@ -17,6 +18,7 @@ pub use base::Base;
 pub use grid::{Seeds, Values};
 pub(crate) use shards::Plan;
 pub use shards::Shard;
+pub use share::{Share, Yield};
 pub use tasks::Task;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ use crate::experiment::document;
 use crate::experiment::head::{Head, spec};
 use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::kinds::train::{self, Train};
+use crate::experiment::measured;
 use crate::experiment::origin::{self, Origin};
 use crate::experiment::problem;
 use crate::experiment::setup::{CircuitSetup, Options, Setup, Site};
@@ -117,6 +120,9 @@ spec! {
         #[serde(default = "accuracy")]
         #[schemars(length(min = 1))]
         pub measure: Vec<String>,
+        /// Reports and draws for each point the share of its runs, a device each, that reach an accuracy, with Wilson's 95 % interval.
+        #[serde(default, rename = "yield", skip_serializing_if = "Option::is_none")]
+        pub reaches: Option<Yield>,
         /// The axis that is drawn across, by its path; the last by default.
         #[serde(default)]
         pub x: Option<String>,
@@ -304,6 +310,7 @@ impl Sweep {
                 return Err(Invalid::new(format!("measure[{i}]"), format!("found {name:?}"), legal));
             }
         }
+        self.reaches.map_or(Ok(()), |reaches| reaches.validate(&self.measure))?;
         let paths: Vec<&str> = axes.iter().map(|a| a.path.as_str()).collect();
         for (field, path) in [("x", &self.x), ("lines", &self.lines)] {
             if let Some(path) = path
@@ -455,8 +462,9 @@ impl Kind for Sweep {
         if let Base::Path(path) = &self.experiment {
             let file = origin.beside(path).display();
             let found = |kind: &str| format!("found an experiment of kind `{kind}`");
-            self.experiment =
-                Base::Whole(read_train(document::inline(origin, path)?, (&file, origin), found)?);
+            let mut base = document::inline(origin, path)?;
+            measured::read(&mut base, origin)?;
+            self.experiment = Base::Whole(read_train(base, (&file, origin), found)?);
         }
         document::resolve_model(self.model_mut(), origin)?;
         self.write_out(origin)?;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::share::Share;
 use crate::bootstrap::Interval;
 
 /// Folder in a sweep's, with one of each run that keeps its history: `metrics.jsonl`, a line an epoch, and a checkpoint.
@@ -106,6 +107,9 @@ pub struct SweepPoint {
     /// Mean and 95 % interval of each measure, which up to three runs is their [range](Self::spread_name); null if no run has
     /// it.
     pub measures: IndexMap<String, Option<Interval>>,
+    /// The share of the runs that reach the accuracy of `yield`.
+    #[serde(default, rename = "yield", skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Share>,
 }
 
 impl SweepPoint {
@@ -140,6 +144,9 @@ pub struct SweepSummary {
     pub wall_seconds: f64,
     /// Seconds of all runs, one after the other.
     pub training_seconds: f64,
+    /// The accuracy whose share is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yield_accuracy: Option<f64>,
     /// Every point, in the order of the grid.
     pub points: Vec<SweepPoint>,
 }

@@ -13,6 +13,7 @@ use super::Sweep;
 use super::base::Swept;
 use super::grid::{Job, Point};
 use super::record::{HISTORY, SweepPoint, SweepRun, SweepSummary};
+use super::share::{REACHED, Share, Yield};
 use super::table;
 use super::tasks::Task;
 use crate::bootstrap;
@@ -233,6 +234,13 @@ impl Sweep {
                 runs: group.len(),
                 failures: group.iter().filter(|run| run.failure.is_some()).count(),
                 measures: self.measure.iter().map(interval).collect(),
+                reached: self.reaches.map(|Yield { accuracy }| {
+                    let reaches = |run: &&SweepRun| {
+                        let reached = run.measures.get(REACHED).copied().flatten();
+                        reached.is_some_and(|reached| reached >= accuracy)
+                    };
+                    Share::of(group.iter().filter(reaches).count(), group.len())
+                }),
             });
         }
         let (x, lines) = self.drawn(&axes);
@@ -248,6 +256,7 @@ impl Sweep {
             failures,
             wall_seconds: sink.seconds(),
             training_seconds,
+            yield_accuracy: self.reaches.map(|reaches| reaches.accuracy),
             points,
         };
         sink.write_json(SUMMARY, &summary)?;

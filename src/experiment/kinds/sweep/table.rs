@@ -13,7 +13,8 @@ pub(super) fn lines(summary: &SweepSummary) -> Vec<String> {
     let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
     let axes = summary.axes.iter().map(|axis| labels::axis(summary, &axis.path));
     let measured = measures.iter().map(|measure| labels::quantity(summary, measure));
-    let heading: Vec<String> = axes.chain(measured).chain(["runs".to_owned()]).collect();
+    let reached = summary.yield_accuracy.map(labels::reached);
+    let heading: Vec<String> = axes.chain(measured).chain(reached).chain(["runs".to_owned()]).collect();
     let row = |point: &SweepPoint| -> Vec<String> {
         let values = summary
             .axes
@@ -27,7 +28,11 @@ pub(super) fn lines(summary: &SweepSummary) -> Vec<String> {
             0 => point.runs.to_string(),
             failures => format!("{}, {failures} diverged", point.runs),
         };
-        values.chain(measured).chain([runs]).collect()
+        let reached = point.reached.map(|share| {
+            let percent = |x: f64| format!("{:.1}", 100.0 * x);
+            format!("{} ({} to {})", percent(share.share), percent(share.low), percent(share.high))
+        });
+        values.chain(measured).chain(reached).chain([runs]).collect()
     };
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(summary.points.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -38,6 +43,9 @@ pub(super) fn lines(summary: &SweepSummary) -> Vec<String> {
     };
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     lines.extend(legend(summary));
+    if summary.yield_accuracy.is_some() {
+        lines.push("share of the runs that reach it (95 % interval of Wilson)".into());
+    }
     lines
 }
 

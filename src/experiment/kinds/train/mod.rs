@@ -291,7 +291,7 @@ impl Train {
 
     /// What is imperfect while the network learns.
     fn imperfections_of_learning(&self) -> Imperfections {
-        if self.transfer { Imperfections::default() } else { self.imperfections }
+        if self.transfer { Imperfections::default() } else { self.imperfections.clone() }
     }
 
     /// Checks that what does not settle can be dropped.
@@ -351,7 +351,7 @@ impl Train {
         };
         let mut score = Score { loss: last.test_loss, accuracy: last.test_accuracy };
         if self.transfer {
-            trainer.transfer(self.imperfections);
+            trainer.transfer(self.imperfections.clone());
             score = trainer.score(&data.test)?;
         }
         Ok((last, score))
@@ -399,7 +399,7 @@ fn run<T: Scalar>(
     })?;
     bar.finish_and_clear();
     if spec.transfer {
-        trainer.transfer(spec.imperfections);
+        trainer.transfer(spec.imperfections.clone());
     }
     finish(spec, sink, &trainer, &data)
 }

@@ -269,9 +269,9 @@ impl<'a, T: Scalar> Trainer<'a, T> {
 
     /// Writes the parameters to another device, which takes the place of the one they were learnt on.
     pub fn transfer(&mut self, imperfections: Imperfections) {
-        self.imperfections = imperfections;
         self.noise.clear();
         self.device = Device::fabricate(&self.network, &imperfections);
+        self.imperfections = imperfections;
         self.effective = self.device.effective(self.spec.form, &self.parameters, self.optimiser.updates);
     }
 

@@ -1,7 +1,9 @@
 //! Activation functions: their values, their derivatives, and where they stop being analytic.
 
+mod expression;
 mod own;
 
+pub use expression::{ActivationSpec, Expression};
 pub use own::{Holomorphic, Transfer};
 
 use num_complex::Complex;

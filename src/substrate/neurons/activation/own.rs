@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use num_complex::Complex;
 
-use super::Activation;
+use super::{Activation, Expression};
 use crate::numerics::scalar::Scalar;
 
 /// The imaginary step of a derivative: its square vanishes beside any number.
@@ -31,6 +31,8 @@ pub trait Holomorphic: Debug + Send + Sync {
 pub enum Transfer {
     /// One of those that a model file can name.
     Shipped(Activation),
+    /// One that a model file has written out.
+    Expression(Arc<Expression>),
     /// One that a program has brought.
     Own(Arc<dyn Holomorphic>),
 }
@@ -39,6 +41,7 @@ impl PartialEq for Transfer {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Shipped(a), Self::Shipped(b)) => a == b,
+            (Self::Expression(a), Self::Expression(b)) => a == b,
             (Self::Own(a), Self::Own(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
@@ -53,6 +56,7 @@ impl Transfer {
     pub fn apply<T: Scalar>(&self, re: &[T], im: &[T], out_re: &mut [T], out_im: &mut [T]) {
         match self {
             Self::Shipped(activation) => activation.apply(re, im, out_re, out_im),
+            Self::Expression(own) => own.apply(re, im, out_re, out_im),
             Self::Own(own) => {
                 let out = out_re.iter_mut().zip(out_im);
                 for ((x, y), (out_re, out_im)) in re.iter().zip(im).zip(out) {
@@ -70,6 +74,7 @@ impl Transfer {
     pub fn apply_real<T: Scalar>(&self, x: &[T], out: &mut [T]) {
         match self {
             Self::Shipped(activation) => activation.apply_real(x, out),
+            Self::Expression(own) => own.apply_real(x, out),
             Self::Own(own) => {
                 out.iter_mut().zip(x).for_each(|(o, x)| *o = T::of(own.at(Complex::from(x.double())).re));
             }
@@ -83,6 +88,7 @@ impl Transfer {
     pub fn derivative_real<T: Scalar>(&self, x: &[T], out: &mut [T]) {
         match self {
             Self::Shipped(activation) => activation.derivative_real(x, out),
+            Self::Expression(own) => own.derivative_real(x, out),
             Self::Own(own) => out.iter_mut().zip(x).for_each(|(o, x)| *o = T::of(own.slope(x.double()))),
         }
     }
@@ -92,6 +98,7 @@ impl Transfer {
     pub fn is_holomorphic(&self) -> bool {
         match self {
             Self::Shipped(activation) => activation.is_holomorphic(),
+            Self::Expression(own) => own.is_holomorphic(),
             Self::Own(_) => true,
         }
     }
@@ -101,6 +108,7 @@ impl Transfer {
     pub fn is_bounded(&self) -> bool {
         match self {
             Self::Shipped(activation) => activation.is_bounded(),
+            Self::Expression(own) => own.is_bounded(),
             Self::Own(own) => own.is_bounded(),
         }
     }

@@ -1,0 +1,417 @@
+//! Neurons by equation: what a model file says of them, and what the field and its linearisation need.
+//!
+//! A layer of such neurons has one group of state variables for each of theirs: the layer itself holds the first, and a companion of the
+//! same size, named `layer.variable`, each other one. Integrators know τ ds/dt = G − s, so each variable v has a G = v + τ f_v, with τ the
+//! shortest time in which one forgets itself around its rest: any positive τ describes the same neuron.
+
+use indexmap::IndexMap;
+use nalgebra::{DMatrix, DVector};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+use crate::json::wording;
+use crate::numerics::expression::{Arena, Id, Input, Meaning, Tape, is_taken};
+use crate::numerics::scalar::Scalar;
+
+/// The name of what connections, bias and teaching bring to a neuron.
+pub const CURRENT: &str = "I";
+/// Variables of a neuron at most.
+const MOST: usize = 8;
+
+/// A neuron by its equations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeuronSpec {
+    /// Names of the state variables, at most 8.
+    #[schemars(length(min = 1, max = 8))]
+    pub variables: Vec<String>,
+    /// The time derivative of each variable, per nominal τ: an expression of the variables, the parameters and `I`, the current that
+    /// connections, bias and teaching bring.
+    pub equations: IndexMap<String, String>,
+    /// What the neuron sends: an expression of the variables and the parameters.
+    pub rate: String,
+    /// Parameters by name: one number, or one for each neuron.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub parameters: IndexMap<String, NeuronParameter>,
+}
+
+/// The value of a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number, or a list with one number per neuron")]
+pub enum NeuronParameter {
+    /// The same for every neuron.
+    Uniform(f64),
+    /// One for each neuron.
+    PerNeuron(Vec<f64>),
+}
+
+/// Neurons by equation, sized: what a layer and its companions compute.
+#[derive(Debug, Clone)]
+pub struct Neuron {
+    spec: NeuronSpec,
+    /// τ of each variable.
+    pub taus: Vec<f64>,
+    /// f of each variable, of (variables, I, parameters of each neuron).
+    flow: Tape,
+    /// The rate.
+    rate: Tape,
+    /// ∂r/∂v, ∂f_v/∂I, and ∂f_v/∂w row by row.
+    slopes: Tape,
+    /// Values of the parameters that differ from neuron to neuron.
+    columns: Vec<Vec<f64>>,
+    is_holomorphic: bool,
+    is_bounded: bool,
+}
+
+impl PartialEq for Neuron {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+}
+
+impl NeuronSpec {
+    /// Sizes the description for a layer of `size` neurons.
+    ///
+    /// # Errors
+    /// The first finding, with its path and, within a text, its place.
+    pub fn build(&self, size: usize) -> Result<Neuron, Invalid> {
+        let names = self.names(size)?;
+        let count = self.variables.len();
+        for name in self.equations.keys() {
+            if !self.variables.contains(name) {
+                let legal = wording::suggest(
+                    name,
+                    self.variables.iter().map(String::as_str),
+                    "one for each variable",
+                );
+                return Err(Invalid::new(
+                    format!("equations.{name}"),
+                    format!("found an equation of {name:?}"),
+                    legal,
+                ));
+            }
+        }
+        let named: Vec<(&str, Meaning)> =
+            names.iter().map(|(name, meaning)| (name.as_str(), *meaning)).collect();
+        let mut arena = Arena::default();
+        let mut flow = Vec::new();
+        for name in &self.variables {
+            let path = format!("equations.{name}");
+            let Some(text) = self.equations.get(name) else {
+                return Err(Invalid::new(
+                    "equations",
+                    format!("found none of `{name}`"),
+                    "one for each variable",
+                ));
+            };
+            flow.push(arena.parse(text, &named).map_err(|e| e.at(path))?);
+        }
+        // The rate is what the neuron sends at an instant: the current acts through its variables.
+        let sent: Vec<(&str, Meaning)> = named.iter().copied().filter(|(name, _)| *name != CURRENT).collect();
+        let rate = arena.parse(&self.rate, &sent).map_err(|e| e.at("rate"))?;
+        if !flow.iter().any(|f| arena.depends(*f, count)) {
+            let legal =
+                format!("`{CURRENT}` in one of them: else nothing that the network sends has an effect");
+            return Err(Invalid::new("equations", "found no current", legal));
+        }
+        if !(0..count).any(|v| arena.depends(rate, v)) {
+            return Err(Invalid::new("rate", "found a constant", "an expression of the variables"));
+        }
+        let by_variable =
+            |arena: &mut Arena, f: Id| (0..count).map(|v| arena.derivative(f, v)).collect::<Vec<_>>();
+        let mut slopes = by_variable(&mut arena, rate);
+        slopes.extend(flow.iter().map(|f| arena.derivative(*f, count)).collect::<Vec<_>>());
+        for f in &flow {
+            let row = by_variable(&mut arena, *f);
+            slopes.extend(row);
+        }
+        let all = flow.iter().chain([&rate]);
+        let mut neuron = Neuron {
+            taus: vec![1.0; count],
+            is_holomorphic: all.into_iter().all(|id| arena.is_holomorphic(*id)),
+            is_bounded: false,
+            flow: Tape::new(&arena, &flow),
+            rate: Tape::new(&arena, &[rate]),
+            slopes: Tape::new(&arena, &slopes),
+            columns: self.columns(),
+            spec: self.clone(),
+        };
+        neuron.is_bounded = neuron.rate_is_bounded();
+        neuron.find_taus();
+        Ok(neuron)
+    }
+
+    /// All names and their meaning: variables first, then the current, then the parameters.
+    fn names(&self, size: usize) -> Result<Vec<(String, Meaning)>, Invalid> {
+        if self.variables.is_empty() || self.variables.len() > MOST {
+            let found = format!("found {}", self.variables.len());
+            return Err(Invalid::new("variables", found, format!("1 to {MOST} of them")));
+        }
+        let mut names: Vec<(String, Meaning)> = Vec::new();
+        let add = |path: String, name: &str, meaning: Meaning, names: &mut Vec<(String, Meaning)>| {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+            if !first || !name.chars().all(word) {
+                let legal = "a name is made of letters, digits and `_`, and does not begin with a digit";
+                return Err(Invalid::new(path, format!("found {name:?}"), legal));
+            }
+            if is_taken(name) || name == CURRENT {
+                let legal = "another name: it is that of a function, a constant or the current";
+                return Err(Invalid::new(path, format!("found {name:?}"), legal));
+            }
+            if names.iter().any(|(other, _)| other == name) {
+                return Err(Invalid::new(path, format!("found {name:?} twice"), "each name once"));
+            }
+            names.push((name.to_owned(), meaning));
+            Ok(())
+        };
+        for (place, name) in self.variables.iter().enumerate() {
+            add(format!("variables[{place}]"), name, Meaning::Variable(place), &mut names)?;
+        }
+        let mut place = self.variables.len();
+        for (name, value) in &self.parameters {
+            let path = format!("parameters.{name}");
+            let values = match value {
+                NeuronParameter::Uniform(x) => std::slice::from_ref(x),
+                NeuronParameter::PerNeuron(list) => list,
+            };
+            if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
+                return Err(Invalid::new(path, format!("found {bad}"), "a finite number"));
+            }
+            let meaning = match value {
+                NeuronParameter::Uniform(x) => Meaning::Number(*x),
+                NeuronParameter::PerNeuron(list) if list.len() != size => {
+                    let found = format!("found {} values for {size} neurons", list.len());
+                    return Err(Invalid::new(path, found, "one number, or one for each neuron"));
+                }
+                NeuronParameter::PerNeuron(_) => {
+                    place += 1;
+                    Meaning::Variable(place)
+                }
+            };
+            add(path, name, meaning, &mut names)?;
+        }
+        names.insert(self.variables.len(), (CURRENT.to_owned(), Meaning::Variable(self.variables.len())));
+        Ok(names)
+    }
+
+    fn columns(&self) -> Vec<Vec<f64>> {
+        let column = |value: &NeuronParameter| match value {
+            NeuronParameter::Uniform(_) => None,
+            NeuronParameter::PerNeuron(list) => Some(list.clone()),
+        };
+        self.parameters.values().filter_map(column).collect()
+    }
+}
+
+/// The derivatives of a layer's neurons at a state, one slice an element: f scaled by τ.
+#[derive(Debug, Clone)]
+pub struct Slopes<T> {
+    /// ∂r/∂v of each variable.
+    pub rate: Vec<Vec<T>>,
+    /// τ_v ∂f_v/∂I of each variable.
+    pub current: Vec<Vec<T>>,
+    /// ∂G_v/∂w = δ_vw + τ_v ∂f_v/∂w, row by row.
+    pub own: Vec<Vec<Vec<T>>>,
+}
+
+impl Neuron {
+    /// Names of the variables.
+    #[must_use]
+    pub fn variables(&self) -> &[String] {
+        &self.spec.variables
+    }
+
+    /// Whether equations and rate continue analytically off the real axis.
+    #[must_use]
+    pub fn is_holomorphic(&self) -> bool {
+        self.is_holomorphic
+    }
+
+    /// Whether the rate is bounded on the real axis.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.is_bounded
+    }
+
+    /// The inputs of the tapes: `variables` and `current` are laid out alike, real parts before imaginary parts.
+    fn inputs<'a, T: Scalar>(
+        &'a self,
+        variables: &[&'a [T]],
+        current: &'a [T],
+        rails: usize,
+    ) -> Vec<Input<'a, T>> {
+        let halves = |x: &'a [T]| {
+            let (re, im) = x.split_at(x.len() / rails);
+            Input::Each(re, im)
+        };
+        let own = variables.iter().chain([&current]).map(|x| halves(x));
+        own.chain(self.columns.iter().map(|column| Input::Column(column))).collect()
+    }
+
+    /// The rate of each element; `variables` of a layer and its companions, laid out as the state.
+    pub fn rates<T: Scalar>(&self, variables: &[&[T]], rails: usize, rates: &mut [T]) {
+        // The rate does not depend on the current.
+        let inputs = self.inputs(variables, variables[0], rails);
+        let half = rates.len() / rails;
+        let (re, im) = rates.split_at_mut(half);
+        if rails == 1 {
+            self.rate.real(&inputs, &mut [re])
+        } else {
+            self.rate.complex(&inputs, &mut [re], &mut [im])
+        }
+    }
+
+    /// G of each variable, in place of what `out` holds.
+    pub fn targets<T: Scalar>(&self, variables: &[&[T]], current: &[T], rails: usize, out: &mut [&mut [T]]) {
+        let inputs = self.inputs(variables, current, rails);
+        if rails == 1 {
+            self.flow.real(&inputs, out);
+        } else {
+            let halves = out.iter_mut().map(|out| {
+                let half = out.len() / 2;
+                out.split_at_mut(half)
+            });
+            let (mut re, mut im): (Vec<&mut [T]>, Vec<&mut [T]>) = halves.unzip();
+            self.flow.complex(&inputs, &mut re, &mut im);
+        }
+        for ((out, state), tau) in out.iter_mut().zip(variables).zip(&self.taus) {
+            let tau = T::of(*tau);
+            out.iter_mut().zip(*state).for_each(|(o, s)| *o = tau.mul_add(*o, *s));
+        }
+    }
+
+    /// The derivatives at a real state.
+    #[must_use]
+    pub fn slopes<T: Scalar>(&self, variables: &[&[T]], current: &[T]) -> Slopes<T> {
+        let count = self.taus.len();
+        let mut all = vec![vec![T::zero(); current.len()]; count * (2 + count)];
+        let mut outputs: Vec<&mut [T]> = all.iter_mut().map(Vec::as_mut_slice).collect();
+        self.slopes.real(&self.inputs(variables, current, 1), &mut outputs);
+        let mut rest = all.split_off(count);
+        let own = rest.split_off(count);
+        let scaled = |mut values: Vec<T>, tau: f64, plus: f64| {
+            values.iter_mut().for_each(|x| *x = T::of(tau).mul_add(*x, T::of(plus)));
+            values
+        };
+        let current =
+            rest.into_iter().zip(&self.taus).map(|(values, tau)| scaled(values, *tau, 0.0)).collect();
+        let entry = |(k, values): (usize, Vec<T>)| {
+            let (row, column) = (k / count, k % count);
+            scaled(values, self.taus[row], if row == column { 1.0 } else { 0.0 })
+        };
+        let entries: Vec<Vec<T>> = own.into_iter().enumerate().map(entry).collect();
+        Slopes { rate: all, current, own: entries.chunks(count).map(<[Vec<T>]>::to_vec).collect() }
+    }
+
+    /// f and its derivatives by the variables, and the rate, of one neuron.
+    fn look(&self, neuron: usize, state: &[f64], current: f64) -> (DVector<f64>, DMatrix<f64>, f64) {
+        let count = self.taus.len();
+        let own: Vec<[f64; 1]> = self.columns.iter().map(|column| [column[neuron]]).collect();
+        let inputs: Vec<Input<'_, f64>> = state
+            .iter()
+            .chain([&current])
+            .map(|x| Input::Each(std::slice::from_ref(x), &[]))
+            .chain(own.iter().map(|x| Input::Column(x)))
+            .collect();
+        let evaluate = |tape: &Tape, outputs: usize| {
+            let mut values = vec![[0.0]; outputs];
+            let mut slices: Vec<&mut [f64]> = values.iter_mut().map(|v| &mut v[..]).collect();
+            tape.real(&inputs, &mut slices);
+            values.into_iter().map(|[x]| x).collect::<Vec<f64>>()
+        };
+        let slopes = evaluate(&self.slopes, count * (2 + count));
+        let jacobian = DMatrix::from_row_slice(count, count, &slopes[2 * count..]);
+        (DVector::from_vec(evaluate(&self.flow, count)), jacobian, evaluate(&self.rate, 1)[0])
+    }
+
+    /// The rest of one neuron under a constant current, from a state: Newton's method with halved steps; none where it finds none.
+    #[must_use]
+    pub fn rest(&self, neuron: usize, current: f64, start: &[f64]) -> Option<Vec<f64>> {
+        const ROUNDS: usize = 100;
+        let mut state = start.to_vec();
+        let (mut flow, mut jacobian, _) = self.look(neuron, &state, current);
+        for _ in 0..ROUNDS {
+            let size = flow.norm();
+            if !size.is_finite() {
+                return None;
+            }
+            let Some(step) = jacobian.clone().lu().solve(&flow) else { return None };
+            let scale = 1.0 + state.iter().map(|x| x.abs()).fold(0.0, f64::max);
+            let moved = |part: f64| -> Vec<f64> {
+                state.iter().zip(step.iter()).map(|(s, d)| s - part * d).collect()
+            };
+            let mut part = 1.0;
+            let mut next = moved(part);
+            let mut looked = self.look(neuron, &next, current);
+            while looked.0.norm() > size && part > 1e-6 {
+                part *= 0.5;
+                next = moved(part);
+                looked = self.look(neuron, &next, current);
+            }
+            let still = step.norm() * part <= 1e-14 * scale || looked.0.norm() == 0.0;
+            (state, flow, jacobian) = (next, looked.0, looked.1);
+            if still {
+                return Some(state);
+            }
+        }
+        (flow.norm() < 1e-9).then_some(state)
+    }
+
+    /// The state at rest under a current that is nearest to what is known of it: the rate, and the variables beyond the first.
+    #[must_use]
+    pub fn state_of(&self, neuron: usize, current: f64, rate: f64, others: &[f64]) -> Option<Vec<f64>> {
+        let starts = [current, 0.0, rate, 1.0, -1.0, 2.0, -2.0];
+        let away = |state: &Vec<f64>| {
+            let (.., sent) = self.look(neuron, state, current);
+            let far = state[1..].iter().zip(others).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            far.max((sent - rate).abs())
+        };
+        let mut best: Option<(f64, Vec<f64>)> = None;
+        for first in starts {
+            let start: Vec<f64> = std::iter::once(first).chain(others.iter().copied()).collect();
+            let Some(found) = self.rest(neuron, current, &start) else { continue };
+            let distance = away(&found);
+            if best.as_ref().is_none_or(|(least, _)| distance < *least) {
+                best = Some((distance, found));
+            }
+            if distance < 1e-6 {
+                break;
+            }
+        }
+        best.map(|(_, state)| state)
+    }
+
+    /// Sets τ to the shortest 1/|∂f_v/∂v| at the rest of the first neuron without a current and one unit to either side of it in each variable,
+    /// or to 1 where there is none. It is the same for all variables, so that steps in units of τ are steps of the neuron itself.
+    fn find_taus(&mut self) {
+        let zero = vec![0.0; self.taus.len()];
+        let rest = self.rest(0, 0.0, &zero).unwrap_or(zero);
+        let mut fastest = 0.0_f64;
+        for v in 0..self.taus.len() {
+            for away in [-1.0, 0.0, 1.0] {
+                let mut state = rest.clone();
+                state[v] += away;
+                let (_, jacobian, _) = self.look(0, &state, 0.0);
+                let rates = jacobian.diagonal().iter().map(|rate| rate.abs()).fold(0.0, f64::max);
+                fastest = fastest.max(if rates.is_finite() { rates } else { 0.0 });
+            }
+        }
+        self.taus.fill(if fastest > 1e-6 { 1.0 / fastest } else { 1.0 });
+    }
+
+    /// Whether the rate stays below a thousand however far the variables go.
+    fn rate_is_bounded(&self) -> bool {
+        let count = self.taus.len();
+        let values = [-1e8, -1e4, 1e4, 1e8];
+        (0..values.len().pow(count.min(3) as u32)).all(|k| {
+            let state: Vec<f64> = (0..count).map(|v| values[k / 4_usize.pow(v.min(2) as u32) % 4]).collect();
+            let (.., rate) = self.look(0, &state, 0.0);
+            rate.abs() < 1e3
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
