@@ -1,5 +1,6 @@
 //! The command line.
 
+mod ranks;
 mod shards;
 
 use std::io::{ErrorKind, Write};
@@ -196,9 +197,13 @@ fn complain(text: &str) {
     let _ = write!(std::io::stderr(), "{}", printable(text));
 }
 
+/// The threads that the environment asks for.
+fn threads_asked() -> Option<usize> {
+    std::env::var(THREADS).ok().and_then(|text| text.parse().ok())
+}
+
 fn start_threads(threads: usize) -> Result<()> {
-    let asked = std::env::var(THREADS).ok().and_then(|text| text.parse().ok());
-    let (who, threads) = match asked.filter(|_| threads == 0) {
+    let (who, threads) = match threads_asked().filter(|_| threads == 0) {
         Some(asked) => (THREADS, asked),
         None => ("--threads", threads),
     };
@@ -213,16 +218,21 @@ fn start_threads(threads: usize) -> Result<()> {
 /// Does what is asked; returns the exit code.
 fn dispatch(arguments: Arguments) -> Result<u8> {
     let quiet = arguments.quiet;
-    start_threads(arguments.threads)?;
     let default = || {
         let experiment = library::DEFAULT.to_owned();
         let [out, data] = [None, None];
         Command::Run(Run { experiment, out, set: Vec::new(), resume: false, data, shard: None, pack: None })
     };
-    let done = match arguments.command.unwrap_or_else(default) {
+    let command = arguments.command.unwrap_or_else(default);
+    if let Command::Run(run) = &command
+        && let Some(team) = ranks::join(run)?
+    {
+        return ranks::perform(team, run, arguments.threads, quiet).map(|()| 0);
+    }
+    start_threads(arguments.threads)?;
+    let done = match command {
         Command::Run(run) if run.shard.is_some() => shards::run(&run, quiet),
-        Command::Run(run) if run.resume => resume(&run, quiet),
-        Command::Run(run) => run_anew(&run, quiet),
+        Command::Run(run) => run_here(&run, quiet),
         Command::Check { file, set, data } => {
             let options = Options { data, ..Options::default() };
             tell(&format!("{file}: {}", experiment::load::check(&file, &set, &options)?))
@@ -302,6 +312,10 @@ fn command() -> Vec<String> {
     std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
+fn run_here(run: &Run, quiet: bool) -> Result<()> {
+    if run.resume { resume(run, quiet) } else { run_anew(run, quiet) }
+}
+
 fn run_anew(run: &Run, quiet: bool) -> Result<()> {
     let loaded = experiment::load(&run.experiment, &run.set)?;
     announce(&loaded, run, run.out.as_deref().unwrap_or(Path::new(".")))?;
@@ -318,6 +332,7 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
     let resumed = Resumed::new(&path, |origin| experiment::load::load_from(origin, &run.set))?;
     let loaded = &resumed.loaded;
     if resumed.is_complete() {
+        ranks::start(None)?;
         return remark(quiet, &format!("{}: {}", path.display(), nothing_left(&loaded.experiment)));
     }
     announce(loaded, run, &path)?;
@@ -354,6 +369,7 @@ fn conclude(folder: &RunFolder, lines: &[String], quiet: bool) -> Result<()> {
     lines.iter().filter(|line| !quiet || line.starts_with("warning:")).try_for_each(|line| tell(line))?;
     drawing::draw(folder.path())?;
     folder.finish()?;
+    ranks::conclude(quiet)?;
     remark(quiet, &format!("figures and data: {}", folder.path().display()))
 }
 
@@ -383,6 +399,7 @@ fn announce(loaded: &Loaded, run: &Run, out: &Path) -> Result<()> {
             return Err(Error::input("--pack", "", found, "the runs of a `sweep` are done side by side"));
         }
     }
+    ranks::refuse(loaded)?;
     let options = run.options(true);
     let cost = loaded.afford(&options, out)?;
     cost.warning().map_or(Ok(()), |warning| tell(&warning))
@@ -392,6 +409,7 @@ fn work(loaded: &Loaded, folder: &mut RunFolder, run: &Run, quiet: bool) -> Resu
     remark(quiet, &format!("{} -> {}", loaded.origin.display(), folder.path().display()))?;
     loaded.warnings().iter().try_for_each(|warning| tell(&format!("warning: {warning}")))?;
     loaded.remarks()?.iter().try_for_each(|line| remark(quiet, line))?;
+    ranks::start(Some((folder, run)))?;
     loaded.run(folder, &run.options(quiet))
 }
 

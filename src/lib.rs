@@ -71,6 +71,7 @@ pub mod published;
 pub mod records;
 pub mod simulation;
 pub mod substrate;
+pub mod team;
 pub mod text;
 
 pub use error::{Error, Result};

@@ -24,6 +24,7 @@ use crate::substrate::circuits::field::gather;
 use crate::substrate::circuits::programmed::{NoiseSeed, Programmed};
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
+use crate::team;
 use nalgebra::DMatrix;
 
 /// Reads the parameters at `path`, relative to the experiment.
@@ -154,8 +155,9 @@ pub(super) fn score(programmed: &Programmed, samples: &Samples<f64>) -> Result<S
     let circuit = programmed.circuit();
     let setting = Setting { substrate: programmed, noise: None, update: 0, diagnose: false };
     let places: Vec<usize> = (0..samples.count).collect();
-    let tallies: Vec<Result<(f64, usize)>> = places
-        .par_chunks(CHUNK)
+    let chunks: Vec<&[usize]> = places.chunks(CHUNK).collect();
+    let tallies: Vec<Result<(f64, usize)>> = chunks[team::share(chunks.len())]
+        .par_iter()
         .map(|chunk| {
             let some = samples.select(chunk);
             let rest = equilibrium::free(&setting, &some, &Settle::default())?;
@@ -163,8 +165,7 @@ pub(super) fn score(programmed: &Programmed, samples: &Samples<f64>) -> Result<S
         })
         .collect();
     let (mut loss, mut correct) = (0.0, 0);
-    for tally in tallies {
-        let (l, c) = tally?;
+    for (l, c) in team::gather(tallies)? {
         (loss, correct) = (loss + l, correct + c);
     }
     debug_assert_eq!(samples.targets.len(), samples.count * circuit.outputs());

@@ -19,6 +19,7 @@ pub(super) use crate::gradient::work::{ACCELERATED, settling, stages, steps, tic
 use crate::host::machine;
 use crate::substrate::neurons::interactions::Direction;
 use crate::substrate::neurons::network::{Edge, Network, Output, Source, chunk};
+use crate::team;
 
 /// Multiply–adds of a thread in a second, in single precision.
 const PRODUCTS: f64 = 2e10;
@@ -355,7 +356,8 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) ->
     let most = substrate.chunk(samples);
     let chunks = (samples / most).ceil();
     let together = samples.min(most);
-    let threads = chunks.min(rayon::current_num_threads() as f64).max(1.0);
+    let ranks = team::current().map_or(1, |team| team.size()) as f64;
+    let own = (chunks / ranks).ceil().min(rayon::current_num_threads() as f64).max(1.0);
     let evaluations = chunks * chunk.evaluations;
     // A chunk that is not full costs no more than its samples.
     let rails = chunk.rails.max(1.0);
@@ -366,8 +368,8 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) ->
     Cost {
         evaluations,
         thread_seconds: work,
-        threads,
-        memory: threads
+        threads: chunks.min(own * ranks).max(1.0),
+        memory: own
             * (substrate.states(together) * (STATES + chunk.states) + substrate.buffers(together) + synapses)
             + substrate.layouts
             + chunks * substrate.parameter_bytes,

@@ -7,6 +7,7 @@ use super::sink::{Content, METRICS, Sink};
 use crate::error::{Error, Result};
 use crate::host::progress::Progress;
 use crate::learning::{Learner, Snapshot};
+use crate::team;
 
 /// The file of a checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -56,6 +57,8 @@ pub(super) fn learn<L: Learner, R: Serialize>(
     let mut last = None;
     while learner.epochs() < epochs {
         let record = epoch(learner, sink, last.as_ref())?;
+        let when = || format!("after epoch {}", learner.epochs());
+        team::check_same(|| learner.snapshot().arrays.to_bytes(), when)?;
         // The record first: a checkpoint must never be ahead of it.
         sink.record(&record)?;
         save(learner, sink, Some(&record))?;

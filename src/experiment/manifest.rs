@@ -11,6 +11,7 @@ use super::lock::{self, Lock};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::numerics::kernels::instruction_set;
+use crate::team;
 
 /// Its file. A folder without one holds no complete run.
 pub const FILE: &str = "manifest.json";
@@ -37,9 +38,7 @@ pub(super) fn write(folder: &Path, seconds: f64, told: &Told<'_>) -> Result<()> 
         hashes.insert(name, Value::String(files::sha256(&path)?));
     }
     let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    files::write_json(
-        folder.join(FILE),
-        &json!({
+    let mut manifest = json!({
             "program": "holograd",
             "version": env!("CARGO_PKG_VERSION"),
             "commit": env!("HOLOGRAD_COMMIT"),
@@ -50,8 +49,11 @@ pub(super) fn write(folder: &Path, seconds: f64, told: &Told<'_>) -> Result<()> 
             "finished_unix_seconds": finished,
             "wall_seconds": seconds,
             "sha256": hashes,
-        }),
-    )
+    });
+    if let Some(team) = team::current() {
+        manifest["together"] = json!(team.told());
+    }
+    files::write_json(folder.join(FILE), &manifest)
 }
 
 /// Writes the manifest of a run that was in memory, once its files are in a folder.

@@ -19,6 +19,7 @@ mod measured;
 pub mod origin;
 pub(crate) mod place;
 pub mod problem;
+pub mod ranks;
 pub mod resume;
 pub mod setup;
 pub mod shards;

@@ -19,6 +19,7 @@ mod sifted;
 mod spec;
 mod staircase;
 mod sweeps;
+mod together;
 pub(crate) mod work;
 
 pub use adjoint::{Adjoint, Solver};
@@ -54,6 +55,7 @@ use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::{SampleView, Samples};
 use crate::substrate::slow_modes::slowest_rate;
 use crate::substrate::{Field, Substrate};
+use crate::team;
 
 pub use crate::substrate::CHUNK;
 
@@ -359,10 +361,10 @@ impl Diagnostics {
     }
 }
 
-/// Estimates the mean gradient of a batch, chunk by chunk on all threads of the current pool.
+/// Estimates the mean gradient of a batch, chunk by chunk on all threads of the current pool, and of all ranks of the current team.
 ///
 /// `states` holds one state per chunk (see [`Estimator::estimate`]) and is resized as needed. The result is the same,
-/// bit for bit, for any number of threads: chunks are cut alike and summed in order.
+/// bit for bit, for any number of threads and ranks: chunks are cut alike and summed in order.
 ///
 /// # Errors
 /// The first chunk's error.
@@ -419,10 +421,12 @@ fn estimate_chunks<T: Scalar>(
 ) -> Result<Estimate<T>> {
     let watcher = watcher::current();
     let size = setting.substrate.chunk(samples.count);
-    let parts: Vec<Result<Estimate<T>>> = states
+    let own = team::share(states.len());
+    let parts: Vec<Result<Estimate<T>>> = states[own.clone()]
         .par_iter_mut()
         .enumerate()
         .map(|(index, state)| {
+            let index = own.start + index;
             let chunk = samples.part(index * size, size);
             let own = NoiseMemory::default();
             let noise = setting.noise.map(|noise| {
@@ -435,6 +439,9 @@ fn estimate_chunks<T: Scalar>(
             })
         })
         .collect();
+    if let Some(team) = team::current() {
+        return together::assemble(&team, setting.substrate, parts, states);
+    }
     let mut parts = parts.into_iter();
     let mut total = parts.next().ok_or_else(|| Error::Internal("an empty batch".into()))??;
     for part in parts {

@@ -1,5 +1,6 @@
 //! What becomes of the program on Ctrl-C and SIGTERM: no file stays half-written, and the user hears how to go on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::error::Result;
@@ -11,6 +12,14 @@ static WRITING: RwLock<()> = RwLock::new(());
 
 /// What to say at an interruption.
 static ADVICE: Mutex<String> = Mutex::new(String::new());
+
+/// Whether somebody else tells the user.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Nothing is said at an interruption: another process does.
+pub fn silence() {
+    SILENT.store(true, Ordering::Relaxed);
+}
 
 /// Puts an interruption off until the guard is dropped.
 pub fn hold() -> RwLockReadGuard<'static, ()> {
@@ -31,7 +40,6 @@ pub fn advise(advice: impl Into<String>) {
 pub fn watch() -> Result<()> {
     use std::io::Write;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -48,8 +56,10 @@ pub fn watch() -> Result<()> {
         let _written = WRITING.write().unwrap_or_else(PoisonError::into_inner);
         let advice = ADVICE.lock().unwrap_or_else(PoisonError::into_inner);
         let advice = if advice.is_empty() { "nothing was written" } else { advice.as_str() };
-        // A progress bar has left the cursor in its line.
-        let _ = writeln!(std::io::stderr(), "\nholograd: interrupted; {}", text::printable(advice));
+        if !SILENT.load(Ordering::Relaxed) {
+            // A progress bar has left the cursor in its line.
+            let _ = writeln!(std::io::stderr(), "\nholograd: interrupted; {}", text::printable(advice));
+        }
         std::process::exit(128 + signal);
     };
     std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(refused)?;

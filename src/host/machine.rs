@@ -36,6 +36,22 @@ fn address_space(_system: &mut System) -> u64 {
     u64::MAX
 }
 
+/// The name of the machine.
+#[must_use]
+pub fn name() -> String {
+    System::host_name().unwrap_or_default()
+}
+
+/// The numbers of the processors that this process may run on.
+#[must_use]
+pub fn processors() -> Vec<usize> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(set) = rustix::thread::sched_getaffinity(None) {
+        return (0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect();
+    }
+    (0..std::thread::available_parallelism().map_or(1, usize::from)).collect()
+}
+
 /// Bytes that are free where `path` is, or will be; none if the system does not tell.
 #[cfg(unix)]
 #[must_use]

@@ -13,6 +13,7 @@ use crate::numerics::state::StateShape;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::samples::Samples;
+use crate::team;
 
 /// Mean cost and share of correct answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,9 +48,10 @@ pub fn free_score<T: Scalar>(
     let inference = &Settle { tolerance, ..*inference };
     // Inference has one rail: twice the samples of a chunk make as wide a product.
     let places: Vec<u32> = (0..data.samples() as u32).collect();
+    let chunks: Vec<&[u32]> = places.chunks(2 * CHUNK).collect();
     let watcher = watcher::current();
-    let tallies: Vec<Result<(f64, usize)>> = places
-        .par_chunks(2 * CHUNK)
+    let tallies: Vec<Result<(f64, usize)>> = chunks[team::share(chunks.len())]
+        .par_iter()
         .map(|chunk| {
             let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
             let free = || equilibrium::free(&setting, &samples, inference);
@@ -60,8 +62,7 @@ pub fn free_score<T: Scalar>(
         })
         .collect();
     let (mut loss, mut correct) = (0.0, 0);
-    for tally in tallies {
-        let (l, c) = tally?;
+    for (l, c) in team::gather(tallies)? {
         loss += l;
         correct += c;
     }

@@ -16,6 +16,7 @@ pub trait Scalar:
     + LowerExp
     + Send
     + Sync
+    + bytemuck::Pod
     + crate::numerics::kernels::Elementary
     + crate::numerics::panels::Lanes
 {

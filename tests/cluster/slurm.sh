@@ -85,3 +85,24 @@ sbatch --wait --ntasks=2 --cpus-per-task=1 "$root/examples/slurm/packed.sbatch" 
 same packed
 cat holograd-*.txt
 echo "job arrays and packed jobs make the folder of one process"
+
+# One run by several processes together; without the feature it is refused.
+if OMPI_COMM_WORLD_SIZE=2 "$program" run digits 2>&1 | grep -q 'built without the feature `mpi`'; then
+  echo "skipped: the MPI job, for which the program was built without the feature mpi"
+  exit 0
+fi
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+train=(--set epochs=3 --set schedule=constant --set batch_size=40 --set 'data={"digits":{"test_fraction":0.8}}')
+holograd run digits "${train[@]}" --out alone --quiet
+echo "\$ sbatch --ntasks=2 --cpus-per-task=1 mpi.sbatch digits together"
+job=$(sbatch --parsable --ntasks=2 --cpus-per-task=1 "$root/examples/slurm/mpi.sbatch" digits together "${train[@]}")
+until [ -s together/metrics.jsonl ]; do sleep 0.2; done
+scancel "$job"
+while [ -n "$(squeue -h -j "$job" 2>/dev/null)" ]; do sleep 0.2; done
+echo "cancelled after $(wc -l <together/metrics.jsonl) epochs; submitted again:"
+sbatch --wait --ntasks=2 --cpus-per-task=1 "$root/examples/slurm/mpi.sbatch" digits together --set epochs=3
+holograd verify together
+cmp together/parameters.safetensors alone/parameters.safetensors
+cmp <(sed 's/"seconds":[^,}]*//' together/metrics.jsonl) <(sed 's/"seconds":[^,}]*//' alone/metrics.jsonl)
+grep -h "processes" $(ls -t holograd-*.txt | head -1)
+echo "an MPI job learns what one process learns"

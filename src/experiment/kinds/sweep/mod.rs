@@ -1,6 +1,7 @@
 //! Runs a `sweep` experiment: trains once for every point of a grid, seed and device.
 
 mod base;
+mod demand;
 #[cfg(feature = "program")]
 pub(crate) mod figure;
 mod grid;
@@ -46,6 +47,7 @@ use crate::experiment::spec::{ModelRef, Precision};
 use crate::json::wording;
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
+use crate::team;
 
 /// Points of a grid at most: each is an experiment that is checked before any work.
 const MOST_POINTS: u64 = 10_000;
@@ -393,7 +395,9 @@ impl Sweep {
         let side_by_side = options.side_by_side(rayon::current_num_threads());
         let together = (total.runs as f64).min(side_by_side as f64);
         let described = 20_000.0 * total.runs as f64;
-        Ok(Cost { threads: together, memory: together * total.memory + described, ..total })
+        let ranks = team::current().map_or(1, |team| team.size());
+        let threads = (total.runs as f64).min((ranks * side_by_side) as f64);
+        Ok(Cost { threads, memory: together * total.memory + described, ..total })
     }
 
     /// Finds out of each point what would stop its runs; returns how many they are, and what one of them takes.
@@ -506,6 +510,11 @@ impl Sweep {
     fn run_from(&self, origin: &Origin, sink: &mut dyn Sink, options: &Options) -> Result<Vec<String>> {
         let runs = self.runs(origin)?;
         prepare(&runs, options)?;
+        let team = team::current();
+        if let Some(team) = team.as_ref().filter(|team| team.rank() > 0) {
+            self.work_together(team, (&runs, &[]), sink, options)?;
+            return Ok(Vec::new());
+        }
         let mut lines = BTreeMap::new();
         if options.resume {
             lines = self.finished(sink, &runs)?;
@@ -515,7 +524,10 @@ impl Sweep {
             sink.replace_lines(&lines.values().cloned().collect::<String>())?;
         }
         let open: Vec<&Run> = runs.iter().filter(|run| !lines.contains_key(&run.index)).collect();
-        lines.extend(self.work(&open, sink, options)?);
+        lines.extend(match team {
+            Some(team) => self.work_together(&team, (&runs, &open), sink, options)?,
+            None => self.work(&open, sink, options)?,
+        });
         sink.replace_lines(&lines.values().cloned().collect::<String>())?;
         self.finish(sink)
     }

@@ -70,7 +70,7 @@ impl Run {
     }
 
     /// Where its history is kept.
-    fn history(&self) -> String {
+    pub(super) fn history(&self) -> String {
         format!("{HISTORY}/{}", self.key)
     }
 
@@ -300,7 +300,7 @@ pub(super) fn measure(
 }
 
 /// A line of `metrics.jsonl`, with its end.
-fn line_of(record: &SweepRun) -> Result<String> {
+pub(super) fn line_of(record: &SweepRun) -> Result<String> {
     serde_json::to_string(record).map(|line| line + "\n").map_err(|e| Error::Internal(e.to_string()))
 }
 
@@ -322,7 +322,7 @@ fn values_line(values: &IndexMap<String, Value>) -> String {
     values.iter().map(value).collect::<Vec<_>>().join(", ")
 }
 
-fn told(run: &SweepRun) -> String {
+pub(super) fn told(run: &SweepRun) -> String {
     let measured = run
         .measures
         .first()

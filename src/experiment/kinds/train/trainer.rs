@@ -11,7 +11,7 @@ use super::Train;
 use super::record::Epoch;
 use crate::data::{Dataset, batches};
 use crate::error::{Error, Result};
-use crate::files::Npz;
+use crate::files::{Npz, Tensors, parse_tensors};
 use crate::gradient::compare::{Comparison, ErrorCosines, compare, compare_error_vectors};
 use crate::gradient::equilibrium;
 use crate::gradient::{
@@ -32,6 +32,7 @@ use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
 use crate::substrate::samples::Samples;
 use crate::substrate::slow_modes::{PRODUCTS, slowest_rate_by};
+use crate::team;
 
 /// Products with J per sample of a measurement for the floor: it happens after every update.
 const FLOOR_PRODUCTS: usize = 20;
@@ -300,9 +301,10 @@ impl<'a, T: Scalar> Trainer<'a, T> {
     ) -> Result<f64> {
         let setting = Setting { substrate: &self.effective, noise: None, update: 0, diagnose: false };
         let places: Vec<u32> = (0..count as u32).collect();
+        let chunks: Vec<&[u32]> = places.chunks(CHUNK).collect();
         let watcher = watcher::current();
-        let rates: Vec<Result<f64>> = places
-            .par_chunks(CHUNK)
+        let rates: Vec<Result<f64>> = chunks[team::share(chunks.len())]
+            .par_iter()
             .map(|chunk| {
                 let samples = pick(chunk);
                 let free = || equilibrium::free(&setting, &samples, &self.spec.inference);
@@ -311,7 +313,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
                 Ok(slowest_rate_by(&*linear, products))
             })
             .collect();
-        rates.into_iter().try_fold(f64::INFINITY, |slowest, rate| Ok(slowest.min(rate?)))
+        Ok(team::gather(rates)?.into_iter().fold(f64::INFINITY, f64::min))
     }
 
     fn estimate(&mut self, samples: &Samples<T>) -> Result<Estimate<T>> {
@@ -333,7 +335,29 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let (estimator, spec) = (&*self.estimator, &*self.spec);
         let (estimate, halvings) = estimate_or_halve(estimator, spec, &setting, samples, &mut self.states)?;
         self.halvings += halvings;
+        self.exchange_noise(samples.count)?;
         Ok(estimate)
+    }
+
+    /// Takes over what the noise of chunks remembers that other processes have done.
+    fn exchange_noise(&mut self, samples: usize) -> Result<()> {
+        let chunks = samples.div_ceil(self.effective.chunk(samples));
+        let (Some(team), Some(instant)) = (team::current(), self.imperfections.instant()) else {
+            return Ok(());
+        };
+        if self.noise.is_empty() {
+            return Ok(());
+        }
+        let mut own = Tensors::new();
+        team.share(chunks).for_each(|slot| self.noise[slot].save(slot, &mut own));
+        for (rank, bytes) in team.exchange(Ok(own.to_bytes()))?.iter().enumerate() {
+            let mut arrays = parse_tensors("the noise of another rank", bytes)?;
+            for slot in team.share_of(rank, chunks).filter(|_| rank != team.rank()) {
+                let other = NoiseMemory::load(slot, &instant, &self.network, &mut arrays)?;
+                self.noise[slot] = other.unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     /// Mean cost and accuracy at the free equilibrium, with noise where the experiment says so.
@@ -420,7 +444,10 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             let before = Setting { substrate: &self.effective, ..setting };
             estimate_or_halve(&*self.estimator, &self.spec, &before, &samples, &mut states)?;
         }
-        estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)?;
+        // The meter is in this process.
+        team::within(None, || {
+            estimate_or_halve(&*self.estimator, &self.spec, &setting, &samples, &mut states)
+        })?;
         Ok(Some(metered.taken() * (1.0 / count as f64)))
     }
 
