@@ -424,9 +424,8 @@ fn estimate_chunks<T: Scalar>(
     let own = team::share(states.len());
     let parts: Vec<Result<Estimate<T>>> = states[own.clone()]
         .par_iter_mut()
-        .enumerate()
-        .map(|(index, state)| {
-            let index = own.start + index;
+        .zip(own)
+        .map(|(state, index)| {
             let chunk = samples.part(index * size, size);
             let own = NoiseMemory::default();
             let noise = setting.noise.map(|noise| {
