@@ -67,7 +67,7 @@ fn the_same(loaded: &Loaded) -> (Vec<Value>, Value) {
 #[test]
 fn carried_states_and_noise_that_goes_on_are_those_of_one_process() {
     let noise = json!({ "state_noise": { "one_over_f": { "std": 0.05, "shortest": 1, "longest": 1000, "continuous": true } },
-        "input_noise": { "ornstein_uhlenbeck": { "std": 0.1, "correlation_time": 100 } }, "mismatch": 0.1 });
+        "input_noise": { "ornstein_uhlenbeck": { "std": 0.1, "correlation_time": 100 } } });
     let (records, _) = the_same(&experiment(
         "digits",
         &[
@@ -83,15 +83,15 @@ fn carried_states_and_noise_that_goes_on_are_those_of_one_process() {
 
 #[test]
 fn samples_that_do_not_settle_and_the_rate_floor_are_those_of_one_process() {
-    let cauchy = json!({ "cauchy": { "amplitude": 0.5, "points": 4, "settle": { "step": 1.0, "tolerance": 0.0, "max_time": 12.0 } } });
+    let cauchy = json!({ "cauchy": { "amplitude": 0.5, "points": 4, "settle": { "step": 1.0, "tolerance": 0.0, "max_time": 5.0 } } });
     let (records, summary) = the_same(&experiment(
         "digits",
         &[
             ("data", clouds(90)),
             ("carry_state", json!(false)),
             ("estimator", cauchy),
-            ("unsettled", json!({ "residual": 0.004, "two_points": true })),
-            ("rate_floor", json!({ "rate": 0.4 })),
+            ("unsettled", json!({ "residual": 0.001, "two_points": true })),
+            ("rate_floor", json!({ "rate": 0.55 })),
             ("rate_samples", json!(30)),
             ("epochs", json!(2)),
             ("batch_size", json!(45)),
