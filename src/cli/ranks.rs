@@ -92,7 +92,7 @@ pub(super) fn perform(team: Rc<Team>, run: &Run, threads: usize, quiet: bool) ->
 
 /// Takes part in what the first rank begins.
 fn follow(team: &Team, run: &Run) -> Result<()> {
-    let Some(start) = team.from_first::<Option<Start>>(None)? else { return Ok(()) };
+    let Some(start) = team.spread_first::<Option<Start>>(None)? else { return Ok(()) };
     let loaded = if run.resume {
         load::load_from(Origin::Disk(start.folder.join(EXPERIMENT)), &run.set)?
     } else {
@@ -105,7 +105,7 @@ fn follow(team: &Team, run: &Run) -> Result<()> {
 pub(super) fn start(begun: Option<(&RunFolder, &Run)>) -> Result<()> {
     let Some(team) = team::current() else { return Ok(()) };
     let start = begun.map(|(folder, run)| Start::of(folder, run.resume)).transpose()?;
-    team.from_first(Some(&start)).map(drop)
+    team.spread_first(Some(&start)).map(drop)
 }
 
 /// Refuses a run that several processes do not do together.

@@ -66,7 +66,7 @@ fn sum<'a, T: Scalar>(
         let parts: Vec<&[T]> = own.iter().map(|part| part.at(index)).collect();
         team.fold(&parts, sum.at_mut(index));
     }
-    (0..sum.len()).for_each(|index| team.from_last(sum.at_mut(index)));
+    (0..sum.len()).for_each(|index| team.spread_last(sum.at_mut(index)));
     sum
 }
 

@@ -199,7 +199,7 @@ impl Team {
     ///
     /// # Errors
     /// As [`Self::exchange`].
-    pub fn from_first<R: Serialize + DeserializeOwned>(&self, mine: Option<&R>) -> Result<R> {
+    pub fn spread_first<R: Serialize + DeserializeOwned>(&self, mine: Option<&R>) -> Result<R> {
         let mut writer = Writer::default();
         let bytes = mine.map_or(Ok(()), |value| writer.object(value)).map(|()| writer.bytes());
         let all = self.exchange(bytes)?;
@@ -230,7 +230,7 @@ impl Team {
     }
 
     /// Hands what the last rank has to all.
-    pub(crate) fn from_last<T: Scalar>(&self, values: &mut [T]) {
+    pub(crate) fn spread_last<T: Scalar>(&self, values: &mut [T]) {
         let _time = Timed::new(&self.moved);
         self.link.broadcast(self.size() - 1, bytemuck::cast_slice_mut(values));
     }

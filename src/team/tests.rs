@@ -186,7 +186,7 @@ fn sums_round_as_in_one_process() {
             let own: Vec<&[f32]> = parts[team.share(parts.len())].iter().map(Vec::as_slice).collect();
             let mut sum = vec![0.0_f32; 70_000];
             team.fold(&own, &mut sum);
-            team.from_last(&mut sum);
+            team.spread_last(&mut sum);
             sum
         });
         assert!(sums.iter().all(|sum| *sum == alone), "{ranks}");
