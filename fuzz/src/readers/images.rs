@@ -13,8 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::damage;
 use super::{beside, file};
-use crate::damage;
 
 const IMAGES: &str = "train-images-idx3-ubyte";
 
