@@ -165,6 +165,10 @@ impl Imperfections {
             let legal = "white noise is known for -u + I: use ornstein_uhlenbeck or held noise, which acts on the current";
             return Err(Invalid::new("state_noise", "found white noise with neurons by equation", legal));
         }
+        if self.synapse_noise.is_some() && !network.delays().is_empty() {
+            let legal = "noise of synapses is known for what arrives at once: use state_noise, or leave out every `delay`";
+            return Err(Invalid::new("synapse_noise", "found it with a delay of a connection", legal));
+        }
         let Some(edge) = network.shared() else { return Ok(()) };
         let name = &network.shapes()[edge.weight].name;
         let found = format!("found it with the kernel `{name}`");

@@ -266,6 +266,27 @@ impl<'a> ClosedForm<'a> {
         (1..=most).map(error).collect()
     }
 
+    /// What delays of connections add to J of one sample under e^{iωt}, column by column.
+    fn delayed(&self, sample: usize, omega: f64) -> DMatrix<Complex<f64>> {
+        let complex = self.shape.with_rails(2);
+        let rail = |rail: usize| -> Vec<usize> {
+            (0..complex.layers()).flat_map(|layer| complex.column(layer, rail, sample)).collect()
+        };
+        let (re, im) = (rail(0), rail(1));
+        let (mut unit, mut scratch) = (vec![0.0; complex.len()], vec![0.0; complex.len()]);
+        let mut added = DMatrix::zeros(re.len(), re.len());
+        for (j, place) in re.iter().enumerate() {
+            let mut column = vec![0.0; complex.len()];
+            unit[*place] = 1.0;
+            self.linear.add_delays(omega, &unit, &mut column, &mut scratch);
+            unit[*place] = 0.0;
+            for (i, (re, im)) in re.iter().zip(&im).enumerate() {
+                added[(i, j)] = Complex::new(column[*re], column[*im]);
+            }
+        }
+        added
+    }
+
     /// Real and imaginary part of the gradient read-out at a period.
     fn gradient(&self, period: f64) -> Result<(Parameters<f64>, Parameters<f64>)> {
         let omega = std::f64::consts::TAU / period;
@@ -275,9 +296,12 @@ impl<'a> ClosedForm<'a> {
             let taus: Vec<f64> = places().map(|place| self.linear.tau()[place]).collect();
             let right =
                 DVector::from_iterator(taus.len(), places().map(|i| Complex::new(self.teaching[i], 0.0)));
-            let matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
+            let mut matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
                 Complex::new(-jacobian[(i, j)], if i == j { omega * taus[i] } else { 0.0 })
             });
+            if !self.linear.delays().is_empty() {
+                matrix -= self.delayed(sample, omega);
+            }
             let solved = matrix.lu().solve(&right);
             let response = solved.ok_or_else(|| Error::Internal("a singular response".into()))?;
             for (place, u) in places().zip(response.iter()) {

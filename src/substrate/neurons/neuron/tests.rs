@@ -249,7 +249,7 @@ fn parasitics_leave_the_rest_and_parameters_may_differ_from_neuron_to_neuron() {
     let neuron = spec.build(3).unwrap();
     let (state, current) = ([0.5; 6], [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
     let mut out = [0.0; 6];
-    neuron.targets(&[&state], &current, 1, &mut [&mut out]);
+    neuron.targets(|_| &state[..], &current, 1, (&mut out, |_| 0));
     assert_eq!(out, [1.0, 2.0, -3.0, 2.0, 4.0, -6.0]);
     assert_eq!(neuron.rest(1, 0.5, &[0.0]), Some(vec![1.0]));
 }
