@@ -326,6 +326,24 @@ impl Network {
         Ok(self)
     }
 
+    /// The same network with factors on the parameters of its neurons by equation: of a layer by its index, the parameter by its name and place, and
+    /// so many neurons.
+    #[must_use]
+    pub fn with_factors(&self, draw: impl Fn(usize, &str, usize, usize) -> Option<Vec<f64>>) -> Self {
+        let mut changed = self.clone();
+        for index in 0..changed.layers.len() {
+            let Layer { equations: Some(neuron), size, companions, .. } = &self.layers[index] else {
+                continue;
+            };
+            let neuron = neuron.with_factors(*size, |name, place| draw(index, name, place, *size));
+            for layer in std::iter::once(&index).chain(companions) {
+                changed.layers[*layer].tau = vec![neuron.taus[0]; *size];
+            }
+            changed.layers[index].equations = Some(Arc::new(neuron));
+        }
+        changed
+    }
+
     /// Whether some of its neurons have equations of their own.
     #[must_use]
     pub fn has_equations(&self) -> bool {

@@ -223,6 +223,28 @@ impl Neuron {
         &self.spec.variables
     }
 
+    /// Its parameters by name.
+    #[must_use]
+    pub fn parameters(&self) -> &IndexMap<String, NeuronParameter> {
+        &self.spec.parameters
+    }
+
+    /// The neurons of a layer of `size` with factors on some of their parameters, by name and place.
+    #[must_use]
+    pub fn with_factors(&self, size: usize, factors: impl Fn(&str, usize) -> Option<Vec<f64>>) -> Self {
+        let mut spec = self.spec.clone();
+        for (place, (name, value)) in spec.parameters.iter_mut().enumerate() {
+            let Some(factors) = factors(name, place) else { continue };
+            let nominal = match value {
+                NeuronParameter::Uniform(x) => vec![*x; size],
+                NeuronParameter::PerNeuron(list) => std::mem::take(list),
+            };
+            *value = NeuronParameter::PerNeuron(nominal.iter().zip(factors).map(|(x, f)| x * f).collect());
+        }
+        // What was legal at other values of its parameters is so at these: none is infinite.
+        spec.build(size).unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether equations and rate continue analytically off the real axis.
     #[must_use]
     pub fn is_holomorphic(&self) -> bool {
@@ -406,22 +428,36 @@ impl Neuron {
         best.map(|(_, state)| state)
     }
 
-    /// Sets τ to the shortest 1/|∂f_v/∂v| at the rest of the first neuron without a current and one unit to either side of it in each variable,
-    /// or to 1 where there is none. It is the same for all variables, so that steps in units of τ are steps of the neuron itself.
+    /// Sets τ to the shortest 1/|∂f_v/∂v| of any neuron at its rest without a current and one unit to either side of it in each
+    /// variable, or to 1 where there is none. It is the same for all variables, so that steps in units of τ are steps of the neuron itself.
     fn find_taus(&mut self) {
+        // Neurons of equal parameters are one.
+        let mut seen: Vec<usize> = Vec::new();
+        let same = |a: usize, b: usize| self.columns.iter().all(|column| column[a] == column[b]);
+        for neuron in 0..self.columns.first().map_or(1, Vec::len) {
+            if !seen.iter().any(|other| same(*other, neuron)) {
+                seen.push(neuron);
+            }
+        }
+        let fastest = seen.into_iter().map(|neuron| self.fastest(neuron)).fold(0.0, f64::max);
+        self.taus.fill(if fastest > 1e-6 { 1.0 / fastest } else { 1.0 });
+    }
+
+    /// The fastest rate at which a variable of one neuron forgets itself around its rest; zero where there is none.
+    fn fastest(&self, neuron: usize) -> f64 {
         let zero = vec![0.0; self.taus.len()];
-        let rest = self.rest(0, 0.0, &zero).unwrap_or(zero);
+        let rest = self.rest(neuron, 0.0, &zero).unwrap_or(zero);
         let mut fastest = 0.0_f64;
         for v in 0..self.taus.len() {
             for away in [-1.0, 0.0, 1.0] {
                 let mut state = rest.clone();
                 state[v] += away;
-                let (_, jacobian, _) = self.look(0, &state, 0.0);
+                let (_, jacobian, _) = self.look(neuron, &state, 0.0);
                 let rates = jacobian.diagonal().iter().map(|rate| rate.abs()).fold(0.0, f64::max);
                 fastest = fastest.max(if rates.is_finite() { rates } else { 0.0 });
             }
         }
-        self.taus.fill(if fastest > 1e-6 { 1.0 / fastest } else { 1.0 });
+        fastest
     }
 
     /// Whether the rate stays below a thousand however far the variables go.
