@@ -113,7 +113,7 @@ fn a_training_with_carried_states_and_delays_resumes_to_the_same_bits() {
     let model = format!("model={model}");
     let run = |out: &str, epochs: &str, threads: &str, resume: &[&str]| {
         let head = ["run", "digits", "--out", out, "--threads", threads, "--set", &model, "--set", epochs];
-        let rest = ["data.digits.test_fraction=0.9", "batch_size=32", "compare=10", "carry_state=true"];
+        let rest = ["data.digits.test_fraction=0.9", "batch_size=32", "compare=10", "schedule=constant"];
         let rest = rest.iter().flat_map(|text| ["--set", text]);
         succeed(path, &head.into_iter().chain(rest).chain(resume.iter().copied()).collect::<Vec<_>>());
     };
