@@ -26,8 +26,6 @@ struct Operation {
     /// Registers of the arguments, and of the result.
     from: [usize; 2],
     to: usize,
-    /// The second argument, where it is a number; the first of what commutes counts as the second.
-    by: Option<f64>,
 }
 
 /// A program that evaluates some expressions.
@@ -73,16 +71,8 @@ impl Tape {
                 tape.registers - 1
             });
             place[id] = to;
-            let mut from = what.arguments().map(|a| a.map_or(usize::MAX, |a| place[a]));
-            let mut numbers = what.arguments().map(|a| match arena.node(a?) {
-                Node::Number(bits) => Some(f64::from_bits(bits)),
-                _ => None,
-            });
-            if matches!(what, Node::Add(..) | Node::Multiply(..)) && numbers[0].is_some() {
-                from.reverse();
-                numbers.reverse();
-            }
-            tape.operations.push(Operation { what, from, to, by: numbers[1] });
+            let from = what.arguments().map(|a| a.map_or(usize::MAX, |a| place[a]));
+            tape.operations.push(Operation { what, from, to });
             for a in what.arguments().into_iter().flatten() {
                 uses[a] -= 1;
                 if uses[a] == 0 && !matches!(arena.node(a), Node::Number(_)) {
@@ -176,7 +166,7 @@ impl Operation {
         input: impl Fn(usize) -> Input<'a, T>,
         (start, n): (usize, usize),
     ) {
-        let Self { what, from: [a, b], to, by } = *self;
+        let Self { what, from: [a, b], to } = *self;
         let range = |register: usize| 2 * register * block..2 * (register + 1) * block;
         match what {
             Node::Number(_) => {}
@@ -207,11 +197,6 @@ impl Operation {
             | Node::Multiply(..)
             | Node::Divide(..)
             | Node::Maximum(..) => {
-                if let Some(number) = by.filter(|_| !matches!(what, Node::Maximum(..))) {
-                    let [out, a] =
-                        room.get_disjoint_mut([range(to), range(a)]).expect("a result has its own register");
-                    return by_number::<T, COMPLEX>(what, a, T::of(number), out, n);
-                }
                 if a == b {
                     // Both arguments are one part.
                     let [out, a] =
@@ -264,29 +249,6 @@ fn binary<T: Scalar, const COMPLEX: bool>(what: Node, a: &[T], b: &[T], out: &mu
             (0..n).for_each(|i| re[i] = larger(x[i], u[i]));
             if COMPLEX {
                 (0..n).for_each(|i| im[i] = larger(y[i], v[i]));
-            }
-        }
-    }
-}
-
-/// Sum, difference, product or quotient with a real number.
-fn by_number<T: Scalar, const COMPLEX: bool>(what: Node, a: &[T], number: T, out: &mut [T], n: usize) {
-    let half = a.len() / 2;
-    let ((x, y), (re, im)) = (a.split_at(half), out.split_at_mut(half));
-    let both = |re: &mut [T], im: &mut [T], f: &dyn Fn(&[T], &mut [T])| {
-        f(&x[..n], &mut re[..n]);
-        if COMPLEX {
-            f(&y[..n], &mut im[..n]);
-        }
-    };
-    match what {
-        Node::Multiply(..) => both(re, im, &|x, out| (0..n).for_each(|i| out[i] = x[i] * number)),
-        Node::Divide(..) => both(re, im, &|x, out| (0..n).for_each(|i| out[i] = x[i] / number)),
-        _ => {
-            let shift = if matches!(what, Node::Subtract(..)) { -number } else { number };
-            (0..n).for_each(|i| re[i] = x[i] + shift);
-            if COMPLEX {
-                im[..n].copy_from_slice(&y[..n]);
             }
         }
     }
