@@ -8,7 +8,7 @@ use std::path::Path;
 mod damage;
 #[path = "../fuzz/src/feed.rs"]
 mod feed;
-#[path = "../fuzz/src/readers.rs"]
+#[path = "../fuzz/src/readers/mod.rs"]
 mod readers;
 
 use self::feed::feed;

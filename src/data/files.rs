@@ -113,7 +113,8 @@ pub(super) fn find(set: &'static ImageSet, roots: &[PathBuf]) -> Result<Found> {
         for place in set.folders {
             let folder = if place.is_empty() { root.clone() } else { root.join(place) };
             let mut absent = String::new();
-            for form in set.forms {
+            let forms = if folder.is_dir() { set.forms } else { &[] };
+            for form in forms {
                 match form.files_in(&folder) {
                     Ok((train, test)) => return Ok(Found { folder, form, train, test }),
                     Err(missing)

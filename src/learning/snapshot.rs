@@ -65,6 +65,12 @@ impl Snapshot {
         *parameters = Parameters::read(&shapes, arrays, "parameter/")?;
         optimiser.first = Parameters::read(&shapes, arrays, "first/")?;
         optimiser.second = Parameters::read(&shapes, arrays, "second/")?;
+        if let Some((name, _)) =
+            optimiser.second.iter().find(|(_, squares)| squares.iter().any(|x| *x < T::zero()))
+        {
+            let found = format!("found a mean of squares below zero in `second/{name}`");
+            return Err(Error::input(arrays.file(), "", found, "a checkpoint written by holograd"));
+        }
         optimiser.updates = updates;
         let state = |index| {
             let name = format!("state/{index}");

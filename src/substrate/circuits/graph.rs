@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Invalid;
 use crate::numerics::rng::{Purpose, stream};
 
+/// Pairs that are gone through: more would not fit into memory as elements.
+const MOST_PAIRS: usize = 1 << 24;
+
 /// Which pairs of nodes of two groups are connected, or of one group with itself.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -41,6 +44,10 @@ impl Graph {
     pub(super) fn pairs(&self, sizes: [usize; 2], within: bool) -> Result<Vec<[usize; 2]>, Invalid> {
         let [a, b] = sizes;
         let refuse = |found: String, legal: String| Err(Invalid::new("graph", found, legal));
+        if matches!(self, Self::Dense | Self::Random { .. }) && a.saturating_mul(b) > MOST_PAIRS {
+            let legal = format!("an element has at most {MOST_PAIRS}: lower `size`, or name the `edges`");
+            return refuse(format!("found {a} and {b} nodes, of which every pair counts"), legal);
+        }
         match self {
             Self::Dense => Ok(all(sizes, within)),
             Self::Paired if within => {

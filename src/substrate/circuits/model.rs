@@ -7,6 +7,9 @@ use super::graph::Graph;
 use super::imperfections::CircuitImperfections;
 use crate::error::{Invalid, non_negative, positive};
 
+/// More nodes than anyone can solve for.
+const MOST_NODES: usize = 1 << 20;
+
 /// The name of the reference node.
 pub const GROUND: &str = "ground";
 /// Boltzmann's constant, in J/K (exact in the SI since 2019).
@@ -284,6 +287,11 @@ impl CircuitSpec {
                 return Err(Invalid::new(format!("nodes[{i}].size"), "found 0", "at least 1 node"));
             }
             non_negative(&format!("nodes[{i}].capacitance"), group.capacitance)?;
+        }
+        let nodes = self.nodes.iter().fold(self.input.size, |sum, group| sum.saturating_add(group.size));
+        if nodes > MOST_NODES {
+            let legal = format!("a circuit has at most {MOST_NODES}, inputs included: lower `size`");
+            return Err(Invalid::new("nodes", format!("found {nodes} nodes"), legal));
         }
         for (i, source) in self.sources.iter().enumerate() {
             finite(&format!("sources[{i}].voltage"), source.voltage)?;
