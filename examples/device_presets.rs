@@ -11,9 +11,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (Preset::EcramLinear, "ECRAM, linear steps"),
         (Preset::ReramEs, "ReRAM, exponential steps"),
         (Preset::ReramSb, "ReRAM, soft bounds"),
-        (Preset::Capacitor, "capacitor, linear steps"),
+        (Preset::Capacitor, "Capacitor, linear steps"),
         (Preset::GokmenVlasov, "Gokmen and Vlasov, constant steps"),
-        (Preset::Idealized, "idealized, constant steps"),
+        (Preset::Idealized, "Idealized, constant steps"),
     ];
     let mut figure = Figure::new().columns(3).panel_size(330, 260);
     for (preset, title) in presets {
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         figure = figure.panel(panel);
     }
     figure
-        .note("Three devices of each, with the noise of each pulse; the noise of a write is left out.")
+        .note("Three devices of each, one colour each, with the noise of each pulse; the noise of a write is left out.")
         .write(&folder, "device_presets", &Print::default())?;
     Ok(())
 }

@@ -8,11 +8,11 @@ use std::cell::Cell;
 
 use crate::common::{Problem, random, toy};
 use holograd::imperfections::Imperfections;
-use holograd::imperfections::instant::Disturbances;
+use holograd::imperfections::instant::{Disturbances, Instant};
 use holograd::imperfections::noise::{Rails, WhiteNoise};
 use holograd::imperfections::readout::Converter;
 use holograd::numerics::rng::{NoiseKey, Purpose};
-use holograd::numerics::scalar::gemm_outer;
+use holograd::numerics::scalar::{Layout, gemm_outer};
 use holograd::simulation::Simulation;
 use holograd::simulation::integrators::{FixedStep, Integrator, Method, Rk4, VectorField};
 use holograd::simulation::lockin::{LockIn, Observer, Record, SynapseLockIn, Window};
@@ -78,11 +78,29 @@ fn wide() -> Problem {
     random(model, 10, 3)
 }
 
+/// Neurons of two variables whose parameters differ, further poles, and connections with a delay of two and of three steps.
+fn own() -> Problem {
+    let pace: Vec<f64> = (0..130).map(|k| 4.0 + 0.01 * f64::from(k)).collect();
+    let neuron = json!({ "variables": ["u", "w"], "rate": "logistic(4*u - 2)",
+        "equations": { "u": "(-u + I - k*w)/tau_u", "w": "(tanh(u) - w)/tau_w + 0*cos(u)*sin(w)*exp(-u^2)" },
+        "parameters": { "k": 0.2, "tau_u": 1.0, "tau_w": pace } });
+    let model = json!({ "name": "own", "input": 30, "activation": "tanh",
+        "layers": [{ "name": "a", "size": 130, "neuron": neuron },
+            { "name": "b", "size": 70, "parasitics": { "synapse": 0.5, "amplifier": 0.7 } },
+            { "name": "c", "size": 20, "activation": "z*logistic(z)" }],
+        "connections": [{ "from": "input", "to": "a" }, { "from": "a", "to": "b", "feedback": "tied", "delay": 1.0 },
+            { "from": "b", "to": "c", "feedback": "tied" }, { "from": "c", "to": "c", "delay": 1.5 }],
+        "readout": { "from": "c", "classes": 10 } });
+    random(model, 10, 3)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Noise {
     None,
     White,
     Held,
+    /// Held on the state alone.
+    State,
 }
 
 /// Allocations inside one product of the lock-in, [m × k] · [n × k]ᵀ.
@@ -121,11 +139,17 @@ fn of_one_period(problem: &Problem, form: Form, method: Option<Method>, noise: N
         "readout": { "adc": { "bits": 8, "range": [-1.0, 1.0] }, "offset_std": 0.01 } }))
     .unwrap();
     let instant = imperfections.instant().unwrap();
+    if noise == Noise::State {
+        let instant = Instant { synapse: None, teaching: None, readout: None, ..instant };
+        let noise = Disturbances::new(&instant, 1, 0, field.shape(), problem.network.inputs, 0);
+        field.hold_noise(noise, &problem.samples.inputs).unwrap();
+    }
     if noise == Noise::Held {
         let noise = Disturbances::new(&instant, 1, 0, field.shape(), problem.network.inputs, 0);
         field.hold_noise(noise, &problem.samples.inputs).unwrap();
     }
     let shape = field.shape().clone();
+    field.delay(0.5, &mut vec![0.0; shape.len()]);
     let record = Record {
         start: 0,
         stride: 1,
@@ -176,6 +200,29 @@ fn the_time_loop_allocates_nothing() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn neurons_by_equation_parasitics_and_delays_allocate_nothing() {
+    let problem = own();
+    for method in [Some(Method::Euler), Some(Method::Heun), Some(Method::ExponentialEuler), None] {
+        for rails in [1, 2] {
+            let noise = if rails == 1 { Noise::None } else { Noise::State };
+            let found = of_one_period(&problem, Form::Potential, method, noise, rails);
+            assert_eq!(found, 0, "{method:?}, {rails}");
+        }
+    }
+    // What is linearised neither, once it is warm.
+    let effective = problem.effective(Form::Potential);
+    let field = Dynamics::new(&effective, &problem.samples, 1);
+    let rates = vec![0.3; field.shape().len()];
+    let linear = field.linearise(&rates);
+    let (v, mut out, mut scratch) = (rates.clone(), rates.clone(), rates.clone());
+    for layout in [Layout::Plain, Layout::Transposed] {
+        linear.target(layout, &v, &mut out, &mut scratch);
+        let found = allocations(|| linear.target(layout, &v, &mut out, &mut scratch));
+        assert_eq!(found, 0, "{layout:?}");
     }
 }
 

@@ -29,6 +29,7 @@ mod limits;
 mod measured;
 mod messages;
 mod mutation;
+mod neurons;
 mod noise;
 mod phases;
 mod program;

@@ -22,11 +22,13 @@ enum Kind {
 
 impl Kind {
     /// By the name of the field that the measurement stands in.
-    fn of(name: &str) -> Option<Self> {
+    fn of(name: &str, path: &str) -> Option<Self> {
         match name.rsplit('.').next()? {
             "law" => Some(Self::Law),
             "gain" | "offset" | "tau" | "input" | "weight" | "feedback" => Some(Self::Mismatch),
             name if name.ends_with("_noise") => Some(Self::Noise),
+            // Of a parameter of neurons, which may have any name.
+            _ if path.contains("fabrication.parameters.") => Some(Self::Mismatch),
             _ => None,
         }
     }
@@ -73,7 +75,7 @@ fn visit(
             if value.get("law").is_some_and(is_measured) {
                 look(Kind::Law, path, value)?;
             } else if is_measured(value) {
-                match Kind::of(name) {
+                match Kind::of(name, path) {
                     Some(kind @ (Kind::Mismatch | Kind::Noise)) => look(kind, path, value)?,
                     Some(Kind::Law) => {
                         let mut rule = serde_json::json!({ "law": value.take() });

@@ -128,6 +128,16 @@ pub(crate) fn validate_holomorphic(network: &Network) -> Result<(), Invalid> {
     Err(Invalid::new("model", "found an activation or a pooling that is not holomorphic", legal))
 }
 
+/// Refuses connections with a delay where a kind of experiment has no clock for them.
+pub(crate) fn refuse_delays(network: &Network) -> Result<(), Invalid> {
+    if network.delays().is_empty() {
+        return Ok(());
+    }
+    let legal = "this kind of experiment knows what arrives at once: leave out every `delay`, or use gradient, frequency, amplitude, trace, \
+                 train, continuous, elapsed or sweep";
+    Err(Invalid::new("model", "found a connection with a delay", legal))
+}
+
 /// Refuses neurons by equation where a kind of experiment knows −u + I alone.
 pub(crate) fn refuse_equations(network: &Network) -> Result<(), Invalid> {
     if !network.has_equations() {

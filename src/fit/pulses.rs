@@ -14,6 +14,43 @@ use crate::imperfections::update::StepLaw;
 const FEWEST: usize = 20;
 /// Pulses that are drawn at most of each direction.
 const DRAWN: usize = 1500;
+/// Pulses that have to end at the last conductance of their direction for it to be a hard bound.
+const PINNED: usize = 3;
+
+/// What is fitted of a device.
+struct Device {
+    /// Its pulses, without those that push from a hard bound against it: they say nothing of any law.
+    own: Vec<Pulse>,
+    /// The conductances of its hard bounds, below and above.
+    hard: [Option<f64>; 2],
+    /// How many it had.
+    all: usize,
+}
+
+impl Device {
+    fn new(all: &[Pulse]) -> Self {
+        let ends = || all.iter().flat_map(|p| [p.before, p.after]);
+        let last = [ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max)];
+        let near = 1e-9 * (last[1] - last[0]);
+        let hard = [-1.0, 1.0].map(|direction| {
+            let last = last[usize::from(direction > 0.0)];
+            let at = |p: &&Pulse| p.direction == direction && (p.after - last).abs() <= near;
+            (all.iter().filter(at).count() >= PINNED).then_some(last)
+        });
+        let pushes = |p: &&Pulse| {
+            let bound = hard[usize::from(p.direction > 0.0)];
+            bound.is_some_and(|bound| (p.before - bound).abs() <= near && (p.after - bound).abs() <= near)
+        };
+        let own: Vec<Pulse> = all.iter().filter(|p| !pushes(p)).copied().collect();
+        Self { own, hard, all: all.len() }
+    }
+
+    /// The bound at which a pulse ends, if it ends at one.
+    fn bound(&self, pulse: &Pulse) -> Option<f64> {
+        let bound = self.hard[usize::from(pulse.direction > 0.0)]?;
+        ((pulse.after - bound) * pulse.direction > -1e-9 * pulse.after.abs()).then_some(bound)
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -80,22 +117,25 @@ impl Form {
     }
 
     /// −ln of the likelihood of a device's conductances.
-    fn cost(self, values: &[f64], range: [f64; 2], own: &[Pulse]) -> f64 {
+    fn cost(self, values: &[f64], range: [f64; 2], device: &Device) -> f64 {
         let spread = values[2];
         let (_, [low, high]) = self.law(values, range);
         // The change of variables from x to the conductance.
         let jacobian = ((high - low) / 2.0).ln();
-        own.iter()
+        device
+            .own
+            .iter()
             .map(|pulse| {
                 let (mean, before, after) = self.mean(values, range, pulse);
                 if mean * pulse.direction <= 0.0 || high <= low {
                     return f64::INFINITY;
                 }
                 let sigma = spread * mean.abs();
-                // What ends at a bound would have gone as far or farther.
-                let bound = pulse.direction;
-                if self != Self::SoftBound && (after - bound) * bound > -1e-9 {
-                    let beyond = ((bound - before - mean) * bound) / sigma;
+                // What ends at a bound, of the device or of the law, would have gone as far or farther.
+                let hard = device.bound(pulse).map(|g| (2.0 * g - low - high) / (high - low));
+                let end = self != Self::SoftBound && (after - pulse.direction) * pulse.direction > -1e-9;
+                if let Some(bound) = hard.or(end.then_some(pulse.direction)) {
+                    let beyond = ((bound - before - mean) * pulse.direction) / sigma;
                     return -(0.5 * erfc(beyond / std::f64::consts::SQRT_2)).max(1e-300).ln();
                 }
                 let z = (after - before - mean) / sigma;
@@ -125,13 +165,13 @@ impl Form {
 /// Fits the three laws.
 pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
     let pulses = Pulses::read(table)?;
-    let devices: Vec<&[Pulse]> =
-        pulses.devices.iter().map(|(_, own)| own.as_slice()).filter(|own| own.len() >= FEWEST).collect();
+    let devices: Vec<Device> = pulses.devices.iter().map(|(_, own)| Device::new(own)).collect();
+    let devices: Vec<Device> = devices.into_iter().filter(|device| device.own.len() >= FEWEST).collect();
     if devices.is_empty() {
         let found = "found no device with 20 pulses";
         return Err(Error::input(&table.file, "", found, "a law needs more"));
     }
-    let all = || devices.iter().flat_map(|own| own.iter());
+    let all = || devices.iter().flat_map(|device| &device.own);
     let (least, most) = all()
         .flat_map(|p| [p.before, p.after])
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), g| (low.min(g), high.max(g)));
@@ -147,9 +187,9 @@ pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
         let unknowns = |own: &[Pulse]| form.unknowns(own, range, asked.range.is_some());
         let fitted: Vec<Optimum> = devices
             .iter()
-            .map(|own| minimise(&unknowns(own), &|values| form.cost(values, range, own)))
+            .map(|device| minimise(&unknowns(&device.own), &|values| form.cost(values, range, device)))
             .collect();
-        let named = unknowns(devices[0]);
+        let named = unknowns(&devices[0].own);
         let mut found = parameters(&named, &fitted);
         found.extend(spread("device_spread", &fitted, 0));
         let cost: f64 = fitted.iter().map(|device| device.cost).sum();
@@ -163,12 +203,12 @@ pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
             };
             (0..=100).map(at).collect()
         };
-        let residual = |(own, device): (&&[Pulse], &Optimum)| -> Vec<(f64, f64)> {
+        let residual = |(device, fitted): (&Device, &Optimum)| -> Vec<(f64, f64)> {
             let z = |pulse: &Pulse| {
-                let (mean, before, after) = form.mean(&device.values, range, pulse);
-                (pulse.before, (after - before - mean) / (device.values[2] * mean.abs()))
+                let (mean, before, after) = form.mean(&fitted.values, range, pulse);
+                (pulse.before, (after - before - mean) / (fitted.values[2] * mean.abs()))
             };
-            own.iter().map(z).collect()
+            device.own.iter().filter(|pulse| device.bound(pulse).is_none()).map(z).collect()
         };
         Law {
             name: form.name(),
@@ -183,10 +223,20 @@ pub(super) fn fit(table: &Table, asked: &Asked) -> Result<Fit> {
         let own = all().filter(|p| p.direction == direction).map(|p| (p.before, p.after - p.before));
         thinned(own.collect())
     };
-    let used: usize = devices.iter().map(|own| own.len()).sum();
+    let used: usize = devices.iter().map(|device| device.own.len()).sum();
+    let pushing = devices.iter().map(|device| device.all).sum::<usize>() - used;
+    let ending: usize =
+        devices.iter().map(|d| d.own.iter().filter(|pulse| d.bound(pulse).is_some()).count()).sum();
+    let hard = if pushing + ending > 0 {
+        format!(
+            "; at hard bounds, {pushing} pulses against them are left out and {ending} that reach them count as going as far or farther"
+        )
+    } else {
+        String::new()
+    };
     Ok(Fit {
         what: format!(
-            "{}; {used} of {} pulses in {} rows, of {} devices",
+            "{}; {used} of {} pulses in {} rows, of {} devices{hard}",
             pulses.layout,
             pulses.count(),
             pulses.rows,

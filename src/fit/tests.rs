@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::imperfections::Imperfections;
-use crate::imperfections::update::{StepLaw, UpdateRule};
+use crate::imperfections::update::{Bounds, StepLaw, UpdateRule};
 
 /// Tables that are drawn of each law.
 const DRAWS: u64 = 200;
@@ -125,6 +125,45 @@ fn the_spread_from_device_to_device_is_told_apart_from_that_of_cycles() {
         }
         text
     });
+    assert!(told.iter().all(|share| *share >= 0.84), "{told:?}");
+}
+
+#[test]
+fn pulses_at_hard_bounds_do_not_make_a_constant_law_a_soft_one() {
+    let bounds = Bounds { low: -0.5, high: 0.7, spread: [0.05, 0.05] };
+    let rule = UpdateRule {
+        asymmetry: 0.1,
+        cycle_spread: 0.3,
+        bounds: Some(bounds),
+        ..UpdateRule::of(0.01, StepLaw::Constant)
+    };
+    let directions: Vec<f64> = (0..800).map(|k| if k / 200 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    let made = |seed: u64| {
+        let mut text = "device,polarity,before,after\n".to_owned();
+        for device in 0..4 {
+            let mut before = -0.3;
+            let after = rule.response(before, &directions, seed, device);
+            for (after, direction) in after.iter().zip(&directions) {
+                writeln!(text, "{device},{direction},{},{}", 50.0 + 30.0 * before, 50.0 + 30.0 * after)
+                    .unwrap();
+                before = *after;
+            }
+        }
+        text
+    };
+    let asked = Asked { range: Some([20.0, 80.0]), ..Asked::default() };
+    for asked in [&asked, &Asked::default()] {
+        let table = Table::parse("made.csv", made(1).as_bytes()).unwrap();
+        let fit = fit(&table, asked).unwrap();
+        println!("{}; {:?}", fit.what, fit.laws.iter().map(|law| (law.name, law.aic)).collect::<Vec<_>>());
+        assert_eq!(fit.laws[0].name, "constant");
+        // 120 steps from end to end: most pulses of each train of 200 push against a bound.
+        let told = fit.what.split("at hard bounds, ").nth(1).unwrap();
+        let left_out: usize = told.split(' ').next().unwrap().parse().unwrap();
+        assert!((800..1600).contains(&left_out), "{told}");
+    }
+    let truth = [("step", 0.01), ("asymmetry", 0.1), ("cycle_spread", 0.3)];
+    let told = coverage("constant", &truth, &asked, 40, made);
     assert!(told.iter().all(|share| *share >= 0.84), "{told:?}");
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Demands {
     pub harmonics: bool,
     /// Products of two rates, which do not tell the directions of a connection apart: it has to be tied.
     pub tied: bool,
+    /// The coupling's asymmetry is corrected.
+    pub corrected: bool,
     /// What integrates a drive.
     pub integrator: Option<IntegratorSpec>,
     /// Phases that are waited for, by field.
@@ -60,6 +62,9 @@ pub(super) struct Demands {
     /// The steady state is solved for: there is nothing to sample.
     pub solved: bool,
 }
+
+/// Steps of the longest delay: each keeps the rates of a whole batch.
+const MOST_STEPS_LATE: f64 = 1e5;
 
 /// One period of an always-on drive, over and over.
 pub(crate) struct Repeated {
@@ -110,6 +115,11 @@ impl Demands {
             let legal = "their equations say what is integrated: use the potential form";
             return Err(Invalid::new("", "found neurons by equation in the rate form", legal));
         }
+        if self.corrected && !network.delays().is_empty() {
+            let legal =
+                "the correction is known for what arrives at once: use false, or leave out every `delay`";
+            return Err(Invalid::new("correct_asymmetry", "found true with a delay of a connection", legal));
+        }
         let instant = imperfections.and_then(Imperfections::instant);
         if let Some(integrator) = self.integrator {
             check_time_constants(integrator, network, imperfections)?;
@@ -139,7 +149,7 @@ impl Demands {
     }
 }
 
-/// Refuses an integrator that cannot carry the network's time constants, those included that imperfections draw.
+/// Refuses an integrator that cannot carry the network's delays and time constants, those included that imperfections draw.
 ///
 /// # Errors
 /// The finding, at `integrator`.
@@ -153,6 +163,7 @@ pub(crate) fn check_time_constants(
             "an implicit method solves for the stages of a circuit; layers of neurons take the others";
         return Err(Invalid::new("integrator", "found an implicit method for a network of neurons", legal));
     }
+    check_delays(integrator, network)?;
     let spread = imperfections.filter(|imperfections| imperfections.spreads_tau());
     let taus = || network.layers.iter().flat_map(|l| l.tau.iter().copied());
     if integrator == IntegratorSpec::Map && (spread.is_some() || taus().any(|tau| tau != 1.0)) {
@@ -188,6 +199,33 @@ pub(crate) fn check_time_constants(
             2.0 * tau
         );
         return Err(Invalid::new("integrator", found, legal));
+    }
+    Ok(())
+}
+
+/// Refuses an integrator whose clock does not hold the delays of the network's connections.
+fn check_delays(integrator: IntegratorSpec, network: &Network) -> Result<(), Invalid> {
+    for edge in network.edges.iter().filter(|edge| edge.delay > 0.0) {
+        let (delay, name) = (edge.delay, &network.shapes()[edge.weight].name);
+        let Some((method, step)) = integrator.fixed_step() else {
+            let found = format!("found an adaptive integrator with the delay of {delay} of `{name}`");
+            let legal = "what is on its way is kept at the ticks of a fixed step: use euler, heun, rk4 or exponential_euler";
+            return Err(Invalid::new("integrator", found, legal));
+        };
+        let steps = (delay / step).round();
+        if steps > MOST_STEPS_LATE {
+            let found = format!("found the delay of {delay} of `{name}`, {steps} steps of {method}");
+            let legal = format!("at most {MOST_STEPS_LATE} steps: a longer step, or a shorter `delay`");
+            return Err(Invalid::new("integrator", found, legal));
+        }
+        if steps < 1.0 || (delay / step - steps).abs() > 1e-9 * steps {
+            let below = (delay / step).floor().max(1.0);
+            let found = format!(
+                "found a step of {step} of {method} with the delay of {delay} of `{name}`, which is not a whole number of steps"
+            );
+            let legal = format!("the nearest delays are {} and {}", below * step, (below + 1.0) * step);
+            return Err(Invalid::new("integrator", found, legal));
+        }
     }
     Ok(())
 }

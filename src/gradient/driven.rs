@@ -119,6 +119,7 @@ pub(super) fn run<T: Scalar>(
     let mut field = setting.substrate.bind(samples, rails, None);
     field.teach(drive.teaching);
     setting.hold_noise(&mut *field, samples)?;
+    field.delay(drive.step, state);
     let len = field.shape().len();
     if state.len() != len {
         *state = vec![T::zero(); len];
@@ -146,7 +147,9 @@ pub(super) fn run<T: Scalar>(
     let residual = largest_difference(&simulation.state, &before);
     let evaluations = simulation.field.evaluations();
     setting.keep_noise(simulation.field.release_noise());
-    *state = simulation.trajectory.state;
+    let Simulation { field, trajectory } = simulation;
+    *state = trajectory.state;
+    field.keep_delayed(state);
     Ok(Diagnostics {
         drive_rate: drive.drive_rate,
         ..Diagnostics::frozen(evaluations, residual, Stop::RecordComplete)

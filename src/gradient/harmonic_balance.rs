@@ -225,6 +225,8 @@ struct Resolvent<'a, T: Scalar> {
     drive_rate: f64,
     /// Whether the coupling's asymmetry is corrected: Kᵀ takes the place of K.
     corrected: bool,
+    /// Delays of connections, each once, in nominal τ.
+    delays: Vec<f64>,
 }
 
 /// The variable whose equation is solved: the one that the response is told in, or the one that is integrated.
@@ -237,7 +239,8 @@ enum Variable {
 impl<'a, T: Scalar> Resolvent<'a, T> {
     fn new(setting: &Setting<'a, T>, samples: &Samples<T>, free: &Equilibrium<T>, drive_rate: f64) -> Self {
         let at_rest = setting.substrate.linearise(samples, Some(&free.drive), &free.rates);
-        Self { shape: at_rest.shape().clone(), at_rest, drive_rate, corrected: false }
+        let (shape, delays) = (at_rest.shape().clone(), at_rest.delays());
+        Self { shape, delays, at_rest, drive_rate, corrected: false }
     }
 
     /// out = (ikωτ) v, complex.
@@ -288,6 +291,11 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
                 self.turn(harmonic, v, &mut turned);
                 out.iter_mut().zip(&turned).for_each(|(o, t)| *o += *t);
             }
+            if turns && !self.delays.is_empty() {
+                turned.fill(T::zero());
+                self.at_rest.add_delays(self.drive_rate * harmonic as f64, v, &mut turned, &mut scratch);
+                out.iter_mut().zip(&turned).for_each(|(o, t)| *o -= *t);
+            }
         };
         let solved = gmres(&shape, apply, right, &mut x, tolerance, MOST_PRODUCTS);
         (x, solved)
@@ -322,7 +330,12 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
             self.at_rest.observe(&potentials, &mut rates);
             return (rates, Solved { products: 1, residual: 0.0 });
         }
-        let (start, products) = self.solve_with_real_directions(&drive, tolerance);
+        let (start, products) = if self.delays.is_empty() {
+            self.solve_with_real_directions(&drive, tolerance)
+        } else {
+            // What arrives late is turned: no real direction stays one.
+            (vec![T::zero(); rates.len()], 0)
+        };
         let (potentials, solved) = self.solve(Variable::Resolvent, 1, &rates, start, tolerance);
         self.at_rest.observe(&potentials, &mut rates);
         (rates, Solved { products: products + solved.products, ..solved })
@@ -373,7 +386,12 @@ impl<T: Scalar> Balance<'_, '_, T> {
         image.fill(T::zero());
         let mut target = vec![T::zero(); self.field.shape().len()];
         for point in 0..self.points {
-            let state = self.at_point(c, point);
+            let state = self.at_point(c, point, 0.0);
+            if !self.linear.delays.is_empty() {
+                let late: Vec<Vec<T>> =
+                    self.linear.delays.iter().map(|delay| self.at_point(c, point, *delay)).collect();
+                self.field.hear(&late);
+            }
             self.field.teach(Teaching::constant(self.beta(point)));
             self.field.target(Time::at(0), &state, &mut target);
             let target = self.on_two_rails(&target);
@@ -410,15 +428,20 @@ impl<T: Scalar> Balance<'_, '_, T> {
         }
     }
 
-    /// The state at a point, in the field's layout.
-    fn at_point(&self, c: &[T], point: usize) -> Vec<T> {
+    /// The state at a point, or some τ before it, in the field's layout.
+    fn at_point(&self, c: &[T], point: usize, before: f64) -> Vec<T> {
         let shape = &self.linear.shape;
         let complex = shape.with_rails(2);
         let len = complex.len();
         let mut sum = vec![T::zero(); len];
         for (k, c) in c.chunks_exact(len).enumerate() {
             let twice = if k > 0 && self.course == PeriodicDrive::Cosine { 2.0 } else { 1.0 };
-            add_product(&complex, self.turn(point, k) * twice, c, &mut sum);
+            let turn = match before {
+                0.0 => self.turn(point, k),
+                // The harmonics are those of the real clock, whatever the points.
+                before => self.turn(point, k) * Complex::cis(-self.linear.drive_rate * k as f64 * before),
+            };
+            add_product(&complex, turn * twice, c, &mut sum);
         }
         match self.course {
             PeriodicDrive::Circular => sum,
@@ -445,7 +468,7 @@ impl<T: Scalar> Balance<'_, '_, T> {
         let mut lockin = LockIn::new(record, &asked, outputs, self.field.shape());
         let coefficients = std::mem::take(&mut self.coefficients);
         for point in 0..self.points {
-            let state = self.at_point(&coefficients, point);
+            let state = self.at_point(&coefficients, point, 0.0);
             self.field.observe(&state);
             let view = View {
                 shape: self.field.shape(),
@@ -483,6 +506,7 @@ impl Description for HarmonicBalance {
             complex: more && self.drive == PeriodicDrive::Circular,
             harmonics: more && self.drive == PeriodicDrive::Cosine,
             solved: true,
+            corrected: self.correct_asymmetry,
             ..Demands::default()
         }
     }

@@ -155,6 +155,7 @@ impl Description for Oscillation {
             complex: true,
             tied: self.per_synapse,
             integrator: Some(self.integrator),
+            corrected: self.correct_asymmetry,
             ..Demands::default()
         }
     }

@@ -96,6 +96,7 @@ impl Description for Staircase {
             tied: self.per_synapse,
             integrator: Some(self.integrator),
             phases: [self.free.map(|free| ("free", free)), None],
+            corrected: self.correct_asymmetry,
             ..Demands::default()
         }
     }

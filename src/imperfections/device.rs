@@ -45,6 +45,7 @@ enum Part {
     Feedback = 6,
     Fault = 7,
     Step = 8,
+    Parameter = 9,
 }
 
 impl Part {
@@ -57,13 +58,31 @@ impl Part {
 /// The time constant of every neuron of a device, layer by layer; none where they are the nominal ones.
 #[must_use]
 pub fn taus(network: &Network, imperfections: &Imperfections) -> Option<Vec<Vec<f64>>> {
-    let spread = imperfections.fabrication.as_ref()?.tau.as_ref()?;
+    let fabrication = imperfections.fabrication.as_ref()?;
+    let drawn = drawn(network, imperfections);
+    let network = drawn.as_ref().unwrap_or(network);
+    let Some(spread) = &fabrication.tau else {
+        return drawn.is_some().then(|| network.layers.iter().map(|layer| layer.tau.clone()).collect());
+    };
     let layer = |(index, layer): (usize, &Layer)| {
         let factors =
             spread.positive_factors(layer.size, &mut Part::Tau.stream(imperfections.device_seed, index));
         layer.tau.iter().zip(factors).map(|(nominal, factor)| nominal * factor).collect()
     };
     Some(network.layers.iter().enumerate().map(layer).collect())
+}
+
+/// The network with the parameters of its neurons by equation as they have been drawn; none where all are the nominal ones.
+fn drawn(network: &Network, imperfections: &Imperfections) -> Option<Network> {
+    // Each layer has room for more parameters than an equation can name.
+    const MOST: usize = 1 << 12;
+    let spreads = &imperfections.fabrication.as_ref()?.parameters;
+    let draw = |index: usize, name: &str, place: usize, size: usize| {
+        let spread = spreads.get(&network.layers[index].name)?.get(name)?;
+        let mut stream = Part::Parameter.stream(imperfections.device_seed, index * MOST + place);
+        Some(spread.positive_factors(size, &mut stream))
+    };
+    (!spreads.is_empty()).then(|| network.with_factors(draw))
 }
 
 /// Lanes of a write's random numbers, per parameter.
@@ -75,6 +94,7 @@ impl<T: Scalar> Device<T> {
     pub fn fabricate(network: &Arc<Network>, imperfections: &Imperfections) -> Self {
         let none = Fabrication::default();
         let spec = imperfections.fabrication.as_ref().unwrap_or(&none);
+        let network = &drawn(network, imperfections).map_or_else(|| Arc::clone(network), Arc::new);
         let seed = imperfections.device_seed;
         let stream = |part: Part, item: usize| part.stream(seed, item);
         let per_layer = |part, draw: &dyn Fn(usize, &mut rand_chacha::ChaCha8Rng) -> Vec<f64>| {

@@ -1,5 +1,6 @@
 //! Fabrication: what differs from device to device, drawn once per device seed.
 
+use indexmap::IndexMap;
 use rand_distr::{Distribution as _, StandardNormal, StudentT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,10 @@ pub struct Fabrication {
     pub feedback: Option<Mismatch>,
     /// Synapses that keep one weight, whatever is written.
     pub stuck: Option<Stuck>,
+    /// Parameters of neurons by equation, by layer and by name, those that parasitics have (`tau`, `tau_s`, `tau_v`) included; relative, with σ at
+    /// most 1. A factor below 0.05 is drawn again.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub parameters: IndexMap<String, IndexMap<String, Mismatch>>,
     /// Fraction of the synapses that conduct nothing.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub dead: f64,
@@ -122,6 +127,16 @@ impl Fabrication {
                     found,
                     "at most 1: a gain or a time constant has to stay positive",
                 ));
+            }
+        }
+        for (layer, parameters) in &self.parameters {
+            for (name, mismatch) in parameters {
+                let path = format!("parameters.{layer}.{name}");
+                mismatch.validate().map_err(|e| e.under(&path))?;
+                if mismatch.spread() > 1.0 {
+                    let found = format!("found a standard deviation of {}", mismatch.spread());
+                    return Err(Invalid::new(path, found, "at most 1: a parameter keeps its sign"));
+                }
             }
         }
         if offset.as_ref().is_some_and(|o| o.distribution == Distribution::LogNormal) {

@@ -25,6 +25,7 @@ pub use memory::NoiseMemory;
 pub use presets::Preset;
 
 use crate::error::Invalid;
+use crate::json::wording;
 use crate::substrate::neurons::network::{Edge, Network, Source};
 use drift::{Drift, DriftLaw, PCM_G_MAX};
 use fabrication::Fabrication;
@@ -165,6 +166,11 @@ impl Imperfections {
             let legal = "white noise is known for -u + I: use ornstein_uhlenbeck or held noise, which acts on the current";
             return Err(Invalid::new("state_noise", "found white noise with neurons by equation", legal));
         }
+        self.suit_parameters(network)?;
+        if self.synapse_noise.is_some() && !network.delays().is_empty() {
+            let legal = "noise of synapses is known for what arrives at once: use state_noise, or leave out every `delay`";
+            return Err(Invalid::new("synapse_noise", "found it with a delay of a connection", legal));
+        }
         let Some(edge) = network.shared() else { return Ok(()) };
         let name = &network.shapes()[edge.weight].name;
         let found = format!("found it with the kernel `{name}`");
@@ -196,6 +202,36 @@ impl Imperfections {
         Ok(())
     }
 
+    /// Checks that there are the parameters of neurons that a mismatch is of.
+    fn suit_parameters(&self, network: &Network) -> Result<(), Invalid> {
+        for (layer, parameters) in self.fabrication.iter().flat_map(|f| &f.parameters) {
+            let found = network.layers.iter().find(|other| other.name == *layer);
+            let Some(neuron) = found.and_then(|layer| layer.equations.as_ref()) else {
+                let own: Vec<&str> = network
+                    .layers
+                    .iter()
+                    .filter(|l| l.equations.is_some())
+                    .map(|l| l.name.as_str())
+                    .collect();
+                let legal = if own.is_empty() {
+                    "a network with neurons by equation or parasitics".to_owned()
+                } else {
+                    format!("layers with neurons by equation or parasitics: {}", own.join(", "))
+                };
+                let path = format!("fabrication.parameters.{layer}");
+                return Err(Invalid::new(path, format!("found {layer:?}"), legal));
+            };
+            let names = || neuron.parameters().keys().map(String::as_str);
+            if let Some(name) = parameters.keys().find(|name| !neuron.parameters().contains_key(*name)) {
+                let legal = format!("a parameter of its neurons: {}", names().collect::<Vec<_>>().join(", "));
+                let legal = wording::suggest(name, names(), &legal);
+                let path = format!("fabrication.parameters.{layer}.{name}");
+                return Err(Invalid::new(path, format!("found {name:?}"), legal));
+            }
+        }
+        Ok(())
+    }
+
     /// What acts while a trajectory runs, if anything does.
     #[must_use]
     pub fn instant(&self) -> Option<Instant> {
@@ -210,9 +246,12 @@ impl Imperfections {
         (instant.is_noisy() || instant.readout.is_some()).then_some(instant)
     }
 
-    /// Whether time constants differ from their nominal values.
+    /// Whether time constants differ from their nominal values, or may through parameters of neurons.
     #[must_use]
     pub fn spreads_tau(&self) -> bool {
+        if self.fabrication.as_ref().is_some_and(|f| !f.parameters.is_empty()) {
+            return true;
+        }
         self.fabrication.as_ref().and_then(|f| f.tau.as_ref()).is_some_and(|tau| tau.spread() > 0.0)
     }
 }

@@ -197,6 +197,8 @@ pub struct Plasticity<T: Scalar> {
     pub synapses: LocalLockIn<T>,
     /// The neurons' state, complex, laid out as [`StateShape`].
     pub state: Vec<T>,
+    /// What is on its way over connections with a delay, between epochs.
+    delayed: Vec<T>,
     /// Steps since the start.
     pub tick: u64,
     /// Epochs completed.
@@ -225,6 +227,7 @@ impl<T: Scalar> Plasticity<T> {
             effective: device.effective(protocol.form, &parameters, 0),
             synapses: LocalLockIn::new(network, &protocol),
             state: vec![T::zero(); StateShape::new(network, 1, 2).len()],
+            delayed: Vec::new(),
             device,
             network: Arc::clone(network),
             protocol,
@@ -276,6 +279,8 @@ impl<T: Scalar> Plasticity<T> {
                 witness(shown, self, &carried.start.rates);
             }
         }
+        self.delayed.clear();
+        carried.bound.keep_delayed(&mut self.delayed);
         self.noise.keep(WHOLE, carried.bound.release_noise());
         self.signal = carried.bound.release_signal();
         self.epoch += 1;
@@ -354,6 +359,8 @@ impl<T: Scalar> Plasticity<T> {
         if let Some(signal) = self.signal.take() {
             field.vary_inputs(signal);
         }
+        let mut whole = [&self.state[..], &self.delayed].concat();
+        field.delay(*step, &mut whole);
         let mut trajectory = Trajectory::new(&mut field, integrator, *step, vec![T::zero(); shape.len()]);
         let outputs = self.network.output.size();
         let converter = |readout| Converter::new(&readout, instant.device_seed, &shape, outputs);
@@ -401,6 +408,7 @@ impl<T: Scalar> Plasticity<T> {
             optimiser: self.optimiser.clone(),
             synapses: self.synapses.clone(),
             state: self.state.clone(),
+            delayed: self.delayed.clone(),
             tick: self.tick,
             epoch: self.epoch,
             rhs_evaluations: 0,
@@ -444,6 +452,9 @@ impl<T: Scalar> Learner for Plasticity<T> {
             stage.insert_into(arrays, &format!("stage/{index}/"));
         }
         arrays.insert_reals("state", &[self.state.len()], &self.state);
+        if !self.delayed.is_empty() {
+            arrays.insert_reals("delayed", &[self.delayed.len()], &self.delayed);
+        }
         self.noise.save(0, arrays);
         self.signal.iter().for_each(|signal| signal.save(arrays));
         snapshot.count("epoch", self.epoch);
@@ -461,6 +472,9 @@ impl<T: Scalar> Learner for Plasticity<T> {
             *stage = Parameters::read(&shapes, arrays, &format!("stage/{index}/"))?;
         }
         self.state = arrays.reals("state", &[self.state.len()])?;
+        if let Some(length) = arrays.get("delayed").map(|array| array.shape.iter().product()) {
+            self.delayed = arrays.reals("delayed", &[length])?;
+        }
         if let Some(instant) = self.protocol.imperfections.instant() {
             let noise = NoiseMemory::load(0, &instant, &self.network, arrays)?;
             self.noise = noise.unwrap_or_default();

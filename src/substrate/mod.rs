@@ -188,6 +188,20 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     /// Sets the length of a step, in nominal τ, and the part of an isolated variable of τ = 1 that the integrator's step takes away:
     /// noise needs them.
     fn set_step(&mut self, step: f64, lost: f64);
+    /// From now on what connections with a delay bring was sent that long ago, on the clock of a run of steps of `step` τ; until then it arrives
+    /// at once, as at an equilibrium. What [`Self::keep_delayed`] has left behind a state that is `carried` on is taken off, and is on its
+    /// way; else the network has been for all time where it begins.
+    fn delay(&mut self, step: f64, carried: &mut Vec<T>) {
+        let _ = (step, carried);
+    }
+    /// Leaves what is on its way behind a state.
+    fn keep_delayed(&self, state: &mut Vec<T>) {
+        let _ = state;
+    }
+    /// From now on what connections with a delay bring was sent in these states, one for each of [`Linear::delays`].
+    fn hear(&mut self, states: &[Vec<T>]) {
+        let _ = states;
+    }
     /// Draws what is held through the step that begins at `tick`.
     fn begin_step(&mut self, tick: u64);
     /// Makes [`Self::rates`] and [`Self::output_error`] those of `state`, without evaluating the field.
@@ -242,6 +256,15 @@ pub trait Linear<T: Scalar> {
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]);
     /// The same as [`Self::target`] of the corrected field.
     fn corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]);
+    /// Delays of connections, each once, in nominal τ.
+    fn delays(&self) -> Vec<f64> {
+        Vec::new()
+    }
+    /// Adds to out = ∂G/∂s v what delays make of it under e^{iωt}: Σ (e^{−iωd} − 1) ∂G/∂s v over the connections of each delay d. v is complex,
+    /// `rate` is ωτ.
+    fn add_delays(&self, rate: f64, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        let _ = (rate, v, out, scratch);
+    }
     /// out = ∂a/∂s v: what the rates make of a displacement of the state.
     fn observe(&self, v: &[T], out: &mut [T]);
     /// out = (∂a/∂s)ᵀ v.

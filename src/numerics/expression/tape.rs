@@ -8,8 +8,8 @@ use crate::numerics::scalar::Scalar;
 
 /// Elements of a block: its registers stay in the cache.
 const BLOCK: usize = 128;
-/// Registers that are on the stack; what needs more takes memory for them.
-const FEW: usize = 12;
+/// Numbers of all registers, which are on the stack: of few elements, and of many. Where there are more registers blocks are shorter.
+const ROOM: [usize; 2] = [512, 24 * BLOCK];
 
 /// The values of a variable.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +38,6 @@ pub struct Tape {
     outputs: Vec<usize>,
     registers: usize,
 }
-
-/// A block of real parts, and one of imaginary parts.
-type Register<T> = [[T; BLOCK]; 2];
 
 impl Tape {
     /// A program for these outputs.
@@ -92,7 +89,14 @@ impl Tape {
     /// # Panics
     /// If a variable has no input, or lengths differ.
     pub fn real<T: Scalar>(&self, inputs: &[Input<'_, T>], outputs: &mut [&mut [T]]) {
-        self.run::<T, false>(inputs, outputs, &mut []);
+        let length = outputs.first().map_or(0, |out| out.len());
+        self.run::<T, false>(
+            length,
+            |place| inputs[place],
+            |k, start, re, _| {
+                outputs[k][start..start + re.len()].copy_from_slice(re);
+            },
+        );
     }
 
     /// Evaluates complex arguments; real and imaginary parts of the outputs are as long as they are.
@@ -100,38 +104,55 @@ impl Tape {
     /// # Panics
     /// If a variable has no input, or lengths differ.
     pub fn complex<T: Scalar>(&self, inputs: &[Input<'_, T>], re: &mut [&mut [T]], im: &mut [&mut [T]]) {
-        self.run::<T, true>(inputs, re, im);
+        let length = re.first().map_or(0, |out| out.len());
+        self.run::<T, true>(
+            length,
+            |place| inputs[place],
+            |k, start, x, y| {
+                re[k][start..start + x.len()].copy_from_slice(x);
+                im[k][start..start + x.len()].copy_from_slice(y);
+            },
+        );
     }
 
-    fn run<T: Scalar, const COMPLEX: bool>(
+    /// Evaluates arguments of `length` elements, whose input is asked for by place, and hands over blocks of each output: its place, where the
+    /// block begins, real and imaginary parts. It allocates nothing.
+    pub fn run<'a, T: Scalar, const COMPLEX: bool>(
         &self,
-        inputs: &[Input<'_, T>],
-        re: &mut [&mut [T]],
-        im: &mut [&mut [T]],
+        length: usize,
+        input: impl Fn(usize) -> Input<'a, T>,
+        write: impl FnMut(usize, usize, &[T], &[T]),
     ) {
-        let length = re.first().map_or(0, |out| out.len());
-        let blank = [[T::zero(); BLOCK]; 2];
-        let (mut few, mut many) = ([blank; FEW], Vec::new());
-        let registers: &mut [Register<T>] = if self.registers <= FEW {
-            &mut few
+        let wanted = 2 * self.registers * length.min(BLOCK);
+        if wanted <= ROOM[0] {
+            self.run_in::<T, COMPLEX>(&mut [T::zero(); ROOM[0]], length, input, write);
+        } else if 2 * self.registers <= ROOM[1] {
+            self.run_in::<T, COMPLEX>(&mut [T::zero(); ROOM[1]], length, input, write);
         } else {
-            many.resize(self.registers, blank);
-            &mut many
-        };
+            self.run_in::<T, COMPLEX>(&mut vec![T::zero(); wanted], length, input, write);
+        }
+    }
+
+    fn run_in<'a, T: Scalar, const COMPLEX: bool>(
+        &self,
+        room: &mut [T],
+        length: usize,
+        input: impl Fn(usize) -> Input<'a, T>,
+        mut write: impl FnMut(usize, usize, &[T], &[T]),
+    ) {
+        let block = (room.len() / (2 * self.registers)).min(BLOCK).min(length.max(1));
         for (number, register) in &self.numbers {
-            registers[*register][0].fill(T::of(*number));
+            room[2 * register * block..][..block].fill(T::of(*number));
         }
         let mut start = 0;
         while start < length {
-            let n = BLOCK.min(length - start);
+            let n = block.min(length - start);
             for operation in &self.operations {
-                operation.run::<T, COMPLEX>(registers, inputs, (start, n));
+                operation.run::<T, COMPLEX>((room, block), &input, (start, n));
             }
-            for (register, out) in self.outputs.iter().zip(re.iter_mut()) {
-                out[start..start + n].copy_from_slice(&registers[*register][0][..n]);
-            }
-            for (register, out) in self.outputs.iter().zip(im.iter_mut()) {
-                out[start..start + n].copy_from_slice(&registers[*register][1][..n]);
+            for (k, register) in self.outputs.iter().enumerate() {
+                let (re, im) = room[2 * register * block..][..2 * block].split_at(block);
+                write(k, start, &re[..n], &im[..n]);
             }
             start += n;
         }
@@ -139,18 +160,19 @@ impl Tape {
 }
 
 impl Operation {
-    fn run<T: Scalar, const COMPLEX: bool>(
+    fn run<'a, T: Scalar, const COMPLEX: bool>(
         &self,
-        registers: &mut [Register<T>],
-        inputs: &[Input<'_, T>],
+        (room, block): (&mut [T], usize),
+        input: impl Fn(usize) -> Input<'a, T>,
         (start, n): (usize, usize),
     ) {
         let Self { what, from: [a, b], to } = *self;
+        let range = |register: usize| 2 * register * block..2 * (register + 1) * block;
         match what {
             Node::Number(_) => {}
             Node::Variable(place) => {
-                let [re, im] = &mut registers[to];
-                match inputs[place] {
+                let (re, im) = room[range(to)].split_at_mut(block);
+                match input(place) {
                     Input::Each(real, imaginary) => {
                         re[..n].copy_from_slice(&real[start..start + n]);
                         if COMPLEX {
@@ -165,8 +187,9 @@ impl Operation {
                 }
             }
             Node::Negate(_) | Node::Power(..) | Node::Call(..) => {
-                let [out, a] = registers.get_disjoint_mut([to, a]).expect("a result has its own register");
-                let ([x, y], [re, im]) = (&*a, out);
+                let [out, a] =
+                    room.get_disjoint_mut([range(to), range(a)]).expect("a result has its own register");
+                let ((x, y), (re, im)) = (a.split_at(block), out.split_at_mut(block));
                 unary::<T, COMPLEX>(what, (&x[..n], &y[..n]), (&mut re[..n], &mut im[..n]));
             }
             Node::Add(..)
@@ -177,25 +200,22 @@ impl Operation {
                 if a == b {
                     // Both arguments are one part.
                     let [out, a] =
-                        registers.get_disjoint_mut([to, a]).expect("a result has its own register");
+                        room.get_disjoint_mut([range(to), range(a)]).expect("a result has its own register");
                     return binary::<T, COMPLEX>(what, a, a, out, n);
                 }
-                let [out, a, b] =
-                    registers.get_disjoint_mut([to, a, b]).expect("results have their own registers");
+                let [out, a, b] = room
+                    .get_disjoint_mut([range(to), range(a), range(b)])
+                    .expect("results have their own registers");
                 binary::<T, COMPLEX>(what, a, b, out, n);
             }
         }
     }
 }
 
-fn binary<T: Scalar, const COMPLEX: bool>(
-    what: Node,
-    a: &Register<T>,
-    b: &Register<T>,
-    out: &mut Register<T>,
-    n: usize,
-) {
-    let ([x, y], [u, v], [re, im]) = (a, b, out);
+/// `a`, `b` and `out` are registers: a block of real parts, and one of imaginary parts.
+fn binary<T: Scalar, const COMPLEX: bool>(what: Node, a: &[T], b: &[T], out: &mut [T], n: usize) {
+    let half = a.len() / 2;
+    let ((x, y), (u, v), (re, im)) = (a.split_at(half), b.split_at(half), out.split_at_mut(half));
     let (x, y, u, v) = (&x[..n], &y[..n], &u[..n], &v[..n]);
     let (re, im) = (&mut re[..n], &mut im[..n]);
     match what {

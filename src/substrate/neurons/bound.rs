@@ -6,6 +6,7 @@ use crate::numerics::state::StateShape;
 use crate::simulation::integrators::Leak;
 use crate::simulation::signal::Signal;
 use crate::simulation::teaching::Teaching;
+use crate::substrate::neurons::delay::Line;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::samples::Samples;
@@ -38,6 +39,8 @@ pub struct Bound<T: Scalar> {
     pub(super) output_error: Vec<T>,
     pub(super) error_is_current: bool,
     pub(super) nudge: Vec<T>,
+    /// What arrives over connections with a delay, where it is not what is sent at the same moment.
+    pub(super) line: Option<Line<T>>,
     /// The currents of one layer whose neurons have equations.
     pub(super) currents: Vec<T>,
     pub(super) evaluations: u64,
@@ -103,6 +106,7 @@ impl<T: Scalar> Bound<T> {
             correction: None,
             noisy_drive: Vec::new(),
             moving: None,
+            line: None,
             rates: vec![T::zero(); shape.len()],
             potentials: vec![T::zero(); if form == Form::Rate { shape.len() } else { 0 }],
             output_error: vec![T::zero(); outputs],
@@ -138,6 +142,11 @@ impl<T: Scalar> Bound<T> {
     /// Takes the signal out, to go on in another field of the same run.
     pub fn release_signal(&mut self) -> Option<Signal<T>> {
         self.moving.take().map(|moving| moving.signal)
+    }
+
+    /// Leaves what is on its way over connections with a delay behind a state.
+    pub fn keep_delayed(&self, state: &mut Vec<T>) {
+        self.line.iter().for_each(|line| line.append_to(state));
     }
 
     /// Marks the drive as that of other noise, samples or parameters than at present.

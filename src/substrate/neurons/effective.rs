@@ -1,5 +1,6 @@
 //! The effective network: the weights, biases and time constants that the physics uses.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::form::Form;
@@ -202,9 +203,20 @@ impl<T: Scalar> Effective<T> {
         rates: &[T],
         out: &mut [T],
     ) -> u64 {
+        self.couple_late((|edge| receives(edge.to), |_| rates), shape, rates, out)
+    }
+
+    /// As [`Self::couple`] of some of the edges, each with the rates that arrive by it, laid out as the state.
+    pub(super) fn couple_late<'r>(
+        &self,
+        (wanted, arriving): (impl Fn(&Edge) -> bool, impl Fn(&Edge) -> &'r [T]),
+        shape: &StateShape,
+        rates: &'r [T],
+        out: &mut [T],
+    ) -> u64 {
         let mut products = 0;
-        for (from, edge, synapses) in self.recurrent().filter(|(_, edge, _)| receives(edge.to)) {
-            let (sent, out) = (&rates[shape.layer(from)], &mut out[shape.layer(edge.to)]);
+        for (from, edge, synapses) in self.recurrent().filter(|(_, edge, _)| wanted(edge)) {
+            let (sent, out) = (&arriving(edge)[shape.layer(from)], &mut out[shape.layer(edge.to)]);
             match edge.direction {
                 Direction::Forward => synapses.forward(sent, shape.rails, out),
                 Direction::Backward => {
@@ -235,7 +247,6 @@ impl<T: Scalar> Effective<T> {
         v: &[T],
         out: &mut [T],
     ) -> u64 {
-        let real = shape.with_rails(1);
         let layout = if curved && self.is_symmetric() { Layout::Plain } else { layout };
         let mut products = 0;
         for (from, edge, synapses) in self.recurrent() {
@@ -243,7 +254,10 @@ impl<T: Scalar> Effective<T> {
                 Direction::Forward => (from, edge.to),
                 Direction::Backward => (edge.to, from),
             };
-            let at = |layer: usize| if at.is_empty() { at } else { &at[real.layer(layer)] };
+            let at = |layer: usize| {
+                let Range { start, end } = shape.layer(layer);
+                if at.is_empty() { at } else { &at[start / shape.rails..end / shape.rails] }
+            };
             let range = |layer: usize| shape.layer(layer);
             let back = (layout == Layout::Plain) != (edge.direction == Direction::Forward);
             if !back {

@@ -13,6 +13,7 @@ use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::activation;
 pub use crate::substrate::neurons::bound::Bound;
 use crate::substrate::neurons::bound::{Correction, Moving, drive, fill_drive};
+use crate::substrate::neurons::delay::Line;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::linear::Linearised;
@@ -123,10 +124,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
             let range = shape.layer(index);
             let current = &mut currents[..range.len()];
             current.copy_from_slice(&out[range]);
-            let places: Vec<_> = std::iter::once(index).chain(layer.companions.iter().copied()).collect();
-            let variables: Vec<&[T]> = places.iter().map(|place| &state[shape.layer(*place)]).collect();
-            let mut targets = parts(out, &places.iter().map(|place| shape.layer(*place)).collect::<Vec<_>>());
-            neuron.targets(&variables, current, shape.rails, &mut targets);
+            let place = |variable| shape.layer(layer.holding(index, variable));
+            let start = |variable| place(variable).start;
+            neuron.targets(|variable| &state[place(variable)], current, shape.rails, (&mut *out, start));
         }
     }
 
@@ -198,6 +198,13 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
                 products += effective.couple(shape, rates, out);
             }
             products
+        } else if let Some(line) = &self.bound.line {
+            effective.couple_late(
+                (|_| true, |edge| line.heard(edge.delay).unwrap_or(rates)),
+                shape,
+                rates,
+                out,
+            )
         } else {
             effective.couple(shape, rates, out)
         };
@@ -434,7 +441,30 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         self.bound.noise.set_step(step, lost);
     }
 
+    fn delay(&mut self, step: f64, carried: &mut Vec<T>) {
+        let delays = self.effective.network().delays();
+        let len = self.bound.shape.len();
+        self.bound.line = (!delays.is_empty()).then(|| Line::kept(&delays, step, len, carried));
+    }
+
+    fn keep_delayed(&self, state: &mut Vec<T>) {
+        self.bound.keep_delayed(state);
+    }
+
+    fn hear(&mut self, states: &[Vec<T>]) {
+        let (effective, shape) = (self.effective, &self.bound.shape);
+        let line =
+            self.bound.line.get_or_insert_with(|| Line::told(&effective.network().delays(), shape.len()));
+        for (which, state) in states.iter().enumerate() {
+            match self.bound.form {
+                Form::Potential => activate(effective, shape, state, line.hear(which)),
+                Form::Rate => line.hear(which).copy_from_slice(state),
+            }
+        }
+    }
+
     fn begin_step(&mut self, tick: u64) {
+        self.bound.line.iter_mut().for_each(Line::begin_step);
         self.bound.noise.begin_step(tick);
         let Some(input) = &self.bound.noise.input else { return };
         self.bound.noisy_drive.copy_from_slice(&self.bound.drive);
@@ -491,6 +521,7 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
         match self.bound.form {
             Form::Potential => {
                 activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);
+                self.bound.line.iter_mut().for_each(|line| line.keep(time, &self.bound.rates));
                 self.couple(None, out);
                 self.teach_and_hold(beta, state, out);
                 if !self.bound.currents.is_empty() {
@@ -499,6 +530,7 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
             }
             Form::Rate => {
                 let mut potentials = std::mem::take(&mut self.bound.potentials);
+                self.bound.line.iter_mut().for_each(|line| line.keep(time, state));
                 self.couple(Some(state), &mut potentials);
                 self.teach_and_hold(beta, state, &mut potentials);
                 activate(self.effective, &self.bound.shape, &potentials, out);
@@ -529,10 +561,8 @@ fn activate_some<T: Scalar>(
     for (index, layer) in layers.filter(|(index, _)| wanted(*index)) {
         let range = shape.layer(index);
         if let Some(neuron) = &layer.equations {
-            let companions = layer.companions.iter().map(|place| &potentials[shape.layer(*place)]);
-            let variables: Vec<&[T]> =
-                std::iter::once(&potentials[range.clone()]).chain(companions).collect();
-            neuron.rates(&variables, shape.rails, &mut rates[range]);
+            let variable = |place| &potentials[shape.layer(layer.holding(index, place))];
+            neuron.rates(variable, shape.rails, &mut rates[range]);
             continue;
         }
         let (u, a) = (&potentials[range.clone()], &mut rates[range]);
@@ -544,18 +574,6 @@ fn activate_some<T: Scalar>(
             layer.activation.apply(&u[..half], &u[half..], a_re, a_im);
         }
     }
-}
-
-/// Some parts of a slice, which rise and do not overlap.
-fn parts<'s, T>(mut slice: &'s mut [T], ranges: &[std::ops::Range<usize>]) -> Vec<&'s mut [T]> {
-    let mut begun = 0;
-    let part = |range: &std::ops::Range<usize>| {
-        let (_, rest) = std::mem::take(&mut slice).split_at_mut(range.start - begun);
-        let (part, rest) = rest.split_at_mut(range.len());
-        (slice, begun) = (rest, range.end);
-        part
-    };
-    ranges.iter().map(part).collect()
 }
 
 fn add<T: Scalar>(out: &mut [T], term: &[T]) {

@@ -1,14 +1,19 @@
 //! The linearised substrate: J = −I + W D at an equilibrium, D = diag ρ′, applied to whole batches or as a matrix.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use nalgebra::DMatrix;
+use num_complex::Complex;
 
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
+use crate::simulation::lockin::add_product;
 use crate::substrate::Linear;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::activate;
 use crate::substrate::neurons::form::Form;
-use crate::substrate::neurons::network::Output;
+use crate::substrate::neurons::network::{Edge, Output};
 use crate::substrate::neurons::neuron::Slopes;
 
 /// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
@@ -17,6 +22,8 @@ use crate::substrate::neurons::neuron::Slopes;
 pub struct Linearised<'a, T: Scalar> {
     effective: &'a Effective<T>,
     shape: StateShape,
+    /// The same of a complex state.
+    complex: StateShape,
     slope: Vec<T>,
     /// τ of every element of a real state.
     tau: Vec<T>,
@@ -24,6 +31,8 @@ pub struct Linearised<'a, T: Scalar> {
     rates: Vec<T>,
     /// Layers of neurons with equations, and what they are linearised to.
     neurons: Vec<Local<T>>,
+    /// As much as one layer of them receives.
+    received: RefCell<Vec<T>>,
 }
 
 /// A linearised layer of neurons with equations.
@@ -60,19 +69,25 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             slope[shape.layer(index)].copy_from_slice(&slopes.rate[0]);
             neurons.push(Local { places, slopes });
         }
-        Self { effective, shape, slope, tau, rates, neurons }
+        let complex = shape.with_rails(2);
+        let longest = neurons.iter().map(|local| complex.layer(local.places[0]).len()).max().unwrap_or(0);
+        let received = RefCell::new(Vec::with_capacity(longest));
+        Self { effective, shape, complex, slope, tau, rates, neurons, received }
     }
 
-    /// out += the share of `v` that neurons pass from one of their variables, or their current, to another: for each element of each rail,
-    /// out\[to\] += factor · v\[from\].
+    /// The layout of a state of so many numbers, real or complex.
+    fn shape_of(&self, len: usize) -> &StateShape {
+        if len == self.slope.len() { &self.shape } else { &self.complex }
+    }
+
+    /// Where a layer lies in a state of so many numbers.
+    fn range(&self, layer: usize, len: usize) -> Range<usize> {
+        self.shape_of(len).layer(layer)
+    }
+
+    /// out += the share of `v` that neurons pass from one of their variables to another.
     fn pass_on(&self, (from, to): (usize, usize), factor: &[T], v: &[T], out: &mut [T]) {
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
-        let (v, out) = (&v[shape.layer(from)], &mut out[shape.layer(to)]);
-        for (v, out) in v.chunks_exact(factor.len()).zip(out.chunks_exact_mut(factor.len())) {
-            for ((v, out), factor) in v.iter().zip(out).zip(factor) {
-                *out += *factor * *v;
-            }
-        }
+        add_share(factor, &v[self.range(from, v.len())], &mut out[self.range(to, v.len())]);
     }
 
     /// Whether some neurons have equations.
@@ -82,12 +97,14 @@ impl<'a, T: Scalar> Linearised<'a, T> {
 
     /// From what each neuron receives to the G of its variables: what is laid out as the currents in `out` is replaced.
     fn receive(&self, v: &[T], out: &mut [T]) {
+        let mut currents = self.received.borrow_mut();
         for Local { places, slopes } in &self.neurons {
-            let shape = self.shape.with_rails(v.len() / self.slope.len());
-            let currents = out.to_vec();
+            currents.clear();
+            currents.extend_from_slice(&out[self.range(places[0], v.len())]);
             for (row, to) in places.iter().enumerate() {
-                out[shape.layer(*to)].fill(T::zero());
-                self.pass_on((places[0], *to), &slopes.current[row], &currents, out);
+                let range = self.range(*to, v.len());
+                out[range.clone()].fill(T::zero());
+                add_share(&slopes.current[row], &currents, &mut out[range]);
                 for (column, from) in places.iter().enumerate() {
                     self.pass_on((*from, *to), &slopes.own[row][column], v, out);
                 }
@@ -95,17 +112,20 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         }
     }
 
-    /// The transpose of what [`Self::receive`] does with currents: what a current of each neuron is worth, where v is what its variables are.
-    fn worth(&self, v: &[T]) -> Vec<T> {
-        let mut out = v.to_vec();
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
+    /// The transpose of what [`Self::receive`] does with currents, in place: from what the variables are to what a current of each neuron is
+    /// worth.
+    fn to_worth(&self, v: &mut [T]) {
+        let mut worth = self.received.borrow_mut();
         for Local { places, slopes } in &self.neurons {
-            places.iter().for_each(|place| out[shape.layer(*place)].fill(T::zero()));
+            worth.clear();
+            worth.resize(self.range(places[0], v.len()).len(), T::zero());
             for (row, place) in places.iter().enumerate() {
-                self.pass_on((*place, places[0]), &slopes.current[row], v, &mut out);
+                add_share(&slopes.current[row], &v[self.range(*place, v.len())], &mut worth);
             }
+            let len = v.len();
+            places.iter().for_each(|place| v[self.range(*place, len)].fill(T::zero()));
+            v[self.range(places[0], len)].copy_from_slice(&worth);
         }
-        out
     }
 
     /// out = Dᵀ v, where rates depend on several variables.
@@ -142,8 +162,7 @@ impl<'a, T: Scalar> Linearised<'a, T> {
 
     /// out = the diagonal of D times v.
     fn scale(&self, v: &[T], out: &mut [T]) {
-        let rails = v.len() / self.slope.len();
-        let shape = self.shape.with_rails(rails);
+        let shape = self.shape_of(v.len());
         for layer in 0..shape.layers() {
             let slope = &self.slope[self.shape.layer(layer)];
             let range = shape.layer(layer);
@@ -176,10 +195,12 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// rate form with its asymmetry corrected.
     pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
         if self.has_equations() {
-            self.multiply(Layout::Transposed, &self.worth(v), scratch);
+            out.copy_from_slice(v);
+            self.to_worth(out);
+            self.multiply(Layout::Transposed, out, scratch);
             // The companions' rates, themselves, go nowhere.
             for place in self.neurons.iter().flat_map(|neuron| &neuron.places[1..]) {
-                scratch[self.shape.with_rails(v.len() / self.slope.len()).layer(*place)].fill(T::zero());
+                scratch[self.range(*place, v.len())].fill(T::zero());
             }
             self.scale_transposed(scratch, out);
             for Local { places, slopes } in &self.neurons {
@@ -244,13 +265,16 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = W v or Wᵀ v.
     fn multiply(&self, layout: Layout, v: &[T], out: &mut [T]) {
         out.fill(T::zero());
-        self.effective.multiply(
-            &self.shape.with_rails(v.len() / self.slope.len()),
-            layout,
-            &self.rates,
-            v,
-            out,
-        );
+        self.effective.multiply(self.shape_of(v.len()), layout, &self.rates, v, out);
+    }
+}
+
+/// out += factor · v of each element, on each rail.
+fn add_share<T: Scalar>(factor: &[T], v: &[T], out: &mut [T]) {
+    for (v, out) in v.chunks_exact(factor.len()).zip(out.chunks_exact_mut(factor.len())) {
+        for ((v, out), factor) in v.iter().zip(out).zip(factor) {
+            *out += *factor * *v;
+        }
     }
 }
 
@@ -275,9 +299,9 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
             return self.couple(v, out, scratch);
         }
         self.scale_by_slope(v, scratch);
-        let shape = self.shape.with_rails(v.len() / self.slope.len());
+        let shape = self.shape_of(v.len());
         layers.iter().for_each(|layer| out[shape.layer(*layer)].fill(T::zero()));
-        self.effective.couple_to(|layer| layers.contains(&layer), &shape, scratch, out);
+        self.effective.couple_to(|layer| layers.contains(&layer), shape, scratch, out);
     }
 
     fn pass_back(&self, right: &[T], solution: &mut [T]) -> bool {
@@ -308,6 +332,33 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
         self.couple_corrected(v, out, scratch);
     }
 
+    fn delays(&self) -> Vec<f64> {
+        self.effective.network().delays()
+    }
+
+    fn add_delays(&self, rate: f64, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        let complex = &self.complex;
+        self.scale_by_slope(v, scratch);
+        let mut currents = vec![T::zero(); v.len()];
+        for delay in self.delays() {
+            let mut late = vec![T::zero(); v.len()];
+            add_product(complex, Complex::cis(-rate * delay) - 1.0, scratch, &mut late);
+            let edges = |edge: &Edge| edge.delay == delay;
+            self.effective.couple_late((edges, |_| &late[..]), complex, &late, &mut currents);
+        }
+        for (index, layer) in self.effective.network().layers.iter().enumerate() {
+            if layer.equations.is_none() {
+                let range = complex.layer(index);
+                out[range.clone()].iter_mut().zip(&currents[range]).for_each(|(o, c)| *o += *c);
+            }
+        }
+        for Local { places, slopes } in &self.neurons {
+            for (row, to) in places.iter().enumerate() {
+                self.pass_on((places[0], *to), &slopes.current[row], &currents, out);
+            }
+        }
+    }
+
     fn observe(&self, v: &[T], out: &mut [T]) {
         self.scale_by_slope(v, out);
     }
@@ -317,10 +368,7 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
     }
 
     fn currents(&self, v: &mut [T]) {
-        if self.has_equations() {
-            let worth = self.worth(v);
-            v.copy_from_slice(&worth);
-        }
+        self.to_worth(v);
     }
 
     fn teaching(&self, output_error: &[T]) -> Vec<T> {

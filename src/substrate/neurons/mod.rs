@@ -2,6 +2,7 @@
 
 pub mod activation;
 mod bound;
+mod delay;
 pub mod effective;
 pub mod energy;
 pub mod field;

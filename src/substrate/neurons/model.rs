@@ -188,6 +188,11 @@ pub struct ConnectionSpec {
     /// Distribution of the initial weights; the model's where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialisation: Option<Initialisation>,
+    /// How long what is sent is on its way, in nominal τ and in either direction: a whole number of an integrator's steps. It leaves every fixed
+    /// point where it is. Null for no delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub delay: Option<f64>,
 }
 
 impl ConnectionSpec {
@@ -200,6 +205,19 @@ impl ConnectionSpec {
             (Some(sparse), None) => Interaction::Sparse(sparse.build(receivers, senders, place)),
             (None, None) => Interaction::Dense(Dense { receivers, senders }),
         }
+    }
+
+    fn validate_delay(&self, delay: f64, is_linear: bool) -> Result<(), Invalid> {
+        positive("", delay)?;
+        if self.from == INPUT {
+            let legal = "between layers: the inputs are clamped, so what they send has always arrived";
+            return Err(Invalid::new("", "found a delay of the inputs", legal));
+        }
+        if !is_linear {
+            let legal = "a connection that is linear in what it sends: another pooling sends back what depends on both of its ends at once";
+            return Err(Invalid::new("", "found a delay of a pooling", legal));
+        }
+        Ok(())
     }
 
     fn weights(&self, receiver: [usize; 3], sender: [usize; 3]) -> u128 {
@@ -328,6 +346,10 @@ impl ModelSpec {
         if let Some(layer) = self.layers.iter().find(|l| self.units.is_some() && by_equation(l)) {
             let found = format!("found them with the neurons by equation of `{}`", layer.name);
             return Err(Invalid::new("units", found, "energy is known for neurons of one variable, -u + I"));
+        }
+        if self.units.is_some() && self.connections.iter().any(|c| c.delay.is_some()) {
+            let legal = "energy is known for connections without a `delay`";
+            return Err(Invalid::new("units", "found them with a delay of a connection", legal));
         }
         let weights = self.weights();
         if weights > MOST_WEIGHTS {
@@ -481,6 +503,11 @@ impl ModelSpec {
                 }
                 let shape = |name: &str| self.layer_shape(name).unwrap_or([0; 3]);
                 conv.validate(shape(to), shape(from)).map_err(|e| e.under(&path("conv")))?;
+            }
+            if let Some(delay) = connection.delay {
+                let shape = |name: &str| self.layer_shape(name).unwrap_or([0; 3]);
+                let linear = connection.interaction(shape(to), shape(from), i).is_linear();
+                connection.validate_delay(delay, linear).map_err(|e| e.under(&path("delay")))?;
             }
             if !seen.insert((from, to)) || (has_feedback && !seen.insert((to, from))) {
                 return Err(Invalid::new(

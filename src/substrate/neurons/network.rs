@@ -85,6 +85,8 @@ pub struct Edge {
     pub interaction: Arc<Interaction>,
     /// Which half of the interaction it is: backward, the edge's receiver is the interaction's sender.
     pub direction: Direction,
+    /// How long what it sends is on its way, in nominal τ.
+    pub delay: f64,
 }
 
 impl Edge {
@@ -214,6 +216,7 @@ impl Network {
                 weight,
                 interaction: Arc::clone(&forward),
                 direction: Direction::Forward,
+                delay: connection.delay.unwrap_or(0.0),
             });
             let Some(sender) = sender else { continue };
             let (own, direction) = forward.feedback();
@@ -230,7 +233,15 @@ impl Network {
                     own_weights(Start::Rotated { forward: weight, angle: angle.to_radians(), initialisation })
                 }
             };
-            edges.push(Edge { from: Source::Layer(receiver), to: sender, weight, interaction, direction });
+            let delay = connection.delay.unwrap_or(0.0);
+            edges.push(Edge {
+                from: Source::Layer(receiver),
+                to: sender,
+                weight,
+                interaction,
+                direction,
+                delay,
+            });
         }
         let mut layers = Vec::new();
         let mut offset = 0;
@@ -315,10 +326,40 @@ impl Network {
         Ok(self)
     }
 
+    /// The same network with factors on the parameters of its neurons by equation: of a layer by its index, the parameter by its name and place, and
+    /// so many neurons.
+    #[must_use]
+    pub fn with_factors(&self, draw: impl Fn(usize, &str, usize, usize) -> Option<Vec<f64>>) -> Self {
+        let mut changed = self.clone();
+        for index in 0..changed.layers.len() {
+            let Layer { equations: Some(neuron), size, companions, .. } = &self.layers[index] else {
+                continue;
+            };
+            let neuron = neuron.with_factors(*size, |name, place| draw(index, name, place, *size));
+            for layer in std::iter::once(&index).chain(companions) {
+                changed.layers[*layer].tau = vec![neuron.taus[0]; *size];
+            }
+            changed.layers[index].equations = Some(Arc::new(neuron));
+        }
+        changed
+    }
+
     /// Whether some of its neurons have equations of their own.
     #[must_use]
     pub fn has_equations(&self) -> bool {
         self.layers.iter().any(|layer| layer.equations.is_some())
+    }
+
+    /// The delays of its connections, each once, in nominal τ; none of zero.
+    #[must_use]
+    pub fn delays(&self) -> Vec<f64> {
+        let mut delays: Vec<f64> = Vec::new();
+        for edge in self.edges.iter().filter(|edge| edge.delay > 0.0) {
+            if !delays.contains(&edge.delay) {
+                delays.push(edge.delay);
+            }
+        }
+        delays
     }
 
     /// Number of neurons in all layers, or of their variables where they have several.
@@ -424,6 +465,12 @@ impl Network {
 }
 
 impl Layer {
+    /// The layer that holds a variable of its neurons, where it is the `index`-th itself.
+    #[must_use]
+    pub fn holding(&self, index: usize, variable: usize) -> usize {
+        if variable == 0 { index } else { self.companions[variable - 1] }
+    }
+
     /// Whether its rates are bounded on the real axis.
     #[must_use]
     pub fn is_bounded(&self) -> bool {

@@ -61,6 +61,10 @@ impl<T: Scalar> Effective<T> {
             let legal = "names that differ in more than capitals: SPICE does not tell those apart";
             return Err(Invalid::new(format!("model.layers[{place}].name"), found, legal));
         }
+        if !network.delays().is_empty() {
+            let legal = "a netlist is of connections without a delay";
+            return refuse("model.connections".to_owned(), "found a `delay`", legal);
+        }
         let one =
             Units { tau: 1.0, volts: 1.0, siemens: 1.0, supply: 0.0, bias_current: 0.0, conversion: 0.0 };
         let units = network.units.unwrap_or(one);

@@ -173,6 +173,7 @@ impl Kind for Continuous {
         non_negative("leak", self.leak)?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
         self.validate_imperfections().map_err(|e| e.under("imperfections"))?;
+        self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
         self.inference.validate().map_err(|e| e.under("inference"))?;
         if self.epochs == 0 || self.epochs > 1_000_000 {
             return Err(Invalid::new("epochs", format!("found {}", self.epochs), "1 to 1000000"));

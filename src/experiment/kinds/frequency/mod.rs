@@ -23,12 +23,12 @@ use crate::gradient::{
     Adjoint, CHUNK, Estimator, Extrapolation, Oscillation, Setting, check_time_constants, estimate_batch,
     extrapolation_weights,
 };
+use crate::imperfections::{Device, Imperfections};
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::IntegratorSpec;
 use crate::simulation::lockin::Window;
 use crate::substrate::Linear;
 use crate::substrate::local::Local;
-use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::Network;
 use crate::substrate::parameters::Parameters;
@@ -60,6 +60,10 @@ spec! {
         /// How the trajectory is integrated.
         #[serde(default = "referee")]
         pub integrator: IntegratorSpec,
+        /// What fabrication makes of the network, of simulation and theory alike: `fabrication` and `device_seed` alone, as nothing else has a
+        /// closed form.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub imperfections: Option<Imperfections>,
     }
 }
 
@@ -91,7 +95,13 @@ impl Kind for Frequency {
                 return Err(Invalid::new(path, found, "at least 3 steps"));
             }
         }
-        check_time_constants(self.integrator, network, None)?;
+        check_time_constants(self.integrator, network, self.imperfections.as_ref())?;
+        if let Some(imperfections) = &self.imperfections {
+            refuse_all_but_fabrication(imperfections)
+                .and_then(|()| imperfections.validate())
+                .and_then(|()| imperfections.suit(network))
+                .map_err(|e| e.under("imperfections"))?;
+        }
         if !(1..=6).contains(&self.richardson) {
             return Err(Invalid::new("richardson", format!("found {}", self.richardson), "1 to 6"));
         }
@@ -139,6 +149,23 @@ pub(super) fn refuse_vanishing(setup: &Setup, truth: &Parameters<f64>) -> Result
     Err(Error::input(setup.origin.display(), "parameters", found, legal))
 }
 
+/// Refuses what theory knows nothing of.
+fn refuse_all_but_fabrication(imperfections: &Imperfections) -> std::result::Result<(), Invalid> {
+    let Imperfections { programming, drift, .. } = imperfections;
+    let noise = imperfections.instant().is_some();
+    for (name, present) in [("programming", programming.is_some()), ("drift", drift.is_some()), ("", noise)] {
+        if present {
+            let found = if name.is_empty() { "found noise, or an imperfect read-out" } else { "found it" };
+            return Err(Invalid::new(
+                name,
+                found,
+                "`fabrication` and `device_seed`: theory knows nothing else",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn missing() -> Error {
     Error::Internal("an estimate without quadrature or truth".into())
 }
@@ -155,7 +182,9 @@ fn run(spec: &Frequency, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<Strin
     let parameters = problem::parameters::<f64>(setup, &spec.parameters)?;
     let samples = problem::samples::<f64>(setup, &spec.batch)?;
     sink.begin()?;
-    let effective = Effective::new(&setup.network, Form::Potential, &parameters);
+    let imperfections = spec.imperfections.clone().unwrap_or_default();
+    let device = Device::fabricate(&setup.network, &imperfections);
+    let effective = device.effective(Form::Potential, &parameters, 0);
     let setting = Setting::quiet(&effective);
     let truth = estimate_batch(&Adjoint::default(), &setting, &samples, &mut Vec::new())?.gradient;
     refuse_vanishing(setup, &truth)?;
@@ -266,6 +295,27 @@ impl<'a> ClosedForm<'a> {
         (1..=most).map(error).collect()
     }
 
+    /// What delays of connections add to J of one sample under e^{iωt}, column by column.
+    fn delayed(&self, sample: usize, omega: f64) -> DMatrix<Complex<f64>> {
+        let complex = self.shape.with_rails(2);
+        let rail = |rail: usize| -> Vec<usize> {
+            (0..complex.layers()).flat_map(|layer| complex.column(layer, rail, sample)).collect()
+        };
+        let (re, im) = (rail(0), rail(1));
+        let (mut unit, mut scratch) = (vec![0.0; complex.len()], vec![0.0; complex.len()]);
+        let mut added = DMatrix::zeros(re.len(), re.len());
+        for (j, place) in re.iter().enumerate() {
+            let mut column = vec![0.0; complex.len()];
+            unit[*place] = 1.0;
+            self.linear.add_delays(omega, &unit, &mut column, &mut scratch);
+            unit[*place] = 0.0;
+            for (i, (re, im)) in re.iter().zip(&im).enumerate() {
+                added[(i, j)] = Complex::new(column[*re], column[*im]);
+            }
+        }
+        added
+    }
+
     /// Real and imaginary part of the gradient read-out at a period.
     fn gradient(&self, period: f64) -> Result<(Parameters<f64>, Parameters<f64>)> {
         let omega = std::f64::consts::TAU / period;
@@ -275,9 +325,12 @@ impl<'a> ClosedForm<'a> {
             let taus: Vec<f64> = places().map(|place| self.linear.tau()[place]).collect();
             let right =
                 DVector::from_iterator(taus.len(), places().map(|i| Complex::new(self.teaching[i], 0.0)));
-            let matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
+            let mut matrix = DMatrix::from_fn(taus.len(), taus.len(), |i, j| {
                 Complex::new(-jacobian[(i, j)], if i == j { omega * taus[i] } else { 0.0 })
             });
+            if !self.linear.delays().is_empty() {
+                matrix -= self.delayed(sample, omega);
+            }
             let solved = matrix.lu().solve(&right);
             let response = solved.ok_or_else(|| Error::Internal("a singular response".into()))?;
             for (place, u) in places().zip(response.iter()) {

@@ -24,7 +24,7 @@ use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{SUMMARY, Sink};
-use crate::experiment::spec::{Precision, refuse_equations, validate_holomorphic};
+use crate::experiment::spec::{Precision, refuse_delays, refuse_equations, validate_holomorphic};
 use crate::gradient::compare::compare;
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{
@@ -151,6 +151,7 @@ fn longest() -> f64 {
 impl Kind for FrequencyOptimum {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         refuse_equations(network)?;
+        refuse_delays(network)?;
         positive("amplitude", self.amplitude)?;
         positive("record", self.record)?;
         non_negative("settle_time", self.settle_time)?;

@@ -15,7 +15,7 @@ use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{SUMMARY, Sink};
-use crate::experiment::spec::{Precision, refuse_equations, validate_holomorphic};
+use crate::experiment::spec::{Precision, refuse_delays, refuse_equations, validate_holomorphic};
 use crate::gradient::equilibrium::complexified;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::VectorField;
@@ -62,6 +62,7 @@ fn whole() -> f64 {
 impl Kind for Relaxation {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         refuse_equations(network)?;
+        refuse_delays(network)?;
         all_positive("amplitudes", &self.amplitudes)?;
         if !(1..=4096).contains(&self.points) {
             return Err(Invalid::new("points", format!("found {}", self.points), "1 to 4096 points"));

@@ -15,7 +15,7 @@ use crate::experiment::kind::{Keeping, Kind};
 use crate::experiment::problem;
 use crate::experiment::setup::{Options, Setup};
 use crate::experiment::sink::{Content, SUMMARY, Sink};
-use crate::experiment::spec::{Precision, refuse_equations, validate_holomorphic};
+use crate::experiment::spec::{Precision, refuse_delays, refuse_equations, validate_holomorphic};
 use crate::files::Npz;
 use crate::gradient::Setting;
 use crate::gradient::equilibrium::{self, Settle};
@@ -84,6 +84,7 @@ struct Cell {
 impl Kind for Stability {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         refuse_equations(network)?;
+        refuse_delays(network)?;
         positive("extent", self.extent)?;
         positive("amplitude", self.amplitude)?;
         if !(2..=4000).contains(&self.cells) {

@@ -276,7 +276,9 @@ fn run(spec: &Trace, setup: &Setup, sink: &mut dyn Sink) -> Result<Vec<String>> 
     setting.hold_noise(&mut *field, &samples)?;
     let len = field.shape().len();
     let integrator = setting.integrator(&samples, spec.integrator, clock.step, &*field)?;
-    let mut simulation = Simulation::new(field, integrator, clock.step, vec![0.0; len]);
+    let mut state = vec![0.0; len];
+    field.delay(clock.step, &mut state);
+    let mut simulation = Simulation::new(field, integrator, clock.step, state);
     simulation.converter = setting.converter(simulation.field.shape());
     let mut recorder = Recorder::default();
     simulation.run(total, &mut [&mut recorder])?;

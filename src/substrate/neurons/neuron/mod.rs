@@ -223,6 +223,28 @@ impl Neuron {
         &self.spec.variables
     }
 
+    /// Its parameters by name.
+    #[must_use]
+    pub fn parameters(&self) -> &IndexMap<String, NeuronParameter> {
+        &self.spec.parameters
+    }
+
+    /// The neurons of a layer of `size` with factors on some of their parameters, by name and place.
+    #[must_use]
+    pub fn with_factors(&self, size: usize, factors: impl Fn(&str, usize) -> Option<Vec<f64>>) -> Self {
+        let mut spec = self.spec.clone();
+        for (place, (name, value)) in spec.parameters.iter_mut().enumerate() {
+            let Some(factors) = factors(name, place) else { continue };
+            let nominal = match value {
+                NeuronParameter::Uniform(x) => vec![*x; size],
+                NeuronParameter::PerNeuron(list) => std::mem::take(list),
+            };
+            *value = NeuronParameter::PerNeuron(nominal.iter().zip(factors).map(|(x, f)| x * f).collect());
+        }
+        // What was legal at other values of its parameters is so at these: none is infinite.
+        spec.build(size).unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether equations and rate continue analytically off the real axis.
     #[must_use]
     pub fn is_holomorphic(&self) -> bool {
@@ -235,50 +257,69 @@ impl Neuron {
         self.is_bounded
     }
 
-    /// The inputs of the tapes: `variables` and `current` are laid out alike, real parts before imaginary parts.
-    fn inputs<'a, T: Scalar>(
+    /// The input of that place of the tapes: `variables` and `current` are laid out alike, real parts before imaginary parts.
+    fn input<'a, T: Scalar>(
         &'a self,
-        variables: &[&'a [T]],
+        place: usize,
+        variables: impl Fn(usize) -> &'a [T],
         current: &'a [T],
         rails: usize,
-    ) -> Vec<Input<'a, T>> {
-        let halves = |x: &'a [T]| {
-            let (re, im) = x.split_at(x.len() / rails);
-            Input::Each(re, im)
-        };
-        let own = variables.iter().chain([&current]).map(|x| halves(x));
-        own.chain(self.columns.iter().map(|column| Input::Column(column))).collect()
+    ) -> Input<'a, T> {
+        let count = self.taus.len();
+        if place > count {
+            return Input::Column(&self.columns[place - count - 1]);
+        }
+        let values = if place == count { current } else { variables(place) };
+        let (re, im) = values.split_at(values.len() / rails);
+        Input::Each(re, im)
     }
 
-    /// The rate of each element; `variables` of a layer and its companions, laid out as the state.
-    pub fn rates<T: Scalar>(&self, variables: &[&[T]], rails: usize, rates: &mut [T]) {
+    /// The rate of each element; `variables` of a layer and its companions by place, laid out as the state.
+    pub fn rates<'a, T: Scalar>(
+        &'a self,
+        variables: impl Fn(usize) -> &'a [T],
+        rails: usize,
+        rates: &mut [T],
+    ) {
         // The rate does not depend on the current.
-        let inputs = self.inputs(variables, variables[0], rails);
+        let input = |place| self.input(place, &variables, variables(0), rails);
         let half = rates.len() / rails;
         let (re, im) = rates.split_at_mut(half);
         if rails == 1 {
-            self.rate.real(&inputs, &mut [re])
+            let write = |_, start: usize, x: &[T], _: &[T]| re[start..start + x.len()].copy_from_slice(x);
+            self.rate.run::<T, false>(half, input, write);
         } else {
-            self.rate.complex(&inputs, &mut [re], &mut [im])
+            let write = |_, start: usize, x: &[T], y: &[T]| {
+                re[start..start + x.len()].copy_from_slice(x);
+                im[start..start + y.len()].copy_from_slice(y);
+            };
+            self.rate.run::<T, true>(half, input, write);
         }
     }
 
-    /// G of each variable, in place of what `out` holds.
-    pub fn targets<T: Scalar>(&self, variables: &[&[T]], current: &[T], rails: usize, out: &mut [&mut [T]]) {
-        let inputs = self.inputs(variables, current, rails);
+    /// G of each variable, in place of what `out` holds where `place` says.
+    pub fn targets<'a, T: Scalar>(
+        &'a self,
+        variables: impl Fn(usize) -> &'a [T],
+        current: &'a [T],
+        rails: usize,
+        (out, place): (&mut [T], impl Fn(usize) -> usize),
+    ) {
+        let input = |place| self.input(place, &variables, current, rails);
+        let half = current.len() / rails;
+        let write = |variable: usize, start: usize, re: &[T], im: &[T]| {
+            let (tau, state) = (T::of(self.taus[variable]), variables(variable));
+            for (rail, values) in [re, im].into_iter().enumerate().take(rails) {
+                let begin = rail * half + start;
+                let out = &mut out[place(variable) + begin..];
+                let elements = out.iter_mut().zip(values).zip(&state[begin..]);
+                elements.for_each(|((o, f), s)| *o = tau.mul_add(*f, *s));
+            }
+        };
         if rails == 1 {
-            self.flow.real(&inputs, out);
+            self.flow.run::<T, false>(half, input, write);
         } else {
-            let halves = out.iter_mut().map(|out| {
-                let half = out.len() / 2;
-                out.split_at_mut(half)
-            });
-            let (mut re, mut im): (Vec<&mut [T]>, Vec<&mut [T]>) = halves.unzip();
-            self.flow.complex(&inputs, &mut re, &mut im);
-        }
-        for ((out, state), tau) in out.iter_mut().zip(variables).zip(&self.taus) {
-            let tau = T::of(*tau);
-            out.iter_mut().zip(*state).for_each(|(o, s)| *o = tau.mul_add(*o, *s));
+            self.flow.run::<T, true>(half, input, write);
         }
     }
 
@@ -288,7 +329,11 @@ impl Neuron {
         let count = self.taus.len();
         let mut all = vec![vec![T::zero(); current.len()]; count * (2 + count)];
         let mut outputs: Vec<&mut [T]> = all.iter_mut().map(Vec::as_mut_slice).collect();
-        self.slopes.real(&self.inputs(variables, current, 1), &mut outputs);
+        let write = |k: usize, start: usize, x: &[T], _: &[T]| {
+            outputs[k][start..start + x.len()].copy_from_slice(x);
+        };
+        let input = |place| self.input(place, |v| variables[v], current, 1);
+        self.slopes.run::<T, false>(current.len(), input, write);
         let mut rest = all.split_off(count);
         let own = rest.split_off(count);
         let scaled = |mut values: Vec<T>, tau: f64, plus: f64| {
@@ -383,22 +428,36 @@ impl Neuron {
         best.map(|(_, state)| state)
     }
 
-    /// Sets τ to the shortest 1/|∂f_v/∂v| at the rest of the first neuron without a current and one unit to either side of it in each variable,
-    /// or to 1 where there is none. It is the same for all variables, so that steps in units of τ are steps of the neuron itself.
+    /// Sets τ to the shortest 1/|∂f_v/∂v| of any neuron at its rest without a current and one unit to either side of it in each
+    /// variable, or to 1 where there is none. It is the same for all variables, so that steps in units of τ are steps of the neuron itself.
     fn find_taus(&mut self) {
+        // Neurons of equal parameters are one.
+        let mut seen: Vec<usize> = Vec::new();
+        let same = |a: usize, b: usize| self.columns.iter().all(|column| column[a] == column[b]);
+        for neuron in 0..self.columns.first().map_or(1, Vec::len) {
+            if !seen.iter().any(|other| same(*other, neuron)) {
+                seen.push(neuron);
+            }
+        }
+        let fastest = seen.into_iter().map(|neuron| self.fastest(neuron)).fold(0.0, f64::max);
+        self.taus.fill(if fastest > 1e-6 { 1.0 / fastest } else { 1.0 });
+    }
+
+    /// The fastest rate at which a variable of one neuron forgets itself around its rest; zero where there is none.
+    fn fastest(&self, neuron: usize) -> f64 {
         let zero = vec![0.0; self.taus.len()];
-        let rest = self.rest(0, 0.0, &zero).unwrap_or(zero);
+        let rest = self.rest(neuron, 0.0, &zero).unwrap_or(zero);
         let mut fastest = 0.0_f64;
         for v in 0..self.taus.len() {
             for away in [-1.0, 0.0, 1.0] {
                 let mut state = rest.clone();
                 state[v] += away;
-                let (_, jacobian, _) = self.look(0, &state, 0.0);
+                let (_, jacobian, _) = self.look(neuron, &state, 0.0);
                 let rates = jacobian.diagonal().iter().map(|rate| rate.abs()).fold(0.0, f64::max);
                 fastest = fastest.max(if rates.is_finite() { rates } else { 0.0 });
             }
         }
-        self.taus.fill(if fastest > 1e-6 { 1.0 / fastest } else { 1.0 });
+        fastest
     }
 
     /// Whether the rate stays below a thousand however far the variables go.

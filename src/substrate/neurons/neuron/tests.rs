@@ -10,6 +10,7 @@ use super::*;
 use crate::gradient::compare::{compare, finite_differences};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{Adjoint, EstimatorSpec, Setting, estimate_batch};
+use crate::imperfections::{Device, Imperfections};
 use crate::substrate::local::Local;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
@@ -249,9 +250,104 @@ fn parasitics_leave_the_rest_and_parameters_may_differ_from_neuron_to_neuron() {
     let neuron = spec.build(3).unwrap();
     let (state, current) = ([0.5; 6], [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
     let mut out = [0.0; 6];
-    neuron.targets(&[&state], &current, 1, &mut [&mut out]);
+    neuron.targets(|_| &state[..], &current, 1, (&mut out, |_| 0));
     assert_eq!(out, [1.0, 2.0, -3.0, 2.0, 4.0, -6.0]);
     assert_eq!(neuron.rest(1, 0.5, &[0.0]), Some(vec![1.0]));
+}
+
+/// The device of a seed with mismatch of some parameters, and the values of all parameters of h1's neurons.
+fn fabricated(network: &Arc<Network>, mismatch: &Value, seed: u64) -> (Effective<f64>, Vec<Vec<f64>>) {
+    let imperfections = json!({ "device_seed": seed, "fabrication": { "parameters": mismatch } });
+    let imperfections: Imperfections = serde_json::from_value(imperfections).unwrap();
+    imperfections.validate().and_then(|()| imperfections.suit(network)).unwrap();
+    let effective =
+        Device::fabricate(network, &imperfections).effective(Form::Potential, &parameters(network), 0);
+    let neuron = effective.network().layers[0].equations.clone().unwrap();
+    let values = neuron.parameters().values().map(|value| match value {
+        NeuronParameter::Uniform(x) => vec![*x; 4],
+        NeuronParameter::PerNeuron(list) => list.clone(),
+    });
+    let values = values.collect();
+    (effective, values)
+}
+
+#[test]
+fn parameters_have_a_mismatch_as_all_that_is_fabricated() {
+    let network = network(&adaptation());
+    let mismatch =
+        json!({ "h1": { "k": { "std": 0.2 }, "tau_w": { "std": 0.3, "distribution": "log_normal" } } });
+    let (effective, drawn) = fabricated(&network, &mismatch, 1);
+    // k, tau_u and tau_w: all neurons differ in the first and the last.
+    let [k, tau_u, tau_w] = &drawn[..] else { unreachable!() };
+    assert_eq!(tau_u, &[1.0; 4]);
+    let differ = |list: &[f64]| list.windows(2).all(|pair| pair[0] != pair[1]);
+    assert!(differ(k) && differ(tau_w) && tau_w.iter().all(|tau| *tau > 0.0), "{drawn:?}");
+    // It is keyed by seed, layer and parameter, whatever else is drawn.
+    assert_eq!(fabricated(&network, &mismatch, 1).1, drawn);
+    assert_ne!(fabricated(&network, &mismatch, 2).1, drawn);
+    assert_eq!(fabricated(&network, &json!({ "h1": { "k": { "std": 0.2 } } }), 1).1[0], *k);
+    let both = json!({ "h1": mismatch["h1"], "h2": { "k": { "std": 0.2 } } });
+    let (other, same) = fabricated(&network, &both, 1);
+    assert_eq!(same, drawn);
+    let of_h2 = other.network().layers[1].equations.clone().unwrap();
+    assert_ne!(of_h2.parameters()["k"], NeuronParameter::PerNeuron(k[..3].to_vec()));
+    // The same as a model with these numbers, to the bit, in the theory too.
+    let mut written = adaptation();
+    written["neuron"]["parameters"]["k"] = json!(k);
+    written["neuron"]["parameters"]["tau_w"] = json!(tau_w);
+    let mut model = json!({
+        "name": "own", "input": 3, "activation": "tanh", "layers": [{ "name": "h1", "size": 4 }, { "name": "h2", "size": 3 }],
+        "connections": [{ "from": "input", "to": "h1" }, { "from": "h1", "to": "h2", "feedback": "tied" }],
+        "readout": { "from": "h2", "classes": 3 } });
+    model["layers"][0]["neuron"] = written["neuron"].clone();
+    model["layers"][1]["neuron"] = adaptation()["neuron"].clone();
+    let model: ModelSpec = serde_json::from_value(model).unwrap();
+    let written = Arc::new(Network::new(&model).unwrap());
+    let written = Effective::new(&written, Form::Potential, &parameters(&written));
+    for spec in [
+        json!("adjoint"),
+        json!({ "harmonic_balance": { "amplitude": 0.1, "period": 20.0 } }),
+        json!({ "oscillation": { "amplitude": 0.1, "period": 20.0, "integrator": { "rk4": { "step": 0.25 } } } }),
+    ] {
+        let estimator = serde_json::from_value::<EstimatorSpec>(spec).unwrap().build();
+        let [a, b] = [&effective, &written].map(|effective| {
+            estimate_batch(&*estimator, &Setting::quiet(effective), &samples(), &mut Vec::new())
+                .unwrap()
+                .gradient
+        });
+        assert_eq!(a, b);
+    }
+}
+
+#[test]
+fn a_mismatch_of_what_is_no_parameter_is_refused() {
+    let own = network(&adaptation());
+    let finding = |network: &Network, mismatch: Value| {
+        let imperfections = json!({ "fabrication": { "parameters": mismatch } });
+        let imperfections: Imperfections = serde_json::from_value(imperfections).unwrap();
+        let error = imperfections.validate().and_then(|()| imperfections.suit(network)).unwrap_err();
+        (error.path, error.legal)
+    };
+    let (path, legal) = finding(&own, json!({ "h3": { "k": { "std": 0.1 } } }));
+    assert_eq!(path, "fabrication.parameters.h3");
+    assert!(legal.ends_with("h1, h2"), "{legal}");
+    let (path, legal) = finding(&own, json!({ "h1": { "tau_v": { "std": 0.1 } } }));
+    assert_eq!(path, "fabrication.parameters.h1.tau_v");
+    assert!(legal.contains("tau_u") && legal.contains("tau_w"), "{legal}");
+    let (path, _) = finding(&own, json!({ "h1": { "k": { "std": 1.5 } } }));
+    assert_eq!(path, "fabrication.parameters.h1.k");
+    let (path, legal) = finding(&network(&json!({})), json!({ "h1": { "k": { "std": 0.1 } } }));
+    assert_eq!(path, "fabrication.parameters.h1");
+    assert!(legal.contains("neurons by equation"), "{legal}");
+}
+
+#[test]
+fn steps_are_those_of_the_fastest_neuron() {
+    let spec: NeuronSpec =
+        serde_json::from_value(json!({ "variables": ["u"], "equations": { "u": "(I - u)/tau" },
+        "rate": "u", "parameters": { "tau": [2.0, 0.25, 1.0] } }))
+        .unwrap();
+    assert_eq!(spec.build(3).unwrap().taus, [0.25]);
 }
 
 #[test]
