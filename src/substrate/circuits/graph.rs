@@ -8,7 +8,7 @@ use crate::error::Invalid;
 use crate::numerics::rng::{Purpose, stream};
 
 /// Pairs that are gone through: more would not fit into memory as elements.
-const MOST_PAIRS: usize = 1 << 24;
+const MOST_PAIRS: usize = 1 << 22;
 
 /// Which pairs of nodes of two groups are connected, or of one group with itself.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -70,8 +70,11 @@ fn draw_points(folder: &Path, summary: &SweepSummary, print: &Print) -> Result<(
         }
     }
     if summary.draw != Drawing::HeatMap
-        && let Some(note) = note(&summary.points, summary.draw == Drawing::Curves)
+        && let Some(mut note) = note(&summary.points, summary.draw == Drawing::Curves)
     {
+        if summary.yield_accuracy.is_some() {
+            note += " Bars of the yield: Wilson's 95 % interval.";
+        }
         figure = figure.note(note);
     }
     figure.write(folder, "sweep", print).map(drop)
@@ -126,6 +129,23 @@ fn panels(summary: &SweepSummary) -> Vec<(Option<String>, Vec<&SweepPoint>)> {
     panels
 }
 
+/// An empty panel along an axis.
+fn along(summary: &SweepSummary, x: &SweepAxis, y: String) -> Panel {
+    let panel = Panel::new(labels::axis(summary, &x.path), y);
+    let Some(numbers) = x.numbers() else {
+        return panel.x_names(x.values.iter().map(names::value).collect());
+    };
+    if is_wide(&numbers) {
+        return panel.log_x();
+    }
+    let last = numbers.iter().fold(0.0_f64, |most, n| most.max(*n));
+    if last > 0.0 && numbers.iter().all(|n| *n >= 0.0) && numbers.contains(&0.0) {
+        // Room for the markers at zero.
+        return panel.x_range(-0.04 * last, 1.04 * last);
+    }
+    panel
+}
+
 fn curves(
     summary: &SweepSummary,
     points: &[&SweepPoint],
@@ -136,18 +156,7 @@ fn curves(
 ) -> Panel {
     let factor = names::factor(measure);
     let numbers = x.numbers();
-    let mut panel = Panel::new(labels::axis(summary, &x.path), labels::quantity(summary, measure));
-    match &numbers {
-        None => panel = panel.x_names(x.values.iter().map(names::value).collect()),
-        Some(numbers) if is_wide(numbers) => panel = panel.log_x(),
-        Some(numbers) => {
-            let last = numbers.iter().fold(0.0_f64, |most, n| most.max(*n));
-            if last > 0.0 && numbers.iter().all(|n| *n >= 0.0) && numbers.contains(&0.0) {
-                // Room for the markers at zero.
-                panel = panel.x_range(-0.04 * last, 1.04 * last);
-            }
-        }
-    }
+    let mut panel = along(summary, x, labels::quantity(summary, measure));
     // One scale for all panels of a measure.
     let errors = summary.points.iter().filter(|_| measure == "relative_error");
     let errors: Vec<f64> =
@@ -214,19 +223,16 @@ fn yields(
     lines: Option<&SweepAxis>,
 ) -> Panel {
     let numbers = x.numbers();
-    let mut panel = Panel::new(labels::axis(summary, &x.path), labels::reached(accuracy)).y_range(0.0, 100.0);
-    match &numbers {
-        None => panel = panel.x_names(x.values.iter().map(names::value).collect()),
-        Some(numbers) if is_wide(numbers) => panel = panel.log_x(),
-        Some(_) => {}
-    }
+    let mut panel = along(summary, x, labels::reached(accuracy)).y_range(-4.0, 104.0);
     let one = [Value::Null];
-    for (index, value) in lines.map_or(&one[..], |l| &l.values).iter().enumerate() {
+    let series = lines.map_or(&one[..], |l| &l.values);
+    for (index, value) in series.iter().enumerate() {
+        let middle = (index as f64 - (series.len() - 1) as f64 / 2.0) * 0.7 / series.len() as f64;
         let own = points.iter().filter(|p| lines.is_none_or(|l| p.values.get(&l.path) == Some(value)));
         let (mut shares, mut bars) = (Vec::new(), Vec::new());
         for (point, share) in own.filter_map(|point| Some((point, point.reached?))) {
             let place = x.values.iter().position(|v| Some(v) == point.values.get(&x.path)).unwrap_or(0);
-            let across = numbers.as_ref().map_or((place + 1) as f64, |n| n[place]);
+            let across = numbers.as_ref().map_or((place + 1) as f64 + middle, |n| n[place]);
             shares.push((across, 100.0 * share.share));
             bars.push((100.0 * share.low, 100.0 * share.high));
         }

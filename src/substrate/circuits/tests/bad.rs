@@ -67,7 +67,7 @@ fn bad_circuits_are_refused_by_name() {
         ("/temperature", json!(-3.0), &["temperature", "found -3"]),
         ("/nodes/0/name", json!("o"), &["nodes[1].name", "second time"]),
         ("/nodes/1/size", json!(u64::MAX), &["nodes", "18446744073709551615 nodes", "at most 1048576"]),
-        ("/nodes/0/size", json!(1_000_000), &["elements[0].resistors", "every pair", "at most 16777216"]),
+        ("/input/size", json!(1_000_000), &["elements[0].resistors", "every pair", "at most 4194304"]),
     ];
     for (pointer, value, told) in cases {
         let message = refused(pointer, value);
