@@ -79,9 +79,10 @@ pub(super) fn weights(
     let mut weight: Vec<Option<f64>> = vec![None; nodes];
     let outputs = output.nodes.iter().flat_map(|(a, b)| [Some(*a), *b]).flatten();
     let mut symmetric = true;
-    for start in outputs.chain(0..nodes) {
+    let outputs = outputs.map(|output| (output, true));
+    for (start, is_output) in outputs.chain((0..nodes).map(|node| (node, false))) {
         if weight[start].is_some() {
-            symmetric &= !is_output(output, start) || weight[start] == Some(1.0);
+            symmetric &= !is_output || weight[start] == Some(1.0);
             continue;
         }
         weight[start] = Some(1.0);
@@ -102,8 +103,4 @@ pub(super) fn weights(
     }
     let weight = weight.into_iter().map(|w| if symmetric { w.unwrap_or(1.0) } else { 1.0 }).collect();
     (weight, symmetric)
-}
-
-fn is_output(output: &Output, node: usize) -> bool {
-    output.nodes.iter().any(|(a, b)| *a == node || *b == Some(node))
 }
