@@ -13,6 +13,7 @@ mod readers;
 
 use self::feed::feed;
 use self::readers::READERS;
+use self::readers::documents::KINDS;
 use crate::program;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -83,25 +84,10 @@ fn mutate(document: &mut Value, mutation: &Mutation) {
     }
 }
 
-/// A shipped experiment of every kind.
-const MUTATED: &[&str] = &[
-    "digits",
-    "gradient",
-    "trace",
-    "amplitude",
-    "frequency",
-    "frequency_optimum",
-    "continuous_plasticity",
-    "paper1/fig2a",
-    "paper1/fig2b",
-    "paper1/fig3ab",
-    "digits_substrates",
-];
-
 #[test]
 fn an_experiment_of_every_kind_is_mutated() {
     let kind = |name: &&str| holograd::experiment::load(name, &[]).unwrap().experiment.name();
-    let kinds: std::collections::BTreeSet<&str> = MUTATED.iter().map(kind).collect();
+    let kinds: std::collections::BTreeSet<&str> = KINDS.iter().map(kind).collect();
     assert_eq!(kinds, holograd::experiment::KINDS.into());
 }
 
@@ -122,7 +108,7 @@ proptest! {
     /// Whatever the experiment says: it loads, or an error names the file.
     #[test]
     fn mutated_experiments_load_or_are_refused(
-        name in prop::sample::select(MUTATED),
+        name in prop::sample::select(&KINDS[..]),
         mutations in prop::collection::vec(mutation(), 1..4),
     ) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

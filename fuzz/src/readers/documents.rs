@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{file, json_of, place};
 
-const KINDS: [&str; 11] = [
+/// Shipped experiments of every kind.
+pub const KINDS: [&str; 11] = [
     "digits",
     "gradient",
     "trace",

@@ -1,7 +1,7 @@
 //! What is read, from sound files of the project.
 
 mod arrays;
-mod documents;
+pub mod documents;
 mod folders;
 mod images;
 mod tables;
