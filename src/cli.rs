@@ -18,7 +18,7 @@ use crate::experiment::{
     self, Experiment, KINDS, Loaded, Options, RunFolder, drawing, kinds, library, lock, manifest, place,
 };
 use crate::fit;
-use crate::host::interrupt;
+use crate::host::{device, interrupt};
 use crate::learning::Schedule;
 use crate::page;
 use crate::plot::{self, Print};
@@ -57,6 +57,9 @@ enum Command {
         /// Overrides a field, as --set estimator.oscillation.period=60.
         #[arg(long, value_name = "PATH=VALUE")]
         set: Vec<String>,
+        /// Where states are to be computed, as --set device=gpu.
+        #[arg(long, value_name = "DEVICE")]
+        device: Option<String>,
         /// Where data sets are looked for first.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
@@ -74,6 +77,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Lists what states can be computed on: this processor, and the GPUs that there are.
+    Devices,
     /// Lists the shipped experiments.
     List,
     /// Redraws the figures of a finished run.
@@ -143,6 +148,9 @@ struct Run {
     /// Overrides a field, as --set estimator.oscillation.period=60.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Where states are computed, as --set device=gpu: cpu, gpu, or gpu:N for one of those that `holograd devices` lists.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Continues a training run or sweep; --set epochs=50 for longer.
     #[arg(long)]
     resume: bool,
@@ -221,9 +229,16 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
     let default = || {
         let experiment = library::DEFAULT.to_owned();
         let [out, data] = [None, None];
-        Command::Run(Run { experiment, out, set: Vec::new(), resume: false, data, shard: None, pack: None })
+        let (set, device) = (Vec::new(), None);
+        Command::Run(Run { experiment, out, set, device, resume: false, data, shard: None, pack: None })
     };
-    let command = arguments.command.unwrap_or_else(default);
+    let mut command = arguments.command.unwrap_or_else(default);
+    if let Command::Run(Run { experiment: file, set, device, .. }) | Command::Check { file, set, device, .. } =
+        &mut command
+        && let Some(device) = device.take()
+    {
+        set.push(experiment::load::device_override(file, &device)?);
+    }
     if let Command::Run(run) = &command
         && let Some(team) = ranks::join(run)?
     {
@@ -233,7 +248,7 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
     let done = match command {
         Command::Run(run) if run.shard.is_some() => shards::run(&run, quiet),
         Command::Run(run) => run_here(&run, quiet),
-        Command::Check { file, set, data } => {
+        Command::Check { file, set, data, device: _ } => {
             let options = Options { data, ..Options::default() };
             tell(&format!("{file}: {}", experiment::load::check(&file, &set, &options)?))
         }
@@ -242,6 +257,7 @@ fn dispatch(arguments: Arguments) -> Result<u8> {
             let options = Options { data, ..Options::default() };
             status(&folder, &options)?.iter().try_for_each(|line| tell(line))
         }
+        Command::Devices => device::list().iter().try_for_each(|line| tell(line)),
         Command::List => list(),
         Command::Plot { folder, width, format: formats } => {
             drawing::draw_as(&folder, &Print { width, formats })?;

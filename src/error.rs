@@ -66,6 +66,9 @@ pub enum Error {
         /// What there is, or what to do.
         legal: String,
     },
+    /// A GPU that has failed while a run was on it.
+    #[error("{0}; what is written so far is whole")]
+    Gpu(String),
     /// The program that began the run in its own process has ended it.
     #[error("stopped before its end")]
     Stopped,
@@ -176,7 +179,7 @@ impl Error {
         match self {
             Self::Input { .. } | Self::Io { .. } | Self::Memory { .. } => 2,
             Self::Stopped => 130,
-            Self::Diverged { .. } | Self::Unfinished { .. } | Self::Internal(_) => 1,
+            Self::Diverged { .. } | Self::Unfinished { .. } | Self::Gpu(_) | Self::Internal(_) => 1,
         }
     }
 }

@@ -66,8 +66,6 @@ pub struct Course<'a> {
     pub accumulators: usize,
     /// Fills in the weight, a complex number, with which each accumulator takes in a tick, before its step; whether any does.
     pub weights: &'a dyn Fn(u64, &mut [[f32; 2]]) -> bool,
-    /// Whether the last tick, after the last step, is taken in as well.
-    pub shows_end: bool,
     /// After how many steps each |G − s| is looked at, and at which it is small enough in every sample.
     pub until: Option<(u64, f32)>,
     /// Whether somebody wants an end: asked every few steps.
@@ -96,6 +94,12 @@ pub struct Ran {
 struct Beat {
     words: [u32; BEAT],
     observed: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("device", &self.device).field("plan", &self.plan).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -141,12 +145,29 @@ impl Engine {
         4 * (weights + numbers(plan, columns).1) as u64
     }
 
-    /// Refuses batches of which a state does not fit into one buffer.
+    /// How many columns fit into the buffers of the device, which may be none.
+    #[must_use]
+    pub fn most_columns(&self) -> usize {
+        // An accumulator has both rails whatever the state.
+        let numbers = numbers(&self.plan, 1).0.max(2 * self.plan.neurons()).max(1);
+        usize::try_from(self.device.description().largest / 4).unwrap_or(usize::MAX) / numbers
+    }
+
+    /// Drive and coupling at real rates, laid out as a real state.
     ///
     /// # Errors
-    /// [`crate::Error::Size`].
-    pub fn admit(&self, columns: usize) -> Result<()> {
-        self.device.admit("a state", numbers(&self.plan, columns).0)
+    /// What [`Device::check`] finds, and [`crate::Error::Size`].
+    pub fn potentials(&self, batch: usize, drive: &[f32], rates: &[f32]) -> Result<Vec<f32>> {
+        let mut held = self.workspace(batch)?;
+        let on = held.as_mut().expect("made above");
+        on.loaded[0] = 0;
+        let samples = batch as u32;
+        self.device.write(&on.dims, &[samples, samples, 0, 0, 0, 0, 0, 0]);
+        self.device.write(&on.drive, drive);
+        self.device.write(&on.v, rates);
+        let calls = self.task(on, Task::Potentials);
+        self.device.submit((batch, batch), calls.iter());
+        Ok(self.device.read(&[(&on.goal, rates.len())])?.swap_remove(0))
     }
 
     /// Writes the weights of an edge that does not use another's.
@@ -169,7 +190,7 @@ impl Engine {
         self.device.write(&self.programmed.gain, gain);
     }
 
-    fn workspace(&self, columns: usize) -> Result<MutexGuard<'_, Option<Workspace>>> {
+    pub(crate) fn workspace(&self, columns: usize) -> Result<MutexGuard<'_, Option<Workspace>>> {
         let mut held = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_none_or(|workspace| workspace.columns < columns) {
             // The old one goes first.
@@ -180,11 +201,11 @@ impl Engine {
         Ok(held)
     }
 
-    fn task(&self, on: &mut Workspace, task: Task) -> Arc<[Call]> {
+    pub(crate) fn task(&self, on: &mut Workspace, task: Task) -> Arc<[Call]> {
         on.task((&self.device, &self.plan, &self.programmed), task)
     }
 
-    fn load(&self, on: &mut Workspace, load: &Load<'_>, kicks: Option<&Kicks<'_>>) {
+    pub(crate) fn load(&self, on: &mut Workspace, load: &Load<'_>, kicks: Option<&Kicks<'_>>) {
         let (batch, columns) = (load.batch as u32, (load.batch * load.rails) as u32);
         let (first, key) = kicks.map_or((0, [0; 2]), |kicks| (kicks.first, kicks.key));
         self.device.write(&on.dims, &[batch, columns, first, key[0], key[1], 0, 0, 0]);
@@ -206,7 +227,7 @@ impl Engine {
     }
 
     /// The calls of one evaluation of the field: what has to be known of the output error is known then, if it is taught or asked for.
-    fn evaluation(&self, on: &mut Workspace, load: &Load<'_>, taught: bool, error: bool) -> Vec<Arc<[Call]>> {
+    pub(crate) fn evaluation(&self, on: &mut Workspace, load: &Load<'_>, taught: bool, error: bool) -> Vec<Arc<[Call]>> {
         let rails = load.rails;
         let mut calls = vec![self.task(on, Task::Couple { rails, corrected: load.correction.is_some() })];
         if taught || error {
@@ -312,12 +333,6 @@ impl Engine {
                 break;
             }
         }
-        if course.shows_end {
-            let last = self.beat(course, done);
-            if last.observed {
-                submit(&[last], false, on);
-            }
-        }
         self.gather(on, load, course, (done, evaluations, residuals))
     }
 
@@ -378,6 +393,24 @@ impl Engine {
         let rails = columns / batch;
         let mut held = self.workspace(columns)?;
         let on = held.as_mut().expect("made above");
+        self.load_derivative(on, (id, batch), (rates, slope), columns);
+        // Another evaluation may have used the place of what is unpooled.
+        let at = self.task(on, Task::At);
+        let product = self.task(on, Task::Product { rails, derivative });
+        self.device.write(&on.v, v);
+        self.device.submit((batch, batch), at.iter());
+        self.device.submit((batch, columns), product.iter());
+        Ok(self.device.read(&[(&on.out, v.len())])?.swap_remove(0))
+    }
+
+    /// Takes in at what is differentiated.
+    pub(crate) fn load_derivative(
+        &self,
+        on: &mut Workspace,
+        (id, batch): (u64, usize),
+        (rates, slope): (&[f32], &[f32]),
+        columns: usize,
+    ) {
         let (samples, columns) = (batch as u32, columns as u32);
         self.device.write(&on.dims, &[samples, columns, 0, 0, 0, 0, 0, 0]);
         self.device.write(&on.real_dims, &[samples, samples, 0, 0, 0, 0, 0, 0]);
@@ -386,13 +419,6 @@ impl Engine {
             self.device.write(&on.at, rates);
             self.device.write(&on.slope, slope);
         }
-        // Another evaluation may have used the place of what is unpooled.
-        let at = self.task(on, Task::At);
-        let product = self.task(on, Task::Product { rails, derivative });
-        self.device.write(&on.v, v);
-        self.device.submit((batch, batch), at.iter());
-        self.device.submit((batch, columns as usize), product.iter());
-        Ok(self.device.read(&[(&on.out, v.len())])?.swap_remove(0))
     }
 
     /// Random words of a lane, and numbers uniform on (0, 1] made of them.

@@ -5,16 +5,20 @@
 
 #![deny(missing_docs)]
 
+mod anderson;
 mod device;
 mod engine;
 mod error;
 mod kernels;
+mod krylov;
 mod plan;
 mod workspace;
 
+pub use anderson::{Decision, Iterate};
 pub use device::{Description, Device, devices};
 pub use engine::{Course, Engine, Kicks, Load, Ran};
 pub use error::{Error, Result};
 pub use kernels::{ACCUMULATORS, Method, NoisyRails};
+pub use krylov::{Equation, Solved};
 pub use plan::{Activation, Edge, Interaction, Layer, Output, Plan, Pooling, Window};
 pub use workspace::Derivative;

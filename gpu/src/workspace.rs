@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use wgpu::Buffer;
 
+use crate::anderson::Memory;
 use crate::device::{Call, Device, Grid};
 use crate::error::Result;
+use crate::krylov::Basis;
 use crate::kernels::{self, ACCUMULATORS, BEAT, Method, NoisyRails, Pass};
 use crate::plan::{Edge, Interaction, Output, Plan, Pooling};
 
@@ -41,6 +43,8 @@ pub enum Derivative {
 pub(crate) enum Task {
     /// Rates and drive plus coupling of the state, without teaching: `goal`, or `potentials` in the rate form.
     Couple { rails: usize, corrected: bool },
+    /// `goal` from drive and coupling at real rates in `v`.
+    Potentials,
     /// The output error at the rates.
     Error { rails: usize },
     /// The teaching current.
@@ -100,6 +104,10 @@ pub(crate) struct Workspace {
     tasks: HashMap<Task, Arc<[Call]>>,
     /// Of what has been loaded last: samples, and the rates at which is differentiated.
     pub loaded: [u64; 2],
+    /// Directions of a solution.
+    pub basis: Option<Basis>,
+    /// Differences of an accelerated relaxation.
+    pub memory: Option<Memory>,
 }
 
 /// The numbers that buffers for so many columns hold, of the largest and in all.
@@ -158,6 +166,8 @@ impl Workspace {
             zeros: of(state),
             tasks: HashMap::new(),
             loaded: [0; 2],
+            basis: None,
+            memory: None,
             columns,
         })
     }
@@ -170,6 +180,12 @@ impl Workspace {
             let rates = device.buffer(plan.neurons() * numbers);
             self.accumulators.push((rates, device.buffer(plan.outputs() * numbers)));
         }
+    }
+
+    /// A kernel with the dimensions and these buffers.
+    pub(crate) fn call(&self, device: &Device, source: String, buffers: &[&Buffer], grid: Grid) -> Call {
+        let all: Vec<&Buffer> = std::iter::once(&self.dims).chain(buffers.iter().copied()).collect();
+        device.call(source, &all, grid)
     }
 
     /// The calls of a task.
@@ -202,6 +218,15 @@ impl Composer<'_> {
         let call = |source: String, buffers: &[&Buffer], grid: Grid| self.call(source, buffers, grid);
         match task {
             Task::Couple { rails, corrected } => self.coupling(rails, corrected),
+            Task::Potentials => {
+                let source = kernels::copy(plan);
+                let mut calls = vec![call(source, &[&on.drive, &on.goal], Grid::PerColumn(neurons))];
+                let mut known = vec![false; plan.edges.len()];
+                for edge in &plan.edges {
+                    self.send(edge, !edge.backward, 1, (&on.v, &on.goal), &mut known, &mut calls);
+                }
+                calls
+            }
             Task::Error { rails } => self.error(rails),
             Task::Teach { rails } => self.teaching(rails),
             Task::Finish { rails } => {
@@ -248,8 +273,7 @@ impl Composer<'_> {
     }
 
     fn call(&self, source: String, buffers: &[&Buffer], grid: Grid) -> Call {
-        let all: Vec<&Buffer> = std::iter::once(&self.on.dims).chain(buffers.iter().copied()).collect();
-        self.device.call(source, &all, grid)
+        self.on.call(self.device, source, buffers, grid)
     }
 
     /// Where rates are: in the rate form they are the state.

@@ -5,7 +5,7 @@ mod loops;
 use std::sync::{Arc, OnceLock};
 
 use holograd_gpu::{
-    Activation, Course, Derivative, Device, Edge, Engine, Interaction, Kicks, Layer, Load, Method, NoisyRails, Output,
+    Activation, Course, Derivative, Device, Edge, Engine, Equation, Interaction, Iterate, Kicks, Layer, Load, Method, NoisyRails, Output,
     Plan, Pooling, Window,
 };
 use loops::{Loops, Random, State};
@@ -187,6 +187,60 @@ fn derivatives_are_those_of_plain_loops() {
     }
 }
 
+/// A x = b of each sample, with A applied by the device's own products, which another test holds against loops.
+#[test]
+fn solutions_solve() {
+    let Some(device) = device() else { return };
+    for (index, plan) in plans().iter().enumerate() {
+        let mut random = Random::new(index as u64 + 400);
+        let loops = Loops::new(plan, &mut random);
+        let engine = engine(&device, plan, &loops);
+        let batch = 3;
+        let (rates, slope) =
+            (State::random(plan, batch, 1, 0.4, &mut random).single(), State::random(plan, batch, 1, 0.4, &mut random).single());
+        for (rails, derivative) in
+            [(1, Derivative::Transposed), (2, Derivative::Potentials), (2, Derivative::Rates), (1, Derivative::Corrected)]
+        {
+            let right = State::random(plan, batch, rails, 1.0, &mut random);
+            let turn: Vec<f32> = (0..plan.neurons()).map(|n| if rails == 1 { 0.0 } else { 0.2 + 0.1 * (n % 3) as f32 }).collect();
+            let equation = Equation {
+                at: (9, batch),
+                rates: (&rates, &slope),
+                derivative,
+                turn: &turn,
+                right: &right.single(),
+                tolerance: 1e-5,
+                most: 500,
+                stopped: &|| false,
+            };
+            let mut x = vec![0.0; right.single().len()];
+            let solved = engine.solve(&equation, &mut x).unwrap();
+            assert!(solved.residual < 1e-5 && solved.products < 100, "plan {index}: {solved:?}");
+            let product = engine.product((9, batch), (&rates, &slope), derivative, &x).unwrap();
+            // x − K x + i t x, as a complex state.
+            let (mut at, mut offset, mut worst) = (0, 0, 0.0_f32);
+            for layer in &plan.layers {
+                let span = layer.size * batch;
+                for e in 0..span {
+                    let t = turn[offset + e % layer.size];
+                    let left = |rail: usize| {
+                        let place = at + rail * span + e;
+                        let turned = if rails == 1 { 0.0 } else if rail == 0 { -t * x[at + span + e] } else { t * x[at + e] };
+                        x[place] - product[place] + turned - right.single()[place]
+                    };
+                    worst = (0..rails).fold(worst, |worst, rail| worst.max(left(rail).abs()));
+                }
+                at += rails * span;
+                offset += layer.size;
+            }
+            assert!(worst < 1e-4, "plan {index}, {rails} rails, {derivative:?}: {worst:e}");
+            // From the solution nothing is left to do.
+            let again = engine.solve(&Equation { tolerance: 1e-4, ..equation }, &mut x).unwrap();
+            assert_eq!(again.products, 1);
+        }
+    }
+}
+
 /// Real parts of β are enough: the loop is the same for all.
 fn driven(tick: u64) -> [f32; 2] {
     let angle = std::f64::consts::TAU * (tick % 12) as f64 / 12.0;
@@ -206,7 +260,7 @@ fn a_course_is_that_of_plain_loops() {
             let (drive, targets) = loops.samples(batch, rails, &mut random);
             let load = Load { id: 1 + rails as u64, batch, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
             let factor: Vec<f32> = (0..plan.neurons()).map(|n| 0.1 + 0.3 * (n % 3) as f32).collect();
-            // Two accumulators of ticks from the hundredth on, the end included.
+            // Two accumulators of ticks from the hundredth on.
             let weigh = |tick: u64| {
                 let angle = std::f64::consts::TAU * (tick % 12) as f64 / 12.0;
                 [Complex64::new(0.02, 0.0), Complex64::cis(-angle) * 0.02]
@@ -227,7 +281,6 @@ fn a_course_is_that_of_plain_loops() {
                 beta: Some(&driven),
                 accumulators: 2,
                 weights: &weights,
-                shows_end: true,
                 until: None,
                 stopped: &|| false,
             };
@@ -235,7 +288,7 @@ fn a_course_is_that_of_plain_loops() {
             assert_eq!((ran.ticks, ran.wild), (ticks, None));
             let (mut state, mut sums) = (begin, [State::zero(plan, batch), State::zero(plan, batch)]);
             let mut errors = [vec![Complex64::default(); plan.outputs() * batch], vec![Complex64::default(); plan.outputs() * batch]];
-            for tick in 5..=5 + ticks {
+            for tick in 5..5 + ticks {
                 let [re, im] = driven(tick);
                 let beta = Complex64::new(f64::from(re), if rails == 2 { f64::from(im) } else { 0.0 });
                 if tick >= 105 {
@@ -246,10 +299,8 @@ fn a_course_is_that_of_plain_loops() {
                         errors.iter_mut().zip(&error).for_each(|(sum, e)| *sum += w * e);
                     }
                 }
-                if tick < 5 + ticks {
-                    let goal = loops.target(&state, &drive, &targets, beta);
-                    state.step(&goal, &factor, method);
-                }
+                let goal = loops.target(&state, &drive, &targets, beta);
+                state.step(&goal, &factor, method);
             }
             let worst = far(&ran.state, &state.double());
             assert!(worst < 1e-5, "plan {index}, {rails} rails, {method:?}: {worst:e}");
@@ -283,7 +334,6 @@ fn relaxation_stops_when_every_sample_has_settled() {
         beta: None,
         accumulators: 0,
         weights: &|_, _| false,
-        shows_end: false,
         until: Some((8, 2e-6)),
         stopped: &|| false,
     };
@@ -294,6 +344,40 @@ fn relaxation_stops_when_every_sample_has_settled() {
     assert!(worst <= 2e-6, "{worst:e}");
     let most = ran.residuals.iter().copied().fold(0.0, f32::max);
     assert_eq!(most, worst);
+}
+
+/// Anderson acceleration with one difference, whose γ = ⟨Δf, f⟩/⟨Δf, Δf⟩ needs no linear algebra.
+#[test]
+fn accelerated_relaxation_comes_to_rest() {
+    let Some(device) = device() else { return };
+    for (index, plan) in plans().iter().enumerate() {
+        let mut random = Random::new(index as u64 + 500);
+        let loops = Loops::new(plan, &mut random);
+        let engine = engine(&device, plan, &loops);
+        for (rails, beta) in [(1, None), (2, Some([0.2, 0.3]))] {
+            let (drive, targets) = loops.samples(3, rails, &mut random);
+            let load = Load { id: rails as u64, batch: 3, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
+            let mut state = vec![0.0; drive.len()];
+            let mut last = Vec::new();
+            let mut decide = |iterate: &Iterate<'_>| {
+                last = iterate.residuals.to_vec();
+                let late = |r: &f32| *r > 2e-6;
+                if !last.iter().any(late) || iterate.iteration > 60 {
+                    return None;
+                }
+                let weight = |sample: usize| match iterate.slot {
+                    None => Vec::new(),
+                    Some(_) => vec![iterate.overlaps[sample][0] / iterate.products[sample][0]],
+                };
+                Some((0..3).map(|sample| late(&last[sample]).then(|| weight(sample))).collect())
+            };
+            let evaluations = engine.iterate(&load, beta, &mut state, (1.0, 1), &mut decide).unwrap();
+            assert!(last.iter().all(|r| *r <= 2e-6), "plan {index}, {rails} rails: {last:?} after {evaluations}");
+            let goal = engine.target(&load, beta, &state).unwrap();
+            let worst = goal.iter().zip(&state).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert_eq!(worst, last.iter().copied().fold(0.0, f32::max));
+        }
+    }
 }
 
 /// The known answers that Random123 publishes for Philox4x32-10.
@@ -334,7 +418,6 @@ fn kicks_are_normal_and_go_where_they_are_wanted() {
             beta: None,
             accumulators: 0,
             weights: &|_, _| false,
-            shows_end: false,
             until: None,
             stopped: &|| false,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::spec::{ModelRef, Precision};
 use crate::data::DataSpec;
+use crate::host::device::DeviceSpec;
 use crate::learning::Schedule;
 
 /// What is asked of the description of any kind, whichever of the shared fields it has.
@@ -34,6 +35,11 @@ pub trait Head {
     /// The precision in which its parameters and samples are read.
     fn precision(&self) -> Precision {
         Precision::F64
+    }
+
+    /// Where its states are computed.
+    fn device(&self) -> DeviceSpec {
+        DeviceSpec::Cpu
     }
 
     /// What is learnt from, where it is data and no file of samples.
@@ -79,7 +85,7 @@ impl MaybePath for Option<String> {
 ///
 /// Between its own fields, which are written out, it names the shared ones: `description`, `notes`, `published`, `model`,
 /// `parameters`, `parameters?` (drawn from the seed where left out), `batch`, `seed`, `sample`, `precision = single` or `double`,
-/// `data`, `form`, `learning_rates`, and `schedule` with `epochs`. A text above `model`, `parameters?` or `data` stands in the place
+/// `device`, `data`, `form`, `learning_rates`, and `schedule` with `epochs`. A text above `model`, `parameters?` or `data` stands in the place
 /// of the shared one; above `seed`, `sample`, `learning_rates`, `schedule` and `epochs` each kind writes its own. Fields are read,
 /// written and listed in this order. What stands behind the struct is part of its [`Head`].
 ///
@@ -190,6 +196,18 @@ macro_rules! spec {
         ] $files [$($head)*
             fn precision(&self) -> $crate::experiment::spec::Precision {
                 self.precision
+            }
+        ] $($rest)* }
+    };
+    (@ $of:tt [$($done:tt)*] $files:tt [$($head:tt)*] device, $($rest:tt)*) => {
+        spec! { @ $of [$($done)*
+            /// Where states are computed: `cpu`, `gpu`, or `gpu:N` for one of several that `holograd devices` lists, in single precision and
+            /// equal to the processor's up to rounding.
+            #[serde(default, skip_serializing_if = "crate::host::device::DeviceSpec::is_cpu")]
+            pub device: $crate::host::device::DeviceSpec,
+        ] $files [$($head)*
+            fn device(&self) -> $crate::host::device::DeviceSpec {
+                self.device
             }
         ] $($rest)* }
     };

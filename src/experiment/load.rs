@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::document::{self, apply_override, network, parse_json, resolve_model};
 use super::kinds::{Experiment, KINDS, sweep};
 use super::origin::{Given, Origin, absolute, read_published};
-use super::setup::{CircuitSetup, Instance, Options, Setup, Site};
+use super::setup::{self, CircuitSetup, Instance, Options, Setup, Site};
 use super::sink::Sink;
 use super::spec::{ModelRef, Precision};
 use super::{Cost, circuits, equations, library, measured, problem};
@@ -45,6 +45,16 @@ pub struct Loaded {
 /// [`Error::Input`] or [`Error::Io`], which name file, path and what is legal.
 pub fn load(reference: &str, overrides: &[String]) -> Result<Loaded> {
     load_from(find(reference)?, overrides)
+}
+
+/// The override that puts an experiment, or the runs of a sweep, on a device.
+///
+/// # Errors
+/// If there is no such experiment.
+pub fn device_override(reference: &str, device: &str) -> Result<String> {
+    let value = parse_json(&find(reference)?)?;
+    let place = if value.get("kind").is_some_and(|kind| kind == "sweep") { "set.device" } else { "device" };
+    Ok(format!("{place}={device}"))
 }
 
 /// As [`load`], from where the experiment is known to be.
@@ -158,6 +168,7 @@ fn of_value(origin: Origin, mut value: Value) -> Result<Loaded> {
         Instance::Circuit(circuit) => experiment.kind().validate_circuit(circuit),
     };
     sound.map_err(|invalid| invalid.in_file(&file))?;
+    let instance = setup::on_device(instance, experiment.kind()).map_err(|e| e.in_file(&file))?;
     if let Some(path) = experiment.kind_mut().published_mut() {
         read_published(&origin, path)?;
     }

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::kind::Kind;
 use super::origin::Origin;
+use super::spec::Precision;
 use crate::data::Split;
+use crate::error::Invalid;
+use crate::host::device::{DeviceSpec, Gpu};
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::neurons::network::Network;
 
@@ -53,6 +57,25 @@ impl Site {
         match self {
             Self::Neurons(setup) => (setup.network.inputs, setup.network.output.size()),
             Self::Circuit(setup) => (setup.circuit.inputs(), setup.circuit.outputs()),
+        }
+    }
+}
+
+/// An instance where the experiment wants its states computed.
+///
+/// # Errors
+/// A GPU that is not there, or for what is not computed on one.
+pub(super) fn on_device(instance: Instance, head: &dyn Kind) -> std::result::Result<Instance, Invalid> {
+    let DeviceSpec::Gpu(index) = head.device() else { return Ok(instance) };
+    let refuse = |found: &str, legal: &str| Err(Invalid::new("device", found, legal));
+    match instance {
+        Instance::Circuit(_) => refuse("found a GPU, and a circuit", "`\"cpu\"`: circuits are solved there"),
+        Instance::Neurons(_) if head.precision() == Precision::F64 => {
+            refuse("found a GPU with `precision` f64", "`\"precision\": \"f32\"`, or `\"cpu\"`")
+        }
+        Instance::Neurons(network) => {
+            network.refuse_on_gpu()?;
+            Ok(Instance::Neurons(Arc::new(network.on_gpu(Gpu::open(index)?))))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::teaching::Time;
 use crate::substrate::slow_modes::modes_decay;
+use crate::substrate::stretch::Acceleration;
 use crate::substrate::{Field, Sweep};
 
 /// Evaluations of the first acceleration for each digit that is asked for, at most: beyond, relaxing further is the shorter way, and as
@@ -122,6 +123,16 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut proposal = self.field.shape().select(which, &self.relaxed);
         let options =
             Options { mixing: settle.step.min(1.0), tolerance: settle.tolerance::<T>(), most, narrows: true };
+        if self.field.runs() {
+            let how =
+                Acceleration { mixing: options.mixing, tolerance: options.tolerance, most: options.most };
+            // What fails there is told by the substrate, and nothing is proposed.
+            let Ok(end) = self.field.select(which).accelerate(how, &mut proposal) else { return };
+            self.evaluations += end.evaluations;
+            put(&shape, &proposal, self.field.shape(), which, &mut self.proposal);
+            which.iter().zip(&end.residuals).for_each(|(s, residual)| self.residuals[*s] = *residual);
+            return;
+        }
         let mut fields = Narrowing::new(&mut self.field, which);
         let end = match &self.sweep {
             None => {

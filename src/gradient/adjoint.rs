@@ -8,8 +8,9 @@ use super::equilibrium::{self, Settle};
 use super::work::{self, Foreseen, Work};
 use super::{Diagnostics, Estimate, Estimator, Setting, columns, matrices};
 use crate::error::{Invalid, Result};
-use crate::numerics::krylov::gmres;
+use crate::numerics::krylov::{Solved, gmres};
 use crate::numerics::scalar::{Layout, Scalar};
+use crate::substrate::Product;
 use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
 
@@ -92,12 +93,17 @@ impl<T: Scalar> Estimator<T> for Adjoint {
             Solver::Gmres => {
                 const MOST: u64 = 3000;
                 let tolerance = 20.0 * T::epsilon().double();
+                let asked = (tolerance, MOST);
+                let elsewhere =
+                    linear.solve_elsewhere(Product::Transposed, 0.0, &right, &mut error_vector, asked);
                 // (1 − D Wᵀ) λ = −D ∂C/∂a
                 let apply = |v: &[T], out: &mut [T]| {
                     linear.target(Layout::Transposed, v, out, &mut scratch);
                     out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
                 };
-                let solved = gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST);
+                let solved = elsewhere.map(|(products, residual)| Solved { products, residual });
+                let solved = solved
+                    .unwrap_or_else(|| gmres(&shape, apply, &right, &mut error_vector, tolerance, MOST));
                 diagnostics.solved(solved, tolerance);
             }
             Solver::Bptt { steps } => {

@@ -1,5 +1,6 @@
 //! Equilibria under frozen teaching.
 
+use num_complex::Complex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::integrators::{FixedStep, Leak, Method};
-use crate::simulation::lockin::Observer;
+use crate::simulation::lockin::{Observer, Sums};
 use crate::simulation::teaching::Teaching;
 use crate::simulation::view::View;
 use crate::simulation::{Simulation, Trajectory};
@@ -163,10 +164,19 @@ const MOST_STEPS: f64 = 1e12;
 /// Steps between two looks at the residual.
 pub(super) const LOOK: u64 = 8;
 
-/// Every tick from a first one.
+/// Every tick from a first one; or their mean, where somebody else sums.
 struct Recent<T> {
     first: u64,
+    /// Of a tick in the mean.
+    share: f64,
     instants: Vec<Observation<T>>,
+    mean: Option<Observation<T>>,
+}
+
+impl<T: Scalar> Recent<T> {
+    fn into_instants(self) -> Vec<Observation<T>> {
+        self.mean.map_or(self.instants, |mean| vec![mean])
+    }
 }
 
 impl<T: Scalar> Observer<T> for Recent<T> {
@@ -175,8 +185,47 @@ impl<T: Scalar> Observer<T> for Recent<T> {
     }
 
     fn observe(&mut self, _tick: u64, view: &View<'_, T>) {
+        if let Some(Observation { rates, output_error }) = &mut self.mean {
+            let share = T::of(self.share);
+            // The mean is laid out as it was summed: with both rails.
+            let shape = view.shape.with_rails(1);
+            let widened = |values: &[T], shape: &StateShape| {
+                if view.shape.rails == 1 { shape.complexified(values) } else { values.to_vec() }
+            };
+            let outputs = StateShape::block(view.output_error.len() / view.shape.columns(), shape.batch, 1);
+            let add = |sum: &mut [T], more: Vec<T>| {
+                sum.iter_mut().zip(more).for_each(|(sum, x)| *sum += share * x);
+            };
+            add(rates, widened(view.rates, &shape));
+            add(output_error, widened(view.output_error, &outputs));
+            if view.shape.rails == 1 {
+                *rates = real_part(&shape, rates);
+                *output_error = real_part(&outputs, output_error);
+            }
+            return;
+        }
         let (rates, output_error) = (view.rates.to_vec(), view.output_error.to_vec());
         self.instants.push(Observation { rates, output_error });
+    }
+
+    fn sums(&mut self) -> Option<&mut dyn Sums<T>> {
+        Some(self)
+    }
+}
+
+/// All but the last tick, which is shown after the run.
+impl<T: Scalar> Sums<T> for Recent<T> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn weigh(&self, _tick: u64, weights: &mut [Complex<f64>]) {
+        weights[0] = Complex::new(self.share, 0.0);
+    }
+
+    fn add(&mut self, sums: &[(Vec<T>, Vec<T>)]) {
+        let (rates, output_error) = sums[0].clone();
+        self.mean = Some(Observation { rates, output_error });
     }
 }
 
@@ -200,7 +249,7 @@ pub fn equilibrium<T: Scalar>(
     // Nudged states have the free one, which is stable, at the beginning of their way.
     let inspection = if phase.is_free() { Inspection::Full } else { Inspection::Way };
     if settle.noise {
-        return wait(setting, samples, phase, settle, start, inspection);
+        return or_fault(setting, wait(setting, samples, phase, settle, start, inspection));
     }
     let quiet = Setting { noise: None, ..*setting };
     let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start, inspection)?;
@@ -219,6 +268,11 @@ pub fn equilibrium<T: Scalar>(
         stop: arrived.stop,
         ..seen
     })
+}
+
+/// A result, unless there is none because something has gone wrong where the substrate is computed.
+pub(super) fn or_fault<T: Scalar, R>(setting: &Setting<'_, T>, result: Result<R>) -> Result<R> {
+    setting.substrate.fault().map_or(result, Err)
 }
 
 /// The free equilibrium: a real state without teaching, from rest.
@@ -282,15 +336,18 @@ pub(super) fn relax<'a, T: Scalar>(
     let most = simulation.tick + (settle.max_time / settle.step).ceil() as u64;
     let tolerance = settle.tolerance::<T>();
     let averaged = ((settle.average / settle.step).round() as u64).max(1);
-    let mut recent = Recent { first: most + 1 - averaged, instants: Vec::new() };
+    let mut recent =
+        Recent { first: most + 1 - averaged, share: 1.0 / averaged as f64, instants: Vec::new(), mean: None };
+    let elsewhere =
+        simulation.settle_elsewhere(most - simulation.tick, (LOOK, tolerance), &mut [&mut recent])?;
     let mut residual = f64::INFINITY;
-    while simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
+    while elsewhere.is_none() && simulation.tick < most && (residual > tolerance || tolerance == 0.0) {
         simulation.run(LOOK.min(most - simulation.tick), &mut [&mut recent])?;
         if tolerance > 0.0 {
             residual = simulation.residual();
         }
     }
-    let residual = simulation.residual();
+    let residual = elsewhere.map_or_else(|| simulation.residual(), |residual| residual);
     if averaged > 1 {
         simulation.observe(&mut [&mut recent])?;
     }
@@ -298,7 +355,7 @@ pub(super) fn relax<'a, T: Scalar>(
     let Simulation { mut field, trajectory: Trajectory { state, tick, .. } } = simulation;
     field.observe(&state);
     let noise = field.release_noise();
-    Ok((Equilibrium { residual, tick, stop, ..conclude(field, state, recent.instants) }, noise))
+    Ok((Equilibrium { residual, tick, stop, ..conclude(field, state, recent.into_instants()) }, noise))
 }
 
 /// The state that a field has last observed, at rest at tick 0; or the mean of some instants.

@@ -26,7 +26,7 @@ use crate::simulation::teaching::{Teaching, Time, root_of_unity};
 use crate::simulation::view::View;
 use crate::substrate::local::Local;
 use crate::substrate::samples::Samples;
-use crate::substrate::{Field, Linear};
+use crate::substrate::{Field, Linear, Product};
 
 /// Points of the period with which a solution begins, and at which it is given up.
 const POINTS: [usize; 2] = [16, 512];
@@ -282,6 +282,17 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
         if self.at_rest.solve(self.corrected, self.drive_rate * harmonic as f64, right, &mut x) {
             return (x, Solved { products: 1, residual: 0.0 });
         }
+        let product = match (variable, self.corrected) {
+            (Variable::Resolvent, false) => Product::Target,
+            (Variable::Resolvent, true) => Product::Corrected,
+            (Variable::Integrated, corrected) => Product::Integrated { corrected },
+        };
+        let (rate, asked) = (self.drive_rate * harmonic as f64, (tolerance, MOST_PRODUCTS));
+        if let Some((products, residual)) =
+            self.at_rest.solve_elsewhere(product, rate, right, &mut x, asked)
+        {
+            return (x, Solved { products, residual });
+        }
         let shape = self.shape.with_rails(right.len() / self.shape.len());
         let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
         let (mut scratch, mut turned) = (right.to_vec(), vec![T::zero(); right.len()]);
@@ -326,6 +337,15 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
         }
         let mut rates = complexified(&self.shape, &drive);
         let mut potentials = rates.clone();
+        let product = if self.corrected { Product::Corrected } else { Product::Target };
+        let (rate, asked) = (self.drive_rate, (tolerance, MOST_PRODUCTS));
+        let mut begun = vec![T::zero(); rates.len()];
+        if let Some((products, residual)) =
+            self.at_rest.solve_elsewhere(product, rate, &rates, &mut begun, asked)
+        {
+            self.at_rest.observe(&begun, &mut rates);
+            return (rates, Solved { products, residual });
+        }
         if self.at_rest.solve(self.corrected, self.drive_rate, &rates, &mut potentials) {
             self.at_rest.observe(&potentials, &mut rates);
             return (rates, Solved { products: 1, residual: 0.0 });

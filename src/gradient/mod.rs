@@ -434,7 +434,8 @@ fn estimate_chunks<T: Scalar>(
             });
             watcher::within(watcher.clone(), || {
                 watcher::check()?;
-                estimator.estimate(&Setting { noise, ..*setting }, &chunk, state)
+                let estimate = estimator.estimate(&Setting { noise, ..*setting }, &chunk, state);
+                equilibrium::or_fault(setting, estimate)
             })
         })
         .collect();

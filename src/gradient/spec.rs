@@ -138,6 +138,30 @@ impl EstimatorSpec {
         Ok(Asked { complex, tied, integrator, frozen, solved })
     }
 
+    /// Checks that a GPU knows all that it does.
+    ///
+    /// # Errors
+    /// The first finding, with its path below the estimator's field.
+    pub fn suit_gpu(&self, network: &Network) -> Result<(), Invalid> {
+        let (name, estimator) = self.entry::<f64>();
+        let Demands { tied, corrected, phases, .. } = estimator.demands();
+        let corrected = match self {
+            Self::Classic(classic) => classic.correct_asymmetry,
+            Self::Cauchy(cauchy) => cauchy.correct_asymmetry,
+            _ => corrected,
+        };
+        if corrected && !network.is_linear() {
+            let legal = "false, or average pooling, or `\"device\": \"cpu\"`";
+            let found = "found true with softmax pooling on a GPU";
+            return Err(Invalid::new("correct_asymmetry", found, legal).under(name));
+        }
+        if tied && phases.iter().flatten().any(|(_, settle)| settle.average > 0.0) {
+            let legal = "false, or an `average` of 0, or `\"device\": \"cpu\"`: a GPU averages rates, not their products";
+            return Err(Invalid::new("per_synapse", "found true with an average on a GPU", legal).under(name));
+        }
+        Ok(())
+    }
+
     /// Checks the numbers, and that the network, its form and its imperfections can carry the estimator.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
-//! What a run needs of the machine that it is on: signals, memory and processors, a terminal to tell its progress.
+//! What a run needs of the machine that it is on: signals, memory and processors, GPUs, a terminal to tell its
+//! progress.
 
+pub mod device;
 pub mod interrupt;
 pub(crate) mod machine;
 pub(crate) mod progress;

@@ -157,6 +157,25 @@ impl Imperfections {
         self.readout.map_or(Ok(()), |readout| readout.validate().map_err(|e| e.under("readout")))
     }
 
+    /// Checks that a GPU knows what acts at every instant.
+    ///
+    /// # Errors
+    /// The first finding, with its path.
+    pub fn suit_gpu(&self) -> Result<(), Invalid> {
+        let Some(instant) = self.instant() else { return Ok(()) };
+        let legal = "white `state_noise`, or `\"device\": \"cpu\"`";
+        let others = [
+            ("input_noise", instant.input),
+            ("synapse_noise", instant.synapse),
+            ("teaching_noise", instant.teaching),
+            ("state_noise", instant.state.filter(|noise| !matches!(noise, Noise::White { .. }))),
+        ];
+        match others.into_iter().find(|(_, noise)| noise.is_some()) {
+            Some((name, _)) => Err(Invalid::new(name, "found noise that is not computed on a GPU", legal)),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the network has a place for what is imperfect.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::error::{Invalid, non_negative, positive};
 use crate::numerics::rng::NoiseKey;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
-use crate::simulation::integrators::{FixedStep, Integrator, IntegratorSpec, Kicks, Leak, Method};
+use crate::simulation::integrators::{FixedStep, Integrator, IntegratorSpec, Kicks, Leak, Method, White};
 use crate::substrate::neurons::form::Form;
 
 /// A random process. Draws are keyed by seed, update, sample, neuron, rail and step.
@@ -361,6 +361,10 @@ impl<T: Scalar> WhiteNoise<T> {
 }
 
 impl<T: Scalar> Kicks<T> for WhiteNoise<T> {
+    fn white(&self) -> Option<White<'_, T>> {
+        Some(White { key: self.key, rails: self.rails, first: self.first, std: &self.std })
+    }
+
     fn draw(&mut self, tick: u64) -> &[T] {
         let normals = |lane: u64, column: &mut [T]| self.key.normals(tick, lane, column);
         fill(self.rails, 0, &self.shape, |sample| self.first + sample, normals, &mut self.increment);

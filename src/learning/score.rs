@@ -48,7 +48,8 @@ pub fn free_score<T: Scalar>(
     let inference = &Settle { tolerance, ..*inference };
     // Inference has one rail: twice the samples of a chunk make as wide a product.
     let places: Vec<u32> = (0..data.samples() as u32).collect();
-    let chunks: Vec<&[u32]> = places.chunks(2 * CHUNK).collect();
+    let together = if network.gpu.is_some() { setting.substrate.chunk(places.len()) } else { 2 * CHUNK };
+    let chunks: Vec<&[u32]> = places.chunks(together).collect();
     let watcher = watcher::current();
     let tallies: Vec<Result<(f64, usize)>> = chunks[team::share(chunks.len())]
         .par_iter()

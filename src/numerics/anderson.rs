@@ -10,7 +10,7 @@ use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 
 /// Differences that are remembered.
-const MEMORY: usize = 8;
+pub(crate) const MEMORY: usize = 8;
 
 /// How an accelerated iteration ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -250,7 +250,7 @@ fn products<T: Scalar>(
 }
 
 /// What one sample remembers.
-struct History {
+pub(crate) struct History {
     /// ⟨Δf_i, Δf_j⟩.
     gram: DMatrix<f64>,
     /// First iteration whose differences count.
@@ -266,7 +266,7 @@ impl Default for History {
 
 impl History {
     /// Takes note of ⟨Δf_i, Δf_slot⟩ for every i.
-    fn learn(&mut self, slot: usize, products: &[f64]) {
+    pub(crate) fn learn(&mut self, slot: usize, products: &[f64]) {
         for (i, product) in products.iter().enumerate() {
             self.gram[(i, slot)] = *product;
             self.gram[(slot, i)] = *product;
@@ -274,7 +274,7 @@ impl History {
     }
 
     /// γ = argmin |f − ΔF γ|, zero for what has been forgotten.
-    fn weights(&mut self, iteration: usize, size: f64, overlaps: &[f64]) -> Vec<f64> {
+    pub(crate) fn weights(&mut self, iteration: usize, size: f64, overlaps: &[f64]) -> Vec<f64> {
         const SETBACK: f64 = 100.0;
         self.best = self.best.min(size);
         if size > SETBACK * self.best {

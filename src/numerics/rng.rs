@@ -92,6 +92,12 @@ impl NoiseKey {
         Self([key as u32, (key >> 32) as u32])
     }
 
+    /// The two halves of the key.
+    #[must_use]
+    pub fn halves(&self) -> [u32; 2] {
+        self.0
+    }
+
     /// N(0, 1) for the elements 0..`out.len()`, up to 6.6 (`f32`) or 8.5 (`f64`) standard deviations.
     ///
     /// The work is done in tiles of 64 (`f32`) or 32 (`f64`) elements, so a slice much shorter costs as much as one.

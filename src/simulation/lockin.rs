@@ -18,6 +18,24 @@ pub trait Observer<T: Scalar> {
 
     /// Takes in a tick that is.
     fn observe(&mut self, tick: u64, view: &View<'_, T>);
+
+    /// The same as weighted sums, where that is all that it does.
+    fn sums(&mut self) -> Option<&mut dyn Sums<T>> {
+        None
+    }
+}
+
+/// An observer that adds up rates and output errors, each tick with weights of its own.
+pub trait Sums<T: Scalar> {
+    /// Number of sums.
+    fn count(&self) -> usize;
+
+    /// Writes the weight of a tick that it wants in each sum.
+    fn weigh(&self, tick: u64, weights: &mut [Complex<f64>]);
+
+    /// Takes in what somebody else has summed: for each sum the rates, laid out as a complex state, and the output errors, [outputs ×
+    /// 2·batch].
+    fn add(&mut self, sums: &[(Vec<T>, Vec<T>)]);
 }
 
 /// How the record is weighted before its Fourier coefficients are taken.
@@ -181,6 +199,31 @@ impl<T: Scalar> Observer<T> for LockIn<T> {
                 accumulate(w, &view.rates[view.shape.layer(layer)], view.shape.rails, sums);
             }
             accumulate(w, view.output_error, view.shape.rails, &mut coefficient.output_error);
+        }
+    }
+
+    fn sums(&mut self) -> Option<&mut dyn Sums<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Scalar> Sums<T> for LockIn<T> {
+    fn count(&self) -> usize {
+        self.coefficients.len()
+    }
+
+    fn weigh(&self, tick: u64, weights: &mut [Complex<f64>]) {
+        let Some(index) = self.record.index(tick) else { return };
+        for (weight, coefficient) in weights.iter_mut().zip(&self.coefficients) {
+            let (re, im) = self.record.demodulator(index, coefficient.harmonic, self.phase_error);
+            *weight = Complex::new(re, im);
+        }
+    }
+
+    fn add(&mut self, sums: &[(Vec<T>, Vec<T>)]) {
+        for (coefficient, (rates, output_error)) in self.coefficients.iter_mut().zip(sums) {
+            coefficient.rates.iter_mut().zip(rates).for_each(|(sum, part)| *sum += *part);
+            coefficient.output_error.iter_mut().zip(output_error).for_each(|(sum, part)| *sum += *part);
         }
     }
 }

@@ -6,7 +6,10 @@ pub mod signal;
 pub mod teaching;
 pub mod view;
 
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+
+use num_complex::Complex;
 
 use crate::error::{Error, Result};
 use crate::host::watcher;
@@ -16,6 +19,7 @@ use crate::simulation::integrators::Integrator;
 use crate::simulation::lockin::Observer;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::simulation::view::View;
+use crate::substrate::stretch::{MOST_SUMS, Stretch};
 use crate::substrate::{Field, Population};
 
 /// Magnitude beyond which a state counts as diverged, in units of what weights and inputs carry it to without a loop that amplifies:
@@ -87,6 +91,19 @@ impl<'a, T: Scalar> Simulation<'a, T> {
         self.trajectory.observe(&mut *self.field, observers)
     }
 
+    /// As [`Trajectory::settle_elsewhere`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settle_elsewhere(
+        &mut self,
+        ticks: u64,
+        looks: (u64, f64),
+        observers: &mut [&mut dyn Observer<T>],
+    ) -> Result<Option<f64>> {
+        self.trajectory.settle_elsewhere(&mut *self.field, ticks, looks, observers)
+    }
+
     /// As [`Trajectory::residual`].
     pub fn residual(&mut self) -> f64 {
         self.trajectory.residual(&mut *self.field)
@@ -153,6 +170,9 @@ impl<T: Scalar> Trajectory<T> {
         ticks: u64,
         observers: &mut [&mut dyn Observer<T>],
     ) -> Result<()> {
+        if self.run_elsewhere(field, ticks, None, observers)?.is_some() {
+            return self.check(field);
+        }
         for _ in 0..ticks {
             watcher::check()?;
             field.begin_step(self.tick);
@@ -165,6 +185,82 @@ impl<T: Scalar> Trajectory<T> {
             self.tick += 1;
         }
         self.check(field)
+    }
+
+    /// Runs until the largest |G − s|, looked at every so many ticks, is within `tolerance`, at most so many ticks: of a field that runs by
+    /// itself. Returns that residual; nothing where nothing was done.
+    ///
+    /// # Errors
+    /// As [`Trajectory::run`].
+    pub fn settle_elsewhere(
+        &mut self,
+        field: &mut dyn Field<'_, T>,
+        ticks: u64,
+        (look, tolerance): (u64, f64),
+        observers: &mut [&mut dyn Observer<T>],
+    ) -> Result<Option<f64>> {
+        // Without a tolerance there is one look, at the end.
+        let look = if tolerance > 0.0 { look } else { ticks };
+        let residual = self.run_elsewhere(field, ticks, Some((look, tolerance)), observers)?;
+        if residual.is_some() {
+            self.check(field)?;
+        }
+        Ok(residual)
+    }
+
+    /// A stretch that the field runs by itself, if it does and observers only sum; returns the residual at the end, where one was looked at.
+    fn run_elsewhere(
+        &mut self,
+        field: &mut dyn Field<'_, T>,
+        ticks: u64,
+        until: Option<(u64, f64)>,
+        observers: &mut [&mut dyn Observer<T>],
+    ) -> Result<Option<f64>> {
+        if ticks == 0 || !field.runs() || self.converter.is_some() {
+            return Ok(None);
+        }
+        let Some(explicit) = self.integrator.explicit() else { return Ok(None) };
+        let span = self.tick..self.tick + ticks;
+        let mut wanting: Vec<&mut &mut dyn Observer<T>> =
+            observers.iter_mut().filter(|o| span.clone().any(|tick| o.wants(tick))).collect();
+        if wanting.iter_mut().any(|o| o.sums().is_none()) {
+            return Ok(None);
+        }
+        let counts: Vec<usize> =
+            wanting.iter_mut().map(|o| o.sums().map_or(0, |sums| sums.count())).collect();
+        if counts.iter().sum::<usize>() > MOST_SUMS {
+            return Ok(None);
+        }
+        let wanting = RefCell::new(wanting);
+        let weigh = |tick: u64, mut weights: &mut [Complex<f64>]| {
+            let mut any = false;
+            for (observer, count) in wanting.borrow_mut().iter_mut().zip(&counts) {
+                let (own, others) = weights.split_at_mut(*count);
+                weights = others;
+                if observer.wants(tick)
+                    && let Some(sums) = observer.sums()
+                {
+                    sums.weigh(tick, own);
+                    any = true;
+                }
+            }
+            any
+        };
+        let (begin, sums) = (self.tick, counts.iter().sum());
+        let stretch = Stretch { begin, ticks, explicit, sums, weigh: &weigh, until };
+        let ended = field.run(&stretch, &mut self.state)?;
+        watcher::check()?;
+        let mut sums = &ended.sums[..];
+        for (observer, count) in wanting.into_inner().into_iter().zip(&counts) {
+            let (own, others) = sums.split_at(*count);
+            sums = others;
+            if let Some(observer) = observer.sums() {
+                observer.add(own);
+            }
+        }
+        self.wild = self.wild.or(ended.wild);
+        self.tick += ended.ticks;
+        Ok(Some(ended.residual))
     }
 
     /// Shows the present state, without a step, to the observers that want it.

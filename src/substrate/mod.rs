@@ -12,13 +12,14 @@ pub mod samples;
 mod shown;
 pub mod slow_modes;
 pub mod spice;
+pub mod stretch;
 
 use std::sync::Arc;
 
 use nalgebra::DMatrix;
 use num_complex::Complex;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
@@ -28,6 +29,7 @@ use crate::simulation::teaching::{Teaching, Time};
 use local::Local;
 use parameters::{ParameterShape, Parameters};
 use samples::Samples;
+use stretch::{Accelerated, Acceleration, Ended, Stretch};
 
 /// Samples that are simulated together where nothing is known of the work.
 pub const CHUNK: usize = 10;
@@ -65,6 +67,11 @@ pub trait Substrate<T: Scalar>: Send + Sync {
     /// How many of the samples of a batch are simulated together, by one thread: whatever the number of threads.
     fn chunk(&self, _samples: usize) -> usize {
         CHUNK
+    }
+
+    /// What has gone wrong where it is computed, if that is not this processor; what it has told since is nothing.
+    fn fault(&self) -> Option<Error> {
+        None
     }
 
     /// The field of a batch. `drive` is what an earlier field of the same samples has returned as its [`Field::drive`].
@@ -167,6 +174,24 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn equilibrium(&mut self, _start: Option<&[T]>) -> Result<Option<(Vec<T>, f64)>> {
         Ok(None)
     }
+    /// Whether it runs stretches of the time loop by itself, as it is bound now.
+    fn runs(&self) -> bool {
+        false
+    }
+    /// Runs a stretch of the time loop by itself, of a field that [`Self::runs`].
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    fn run(&mut self, _stretch: &Stretch<'_, T>, _state: &mut Vec<T>) -> Result<Ended<T>> {
+        Err(Error::Internal("a field that does not run by itself".into()))
+    }
+    /// Iterates a state to rest under frozen teaching by Anderson acceleration, of a field that [`Self::runs`].
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    fn accelerate(&mut self, _how: Acceleration, _state: &mut [T]) -> Result<Accelerated> {
+        Err(Error::Internal("a field that does not run by itself".into()))
+    }
     /// Sets the teaching signal.
     fn teach(&mut self, teaching: Teaching);
     /// The teaching signal.
@@ -229,6 +254,22 @@ pub trait Field<'a, T: Scalar>: VectorField<T> {
     fn release_noise(&mut self) -> Disturbances<T>;
 }
 
+/// A product of a linearised substrate: [`Linear::target`] as it stands or transposed, [`Linear::corrected`] or [`Linear::integrated`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// ∂G/∂s v.
+    Target,
+    /// Its transpose.
+    Transposed,
+    /// That of the corrected field.
+    Corrected,
+    /// That of the variable that is integrated.
+    Integrated {
+        /// With the corrected field.
+        corrected: bool,
+    },
+}
+
 /// A substrate linearised at a free equilibrium, one Jacobian for each sample. v is real or complex, and `scratch` as long as v.
 pub trait Linear<T: Scalar> {
     /// Layout of a real state.
@@ -250,6 +291,19 @@ pub trait Linear<T: Scalar> {
     /// [`Self::integrated`]; whether it has.
     fn solve(&self, _corrected: bool, _rate: f64, _right: &[T], _solution: &mut [T]) -> bool {
         false
+    }
+    /// Solves (i·rate·τ − J) x = right by GMRES where its products are computed elsewhere, of the J that `product` tells: right is real, or
+    /// complex, and x begins with a guess. The tolerance is of each sample's residual, relative to its right side; so many products at most.
+    /// The products that it took, and the largest relative residual that it left; none where it does not.
+    fn solve_elsewhere(
+        &self,
+        _product: Product,
+        _rate: f64,
+        _right: &[T],
+        _x: &mut [T],
+        _asked: (f64, u64),
+    ) -> Option<(u64, f64)> {
+        None
     }
     /// The same as [`Self::target`] for the variable that is integrated, where that is another one; `corrected` for the field of
     /// [`Field::correct_asymmetry`].

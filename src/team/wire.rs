@@ -101,6 +101,7 @@ pub(crate) fn error_bytes(error: &Error) -> Vec<u8> {
         }
         Error::Diverged { moment, place, what, advice } => ('d', owned([moment, place, what, advice])),
         Error::Unfinished { moment, place, what, advice } => ('u', owned([moment, place, what, advice])),
+        Error::Gpu(text) => ('g', owned([text, "", "", ""])),
         Error::Stopped => ('s', owned([""; 4])),
         Error::Internal(text) => ('x', owned([text, "", "", ""])),
     };
@@ -123,6 +124,7 @@ pub(crate) fn error(bytes: &[u8], where_found: Option<&str>) -> Error {
         'm' => Error::memory(file(a), b, c, d),
         'd' => Error::Diverged { moment: a, place: b, what: c, advice: d },
         'u' => Error::Unfinished { moment: a, place: b, what: c, advice: d },
+        'g' => Error::Gpu(file(a)),
         's' => Error::Stopped,
         _ => Error::Internal(a),
     }

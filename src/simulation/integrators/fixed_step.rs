@@ -2,6 +2,8 @@
 
 use super::{Integrator, Leak, VectorField};
 use crate::error::Result;
+use crate::imperfections::noise::Rails;
+use crate::numerics::rng::NoiseKey;
 use crate::numerics::scalar::Scalar;
 use crate::simulation::teaching::Time;
 
@@ -52,6 +54,35 @@ pub struct FixedStep<T: Scalar> {
 pub trait Kicks<T: Scalar> {
     /// The increment of the step at `tick`, laid out as the state.
     fn draw(&mut self, tick: u64) -> &[T];
+
+    /// What is drawn, where it is white noise.
+    fn white(&self) -> Option<White<'_, T>> {
+        None
+    }
+}
+
+/// White noise that is added after each step.
+#[derive(Debug, Clone, Copy)]
+pub struct White<'a, T> {
+    /// Key of the draws, whose lane names layer, rail and sample.
+    pub key: NoiseKey,
+    /// Which rails carry it: both with draws of their own, both with the same, or the real one.
+    pub rails: Rails,
+    /// Place of the first sample.
+    pub first: usize,
+    /// Standard deviation of each element.
+    pub std: &'a Leak<T>,
+}
+
+/// What an explicit method of one evaluation does.
+#[derive(Debug, Clone, Copy)]
+pub struct Explicit<'a, T> {
+    /// Map, Euler or exponential Euler.
+    pub method: Method,
+    /// h/τ, or e^{−h/τ} for the exponential method.
+    pub factor: &'a Leak<T>,
+    /// What is added after each step.
+    pub white: Option<White<'a, T>>,
 }
 
 impl<T: Scalar> FixedStep<T> {
@@ -94,6 +125,17 @@ impl<T: Scalar> FixedStep<T> {
 impl<T: Scalar> Integrator<T> for FixedStep<T> {
     fn lost(&self, h: f64) -> f64 {
         self.method.lost(h)
+    }
+
+    fn explicit(&self) -> Option<Explicit<'_, T>> {
+        if self.method == Method::Heun {
+            return None;
+        }
+        let white = match &self.kicks {
+            None => None,
+            Some(kicks) => Some(kicks.white()?),
+        };
+        Some(Explicit { method: self.method, factor: &self.factor, white })
     }
 
     fn step(

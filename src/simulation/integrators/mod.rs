@@ -7,7 +7,7 @@ mod rk4;
 pub mod spec;
 
 pub use adaptive::Adaptive;
-pub use fixed_step::{FixedStep, Kicks, Method};
+pub use fixed_step::{Explicit, FixedStep, Kicks, Method, White};
 pub use implicit::Implicit;
 pub use rk4::Rk4;
 pub use spec::{Clock, IntegratorSpec};
@@ -82,6 +82,12 @@ pub trait Integrator<T: Scalar> {
         state: &mut Vec<T>,
         target: &mut Vec<T>,
     ) -> Result<()>;
+
+    /// The method and its factors, where it takes a state and its target to the next state, element by element, and kicks of a kind that can
+    /// be told.
+    fn explicit(&self) -> Option<Explicit<'_, T>> {
+        None
+    }
 
     /// Whether a step of the clock is one step of the method, so that a shorter one is more stable.
     fn steps_with_the_clock(&self) -> bool {

@@ -1,5 +1,7 @@
 //! What binds a network to samples: drives, targets, teaching, noise, and the buffers of its field.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::imperfections::instant::Disturbances;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
@@ -45,6 +47,14 @@ pub struct Bound<T: Scalar> {
     pub(super) currents: Vec<T>,
     pub(super) evaluations: u64,
     pub(super) products: u64,
+    /// A number of what is bound now: drive, targets and correction.
+    pub(super) version: u64,
+}
+
+/// A number that no other has.
+pub(super) fn fresh() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// What corrects a coupling F for its asymmetry: (Kᵀ − K)(a − a*), with K its derivative at the free rates a*.
@@ -115,6 +125,7 @@ impl<T: Scalar> Bound<T> {
             currents: vec![T::zero(); equations],
             evaluations: 0,
             products: 0,
+            version: fresh(),
             form,
             shape,
         }
@@ -122,6 +133,7 @@ impl<T: Scalar> Bound<T> {
 
     /// Shows samples instead of as many others; [`super::field::Dynamics::reprogrammed`] has to follow.
     pub fn show(&mut self, samples: &Samples<T>) {
+        self.version = fresh();
         self.targets.clone_from(&samples.targets);
         self.places.clear();
         self.places.extend((samples.first..).take(samples.count));
@@ -152,6 +164,7 @@ impl<T: Scalar> Bound<T> {
     /// Marks the drive as that of other noise, samples or parameters than at present.
     pub(super) fn refresh_drive(&mut self) {
         self.moving.iter_mut().for_each(|moving| moving.fresh = false);
+        self.version = fresh();
     }
 }
 

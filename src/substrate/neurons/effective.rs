@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use super::accelerated::Slot;
 use super::form::Form;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
@@ -28,6 +29,8 @@ pub struct Effective<T: Scalar> {
     teaching_gain: Option<Vec<T>>,
     /// Of [`Self::amplification`], once it has been asked for.
     amplification: OnceLock<f64>,
+    /// The same network on a GPU, where it has one.
+    accelerated: Slot,
 }
 
 /// The read-out of an effective network.
@@ -73,6 +76,7 @@ impl<T: Scalar> Effective<T> {
             taus: None,
             teaching_gain: None,
             amplification: OnceLock::new(),
+            accelerated: Slot::default(),
         };
         effective.program(parameters);
         effective
@@ -126,6 +130,14 @@ impl<T: Scalar> Effective<T> {
         if let Some(readout) = &mut self.readout {
             readout.synapses.prepare(BOTH);
         }
+        let mut accelerated = std::mem::take(&mut self.accelerated);
+        accelerated.program(self);
+        self.accelerated = accelerated;
+    }
+
+    /// Where its states are computed, if not here.
+    pub(super) fn accelerated(&self) -> &Slot {
+        &self.accelerated
     }
 
     /// The instance whose parameters these are.
@@ -277,7 +289,7 @@ impl<T: Scalar> Effective<T> {
 
     /// Whether the derivative of the coupling is sure to be its own transpose: every pair one convolution. A pooling's derivatives are then
     /// computed together.
-    fn is_symmetric(&self) -> bool {
+    pub(super) fn is_symmetric(&self) -> bool {
         let mut edges = self.network.edges.iter().zip(&self.computing).enumerate();
         self.network.is_tied()
             && edges.all(|(place, (edge, other))| edge.direction == Direction::Forward || *other != place)
@@ -313,6 +325,7 @@ impl<T: Scalar> Effective<T> {
     pub(crate) fn set_neurons(&mut self, taus: Option<Vec<Vec<f64>>>, teaching_gain: Option<Vec<T>>) {
         self.taus = taus;
         self.teaching_gain = teaching_gain;
+        self.accelerated = Slot::default();
     }
 
     /// The read-out's synapses and biases, where there is one.

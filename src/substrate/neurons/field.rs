@@ -12,13 +12,14 @@ use crate::simulation::signal::Signal;
 use crate::simulation::teaching::{Teaching, Time, Waveform};
 use crate::substrate::neurons::activation;
 pub use crate::substrate::neurons::bound::Bound;
-use crate::substrate::neurons::bound::{Correction, Moving, drive, fill_drive};
+use crate::substrate::neurons::bound::{Correction, Moving, drive, fill_drive, fresh};
 use crate::substrate::neurons::delay::Line;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::linear::Linearised;
 use crate::substrate::neurons::network::Output;
 use crate::substrate::samples::Samples;
+use crate::substrate::stretch::{Accelerated, Acceleration, Ended, Stretch};
 use crate::substrate::{Field, Linear, Substrate, Sweep};
 
 /// The neurons' dynamics: τ ds/dt = G(t, s) − s, with s the potentials or the rates.
@@ -82,6 +83,9 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// The potentials W a + W_in x + b at rates, both real.
     pub(super) fn potentials(&self, rates: &[T]) -> Vec<T> {
         let real = self.bound.shape.with_rails(1);
+        if let Some(potentials) = self.effective.accelerated().potentials(self.effective, &self.bound, rates) {
+            return potentials;
+        }
         let mut potentials = Vec::with_capacity(real.len());
         (0..real.layers())
             .for_each(|layer| potentials.extend_from_slice(&self.bound.drive[self.bound.shape.real(layer)]));
@@ -341,7 +345,9 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         let quiet = input.is_none() && synapse.is_none() && state.is_none();
         let free = !self.bound.teaching_is_on && self.bound.own_betas.is_empty();
         let still = self.bound.correction.is_none() && self.bound.moving.is_none();
-        self.effective.network().sweep().filter(|_| quiet && free && still)
+        // A GPU evaluates all layers at once.
+        let here = self.effective.network().gpu.is_none();
+        self.effective.network().sweep().filter(|_| quiet && free && still && here)
     }
 
     fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {
@@ -383,6 +389,20 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         Some(state)
     }
 
+    fn runs(&self) -> bool {
+        self.effective.accelerated().takes(self.effective, &self.bound)
+    }
+
+    fn run(&mut self, stretch: &Stretch<'_, T>, state: &mut Vec<T>) -> Result<Ended<T>> {
+        self.bound.error_is_current = false;
+        self.effective.accelerated().run(self.effective, &mut self.bound, stretch, state)
+    }
+
+    fn accelerate(&mut self, how: Acceleration, state: &mut [T]) -> Result<Accelerated> {
+        self.bound.error_is_current = false;
+        self.effective.accelerated().accelerate(self.effective, &mut self.bound, how, state)
+    }
+
     fn teach(&mut self, teaching: Teaching) {
         self.bound.teaching = teaching;
         let silent = teaching.waveform == Waveform::Constant(Complex::new(0.0, 0.0));
@@ -416,6 +436,7 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
             correction[self.bound.shape.real(layer)].iter_mut().zip(difference).for_each(|(c, d)| *c = d);
         }
         let negated = if self.effective.network().is_linear() { Vec::new() } else { correction.clone() };
+        self.bound.version = fresh();
         self.bound.correction = Some(Correction { current: correction, free: free.to_vec(), negated });
     }
 
@@ -518,6 +539,9 @@ impl<T: Scalar> VectorField<T> for Dynamics<'_, T> {
         self.bound.error_is_current = false;
         self.move_inputs(time);
         let beta = self.bound.teaching.beta(time);
+        if self.effective.accelerated().target(self.effective, &mut self.bound, beta, state, out) {
+            return;
+        }
         match self.bound.form {
             Form::Potential => {
                 activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);

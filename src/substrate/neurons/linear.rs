@@ -9,7 +9,9 @@ use num_complex::Complex;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::lockin::add_product;
-use crate::substrate::Linear;
+use crate::substrate::{Linear, Product};
+use crate::substrate::neurons::accelerated::Derivative;
+use crate::substrate::neurons::bound::fresh;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::field::activate;
 use crate::substrate::neurons::form::Form;
@@ -33,6 +35,8 @@ pub struct Linearised<'a, T: Scalar> {
     neurons: Vec<Local<T>>,
     /// As much as one layer of them receives.
     received: RefCell<Vec<T>>,
+    /// A number of what it is linearised at.
+    version: u64,
 }
 
 /// A linearised layer of neurons with equations.
@@ -72,7 +76,7 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         let complex = shape.with_rails(2);
         let longest = neurons.iter().map(|local| complex.layer(local.places[0]).len()).max().unwrap_or(0);
         let received = RefCell::new(Vec::with_capacity(longest));
-        Self { effective, shape, complex, slope, tau, rates, neurons, received }
+        Self { effective, shape, complex, slope, tau, rates, neurons, received, version: fresh() }
     }
 
     /// The layout of a state of so many numbers, real or complex.
@@ -178,6 +182,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
 
     /// out = W D v (so that J v = out − v), for a real or complex v; `scratch` is as long as v.
     pub fn couple(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if self.is_elsewhere(Derivative::Potentials, v, out) {
+            return;
+        }
         self.scale_by_slope(v, scratch);
         self.multiply(Layout::Plain, scratch, out);
         if self.has_equations() {
@@ -187,6 +194,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
 
     /// out = D W v, the coupling of the rate form, for a real or complex v; `scratch` is as long as v.
     pub fn couple_rates(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if self.is_elsewhere(Derivative::Rates, v, out) {
+            return;
+        }
         self.multiply(Layout::Plain, v, scratch);
         self.scale_by_slope(scratch, out);
     }
@@ -194,6 +204,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = D Wᵀ v (so that Jᵀ v = out − v), for a real or complex v; `scratch` is as long as v. It is also the coupling of the
     /// rate form with its asymmetry corrected.
     pub fn couple_transposed(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if self.is_elsewhere(Derivative::Transposed, v, out) {
+            return;
+        }
         if self.has_equations() {
             out.copy_from_slice(v);
             self.to_worth(out);
@@ -219,6 +232,9 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// out = Wᵀ D v, the coupling of the potential form with its asymmetry corrected, for a real or complex v; `scratch` is as
     /// long as v.
     pub fn couple_corrected(&self, v: &[T], out: &mut [T], scratch: &mut [T]) {
+        if self.is_elsewhere(Derivative::Corrected, v, out) {
+            return;
+        }
         self.scale_by_slope(v, scratch);
         self.multiply(Layout::Transposed, scratch, out);
         if self.has_equations() {
@@ -260,6 +276,12 @@ impl<'a, T: Scalar> Linearised<'a, T> {
             column.iter().enumerate().for_each(|(i, x)| jacobian[(i, j)] += x.double());
         }
         jacobian
+    }
+
+    /// Whether a GPU has computed it.
+    fn is_elsewhere(&self, derivative: Derivative, v: &[T], out: &mut [T]) -> bool {
+        let at = (self.version, self.shape.batch);
+        self.effective.accelerated().product(self.effective, at, (&self.rates, &self.slope), derivative, v, out)
     }
 
     /// out = W v or Wᵀ v.
@@ -317,6 +339,31 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
             solution[range].iter_mut().zip(own).for_each(|(s, ((right, d), w))| *s = *right + *d * *w);
         }
         true
+    }
+
+    fn solve_elsewhere(
+        &self,
+        product: Product,
+        rate: f64,
+        right: &[T],
+        x: &mut [T],
+        asked: (f64, u64),
+    ) -> Option<(u64, f64)> {
+        let derivative = match (product, self.effective.form()) {
+            (Product::Target, _) | (Product::Integrated { corrected: false }, Form::Potential) => {
+                Derivative::Potentials
+            }
+            (Product::Transposed, _) | (Product::Integrated { corrected: true }, Form::Rate) => {
+                Derivative::Transposed
+            }
+            (Product::Corrected, _) | (Product::Integrated { corrected: true }, Form::Potential) => {
+                Derivative::Corrected
+            }
+            (Product::Integrated { corrected: false }, Form::Rate) => Derivative::Rates,
+        };
+        let at = (self.version, self.shape.batch);
+        let linear = (&self.rates[..], &self.slope[..]);
+        self.effective.accelerated().solve(self.effective, at, linear, (derivative, rate), (right, x), asked)
     }
 
     fn integrated(&self, corrected: bool, v: &[T], out: &mut [T], scratch: &mut [T]) {

@@ -1,5 +1,6 @@
 //! Layers of analog neurons and what connects them: the substrate of both papers.
 
+mod accelerated;
 pub mod activation;
 mod bound;
 mod delay;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::Invalid;
+use crate::host::device::Gpu;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
+use crate::substrate::neurons::accelerated;
 use crate::substrate::neurons::activation::{Activation, Holomorphic, Transfer};
 use crate::substrate::neurons::interactions::{Dense, Direction, Interaction, Wanted};
 use crate::substrate::neurons::model::{Feedback, Initialisation, InputSpec, ModelSpec, READOUT, Tau};
@@ -30,6 +32,8 @@ pub struct Network {
     pub output: Output,
     /// What its quantities are in hardware, where the model says so.
     pub units: Option<Units>,
+    /// The GPU on which its states are computed; none for the processor.
+    pub gpu: Option<Gpu>,
     shapes: Arc<[ParameterShape]>,
 }
 
@@ -305,6 +309,7 @@ impl Network {
             edges,
             output,
             units: model.units,
+            gpu: None,
             shapes: shapes.into(),
         })
     }
@@ -342,6 +347,20 @@ impl Network {
             changed.layers[index].equations = Some(Arc::new(neuron));
         }
         changed
+    }
+
+    /// The same network, its states computed on a GPU.
+    #[must_use]
+    pub fn on_gpu(&self, gpu: Gpu) -> Self {
+        Self { gpu: Some(gpu), ..self.clone() }
+    }
+
+    /// Refuses what is not computed on GPUs.
+    ///
+    /// # Errors
+    /// The first finding, at `device`.
+    pub fn refuse_on_gpu(&self) -> Result<(), Invalid> {
+        accelerated::refuse(self)
     }
 
     /// Whether some of its neurons have equations of their own.

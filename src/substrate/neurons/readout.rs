@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use num_complex::Complex;
+use rayon::prelude::*;
 
+use crate::error::Error;
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::simulation::view::View;
@@ -15,7 +17,7 @@ use crate::substrate::neurons::interactions::{Direction, modulate};
 use crate::substrate::neurons::network::{Layer, Output, Source, chunk};
 use crate::substrate::parameters::{ParameterShape, Parameters};
 use crate::substrate::samples::Samples;
-use crate::substrate::{Field, Population, Substrate};
+use crate::substrate::{CHUNK, Field, Population, Substrate};
 
 impl<T: Scalar> Substrate<T> for Effective<T> {
     fn populations(&self) -> Vec<Population> {
@@ -61,7 +63,14 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
         self.network().is_tied()
     }
 
+    fn fault(&self) -> Option<Error> {
+        self.accelerated().fault()
+    }
+
     fn chunk(&self, samples: usize) -> usize {
+        if let Some(most) = self.accelerated().samples(self) {
+            return samples.div_ceil(samples.div_ceil(most).max(1)).max(1);
+        }
         chunk(self.network().shared().is_some(), samples)
     }
 
@@ -76,6 +85,21 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
     /// (a tied pair's two directions add up); ∂C/∂b = −δ, ∂C/∂R = (p − y) a*ᵀ.
     fn gradient(&self, shape: &StateShape, samples: &Samples<T>, local: &Local<'_, T>) -> Parameters<T> {
         let network = self.network();
+        // A GPU takes all samples at once; here each thread takes some.
+        if network.gpu.is_some() && shape.batch > CHUNK {
+            let outputs = StateShape::block(network.output.size(), shape.batch, 1);
+            let part = |which: &[usize]| {
+                let part = Local {
+                    error_vector: &shape.select(which, local.error_vector),
+                    free: &shape.select(which, local.free),
+                    output_error: &outputs.select(which, local.output_error),
+                };
+                self.gradient(&shape.with_batch(which.len()), &samples.select(which), &part)
+            };
+            let mut gradient = Parameters::zeros(network.shapes());
+            in_parts(shape.batch, &mut gradient, part);
+            return gradient;
+        }
         let mut gradient = Parameters::zeros(network.shapes());
         let minus: Vec<T> = local.error_vector.iter().map(|d| -*d).collect();
         for (edge, synapses) in self.edges() {
@@ -125,6 +149,15 @@ impl<T: Scalar> Substrate<T> for Effective<T> {
         gradient: &mut Parameters<T>,
         scratch: &mut Vec<T>,
     ) {
+        if self.network().gpu.is_some() && shape.batch > CHUNK {
+            let part = |which: &[usize]| {
+                let (shape, rates) = (shape.with_batch(which.len()), shape.select(which, rates));
+                let mut part = Parameters::zeros(self.network().shapes());
+                self.add_products(&shape, &rates, weight, &mut part, &mut Vec::new());
+                part
+            };
+            return in_parts(shape.batch, gradient, part);
+        }
         for (from, edge, synapses) in self.recurrent().filter(|(_, e, _)| e.direction == Direction::Forward) {
             let (from, to) = (&rates[shape.layer(from)], &rates[shape.layer(edge.to)]);
             synapses.correlate(-weight, from, to, shape.rails, gradient.at_mut(edge.weight), scratch);
@@ -176,6 +209,17 @@ impl<T: Scalar> Effective<T> {
         }
         self.add_readout(shape, (view.rates, view.output_error), gain, gradient, &mut modulated);
     }
+}
+
+/// Adds to a gradient that of each chunk of the samples, on all threads, in the order of the chunks.
+fn in_parts<T: Scalar>(
+    samples: usize,
+    gradient: &mut Parameters<T>,
+    part: impl Fn(&[usize]) -> Parameters<T> + Send + Sync,
+) {
+    let places: Vec<usize> = (0..samples).collect();
+    let parts: Vec<Parameters<T>> = places.par_chunks(CHUNK).map(part).collect();
+    parts.iter().for_each(|part| gradient.add_scaled(T::one(), part));
 }
 
 /// out += Σ over the columns.

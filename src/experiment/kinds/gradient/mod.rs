@@ -33,7 +33,7 @@ pub(super) const KEEPING: Keeping =
 spec! {
     /// Compares estimators on given parameters and samples.
     pub struct Gradient {
-        description, notes, published, model, precision = double,
+        description, notes, published, model, precision = double, device,
         /// Seed of the noise.
         seed, parameters, batch, form,
         /// What is imperfect: a table, or the name of a preset.
@@ -49,7 +49,14 @@ impl Kind for Gradient {
     fn validate(&self, network: &Network) -> std::result::Result<(), Invalid> {
         self.imperfections.validate().map_err(|e| e.under("imperfections"))?;
         self.imperfections.suit(network).map_err(|e| e.under("imperfections"))?;
-        validate_estimators(&self.estimators, network, self.form, &self.imperfections)
+        validate_estimators(&self.estimators, network, self.form, &self.imperfections)?;
+        if self.device.is_cpu() {
+            return Ok(());
+        }
+        self.imperfections.suit_gpu().map_err(|e| e.under("imperfections"))?;
+        self.estimators.iter().try_for_each(|(label, estimator)| {
+            estimator.suit_gpu(network).map_err(|e| e.under(&format!("estimators.{label}")))
+        })
     }
 
     fn validate_circuit(&self, circuit: &Circuit) -> std::result::Result<(), Invalid> {

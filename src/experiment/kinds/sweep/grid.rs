@@ -13,7 +13,7 @@ use crate::experiment::document;
 use crate::experiment::kind::Kind;
 use crate::experiment::kinds::train::Train;
 use crate::experiment::origin::Origin;
-use crate::experiment::setup::{Instance, Site};
+use crate::experiment::setup::{self, Instance, Site};
 use crate::experiment::spec::ModelRef;
 use crate::imperfections::Imperfections;
 
@@ -285,6 +285,7 @@ impl Sweep {
             Instance::Circuit(circuit) => train.validate_circuit(circuit),
         };
         sound.map_err(|invalid| invalid.in_file(&who))?;
+        let instance = setup::on_device(instance, &*train).map_err(|invalid| invalid.in_file(&who))?;
         Ok(Point { train, site: Site::new(origin.clone(), &instance) })
     }
 }

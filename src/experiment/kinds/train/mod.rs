@@ -51,7 +51,7 @@ const FEATURE_MAPS: &str = "feature-maps.npz";
 spec! {
     /// Trains a network.
     pub struct Train {
-        description, notes, published, model, parameters?, precision = single,
+        description, notes, published, model, parameters?, precision = single, device,
         /// Seed of initial weights, split, batch order and noise.
         seed, data, form,
         /// How gradients are obtained.
@@ -144,6 +144,10 @@ impl Kind for Train {
         self.estimator
             .validate(network, self.form, Some(&imperfections))
             .map_err(|e| e.under("estimator"))?;
+        if !self.device.is_cpu() {
+            self.imperfections.suit_gpu().map_err(|e| e.under("imperfections"))?;
+            self.estimator.suit_gpu(network).map_err(|e| e.under("estimator"))?;
+        }
         self.optimiser.validate().map_err(|e| e.under("optimiser"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
         check_factors(&self.weight_decays, network).map_err(|e| e.under("weight_decays"))?;

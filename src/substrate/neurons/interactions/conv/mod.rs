@@ -33,6 +33,11 @@ impl Conv {
         self.pool.is_holomorphic()
     }
 
+    /// Its geometry, what follows it, and whether each weight has but one device.
+    pub(in crate::substrate::neurons) fn parts(&self) -> (geometry::Geometry, Pooling, bool) {
+        (self.geometry, self.pool.pooling(), self.devices.is_shared())
+    }
+
     /// What is asked for, or what is fastest.
     fn method<T: Scalar>(&self) -> Method {
         if self.devices == Devices::Unrolled {
