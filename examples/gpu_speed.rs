@@ -23,7 +23,10 @@ fn estimators() -> [(&'static str, Value); 2] {
     let settle = |time: f64| json!({ "step": 1.0, "tolerance": 0.0, "max_time": time });
     let quick = json!({ "step": 1.0, "tolerance": 1e-4, "max_time": 250.0, "accelerate": true });
     [
-        ("published", json!({ "cauchy": { "amplitude": 1.0, "points": 2, "settle": settle(250.0), "nudged": settle(60.0) } })),
+        (
+            "published",
+            json!({ "cauchy": { "amplitude": 1.0, "points": 2, "settle": settle(250.0), "nudged": settle(60.0) } }),
+        ),
         ("solved", json!({ "harmonic_balance": { "period": null, "tolerance": 1e-3, "settle": quick } })),
     ]
 }

@@ -116,6 +116,8 @@ fn dense(random: &mut Random) -> Value {
     });
     if random.below(3) > 0 {
         model["readout"] = json!({ "from": "c", "classes": 2 + random.below(6) });
+    } else {
+        model["cost"] = json!("squared_error");
     }
     model
 }
@@ -143,7 +145,7 @@ fn convolved(random: &mut Random) -> Value {
             { "name": "c2", "shape": [side, side, second] },
             { "name": "d", "size": 5 },
         ],
-        "initialisation": { "truncated_normal": { "scale": 0.5 } },
+        "initialisation": { "truncated_normal": { "scale": 0.3 } },
         "connections": [
             { "from": "input", "to": "c1", "conv": { "kernel": 3, "padding": "same" } },
             { "from": "c1", "to": "c2", "feedback": random.one(&["tied", "independent"]), "conv": conv },
@@ -184,7 +186,9 @@ fn estimators() -> Vec<Value> {
 }
 
 fn flat(gradient: &Parameters<f32>) -> Vec<f64> {
-    (0..gradient.len()).flat_map(|i| gradient.at(i).iter().map(|x| f64::from(*x)).collect::<Vec<_>>()).collect()
+    (0..gradient.len())
+        .flat_map(|i| gradient.at(i).iter().map(|x| f64::from(*x)).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Relative difference of gradients, and 1 minus their cosine.
@@ -208,7 +212,10 @@ fn agree(problem: &Problem, noise: Option<Instant>, told: &str) -> (usize, f64) 
     for estimator in estimators() {
         let Some([here, there]) = problem.estimates(&estimator, noise) else { continue };
         let (relative, cosine) = apart(&here.gradient, &there.gradient);
-        assert!(relative < 1e-4 && cosine < 1e-5, "{told}, {estimator}: relative {relative:e}, cosine 1 − {cosine:e}");
+        assert!(
+            relative < 1e-4 && cosine < 1e-5,
+            "{told}, {estimator}: relative {relative:e}, cosine 1 − {cosine:e}"
+        );
         let free = largest(&here.free, &there.free);
         assert!(free < 1e-5, "{told}, {estimator}: free rates {free:e}");
         let nudged = here.nudged.iter().zip(&there.nudged).map(|(a, b)| largest(a, b)).fold(0.0, f32::max);
@@ -260,7 +267,10 @@ fn so_it_is_with_white_noise() {
             ] {
                 let [here, there] = problem.estimates(&estimator, Some(noise)).unwrap();
                 let (relative, cosine) = apart(&here.gradient, &there.gradient);
-                assert!(relative < 1e-4 && cosine < 1e-5, "{told}, {estimator}: {relative:e}, 1 − {cosine:e}");
+                assert!(
+                    relative < 1e-4 && cosine < 1e-5,
+                    "{told}, {estimator}: {relative:e}, 1 − {cosine:e}"
+                );
                 // It is noisy indeed.
                 let [quiet, _] = problem.estimates(&estimator, None).unwrap();
                 assert!(apart(&quiet.gradient, &here.gradient).0 > 1e-3);
@@ -280,17 +290,24 @@ fn equilibria_of_random_networks_are_the_same() {
         let model = if seed % 2 == 0 { dense(&mut random) } else { convolved(&mut random) };
         let form = if seed % 4 < 2 { Form::Potential } else { Form::Rate };
         let problem = Problem::new(model.clone(), form, 4, seed, gpu.clone());
-        let settle = Settle { tolerance: Some(1e-6), max_time: 400.0, ..Settle::default() };
+        // As many steps here as there.
+        let settle = Settle { tolerance: Some(0.0), max_time: 150.0, ..Settle::default() };
         let phases = [
             Phase::free(),
-            Phase { teaching: Teaching::constant(Complex::new(0.3, 0.4)), rails: 2, correction: None, drive: None },
+            Phase {
+                teaching: Teaching::constant(Complex::new(0.3, 0.4)),
+                rails: 2,
+                correction: None,
+                drive: None,
+            },
         ];
         for phase in phases {
             let [here, there] = problem.substrates().map(|effective| {
                 let setting = Setting::quiet(&effective);
                 equilibrium::equilibrium(&setting, &problem.samples, phase, &settle, None).unwrap()
             });
-            let pairs = here.rates.iter().zip(&there.rates).chain(here.output_error.iter().zip(&there.output_error));
+            let pairs =
+                here.rates.iter().zip(&there.rates).chain(here.output_error.iter().zip(&there.output_error));
             let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(far < 1e-5, "seed {seed}, {form:?}, {model}: {far:e}");
             worst = worst.max(far);
@@ -330,4 +347,36 @@ fn what_a_gpu_does_not_know_is_refused() {
     assert!(sparse.contains("the sparse connection `a-b`"), "{sparse}");
     let written = refused(|model| model["layers"][0]["activation"] = json!("tanh(z)"));
     assert!(written.contains("an activation by expression in layer `a`"), "{written}");
+}
+
+/// A few hundred updates of a small network: losses follow those of the processor until rounding parts them.
+#[test]
+fn learning_goes_the_same_way() {
+    let Some(gpu) = gpu() else { return };
+    let estimator = json!({ "oscillation": { "amplitude": 0.2, "period": 12.0, "settle_periods": 1, "integrator": { "euler": { "step": 1.0 } } } });
+    let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
+    let estimator = spec.build();
+    for (seed, model) in [(1, dense(&mut Random(1))), (2, convolved(&mut Random(4)))] {
+        let problem = Problem::new(model, Form::Potential, 8, seed, gpu.clone());
+        let learn = |network: &Arc<Network>| {
+            let mut parameters = problem.parameters.clone();
+            let mut effective = Effective::new(network, problem.form, &parameters);
+            (0..200)
+                .map(|update| {
+                    let setting = Setting { update, diagnose: false, ..Setting::quiet(&effective) };
+                    let estimate =
+                        estimate_batch(&*estimator, &setting, &problem.samples, &mut Vec::new()).unwrap();
+                    let loss = estimate.output_error.norm_squared();
+                    parameters.add_scaled(-0.3, &estimate.gradient);
+                    effective.program(&parameters);
+                    loss
+                })
+                .collect::<Vec<f32>>()
+        };
+        let (here, there) = (learn(&problem.here), learn(&problem.there));
+        assert!(here[199] < 0.8 * here[0], "{} {}", here[0], here[199]);
+        for (update, (a, b)) in here.iter().zip(&there).enumerate() {
+            assert!((a - b).abs() < 1e-3 * a.max(0.01), "update {update}: {a} {b}");
+        }
+    }
 }

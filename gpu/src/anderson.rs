@@ -112,7 +112,8 @@ impl Run<'_, '_> {
             self.submit(&calls);
             let remembered = self.memory.forces.len().min(iteration);
             let mut wanted = vec![(&self.on.largest, batch)];
-            for (product, overlap) in self.memory.products.iter().zip(&self.memory.overlaps).take(remembered) {
+            for (product, overlap) in self.memory.products.iter().zip(&self.memory.overlaps).take(remembered)
+            {
                 wanted.extend([(product, 2 * batch), (overlap, 2 * batch)]);
             }
             let read = engine.device().read::<f32>(&wanted)?;

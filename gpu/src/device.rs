@@ -167,8 +167,8 @@ impl Device {
             ..wgpu::DeviceDescriptor::default()
         });
         let name = description.name.clone();
-        let (device, queue) = pollster::block_on(opened)
-            .map_err(|e| Error::Closed { index, name, reason: e.to_string() })?;
+        let (device, queue) =
+            pollster::block_on(opened).map_err(|e| Error::Closed { index, name, reason: e.to_string() })?;
         let fault = Faults::default();
         let noted = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error| {

@@ -6,7 +6,7 @@ use crate::device::{Call, Device};
 use crate::error::Result;
 use crate::kernels::{self, BEAT, Method, NoisyRails, TAME};
 use crate::plan::Plan;
-use crate::workspace::{Derivative, Programmed, TICKS, Task, Workspace, numbers};
+use crate::workspace::{Derivative, Programmed, TICKS, Task, Workspace, largest};
 
 /// A network that is programmed on a device. States are laid out as [`Plan`] says.
 pub struct Engine {
@@ -98,7 +98,10 @@ struct Beat {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("device", &self.device).field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("device", &self.device)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +111,9 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Size`], and what [`Device::check`] finds.
     pub fn new(device: Arc<Device>, plan: Plan) -> Result<Self> {
-        let own = |(index, edge): (usize, &crate::plan::Edge)| (edge.weights == index).then_some(edge.interaction.weights());
+        let own = |(index, edge): (usize, &crate::plan::Edge)| {
+            (edge.weights == index).then_some(edge.interaction.weights())
+        };
         let sizes: Vec<Option<usize>> = plan.edges.iter().enumerate().map(own).collect();
         sizes.iter().flatten().try_for_each(|size| device.admit("weights", *size))?;
         let output = plan.layers[plan.output_layer()].size;
@@ -138,18 +143,11 @@ impl Engine {
         &self.device
     }
 
-    /// Bytes that it takes for so many columns, without accumulators.
-    #[must_use]
-    pub fn bytes(plan: &Plan, columns: usize) -> u64 {
-        let weights: usize = plan.edges.iter().map(|edge| edge.interaction.weights()).sum();
-        4 * (weights + numbers(plan, columns).1) as u64
-    }
-
     /// How many columns fit into the buffers of the device, which may be none.
     #[must_use]
     pub fn most_columns(&self) -> usize {
         // An accumulator has both rails whatever the state.
-        let numbers = numbers(&self.plan, 1).0.max(2 * self.plan.neurons()).max(1);
+        let numbers = largest(&self.plan, 1).max(2 * self.plan.neurons()).max(1);
         usize::try_from(self.device.description().largest / 4).unwrap_or(usize::MAX) / numbers
     }
 
@@ -227,7 +225,13 @@ impl Engine {
     }
 
     /// The calls of one evaluation of the field: what has to be known of the output error is known then, if it is taught or asked for.
-    pub(crate) fn evaluation(&self, on: &mut Workspace, load: &Load<'_>, taught: bool, error: bool) -> Vec<Arc<[Call]>> {
+    pub(crate) fn evaluation(
+        &self,
+        on: &mut Workspace,
+        load: &Load<'_>,
+        taught: bool,
+        error: bool,
+    ) -> Vec<Arc<[Call]>> {
         let rails = load.rails;
         let mut calls = vec![self.task(on, Task::Couple { rails, corrected: load.correction.is_some() })];
         if taught || error {
@@ -256,7 +260,8 @@ impl Engine {
         self.device.write(&on.schedule, &words);
         self.device.write(&on.clock, &[0_u32]);
         let calls = self.evaluation(on, load, beta.is_some(), false);
-        self.device.submit((load.batch, load.batch * load.rails), calls.iter().flat_map(|calls| calls.iter()));
+        self.device
+            .submit((load.batch, load.batch * load.rails), calls.iter().flat_map(|calls| calls.iter()));
         let mut read = self.device.read(&[(&on.goal, state.len())])?;
         Ok(read.swap_remove(0))
     }
@@ -355,8 +360,8 @@ impl Engine {
             sums.push((rates, error));
         }
         let seen = self.device.read::<u32>(&[(&on.seen, 3)])?.swap_remove(0);
-        let wild = (seen[0] != TAME)
-            .then(|| (seen[0] as usize, u64::from(seen[1]) | u64::from(seen[2]) << 32));
+        let wild =
+            (seen[0] != TAME).then(|| (seen[0] as usize, u64::from(seen[1]) | u64::from(seen[2]) << 32));
         Ok(Ran { state, ticks, residuals, sums, wild, evaluations })
     }
 
@@ -425,12 +430,19 @@ impl Engine {
     ///
     /// # Errors
     /// What [`Device::check`] finds.
-    pub fn draws(device: &Device, key: [u32; 2], tick: u64, lane: u32, count: usize) -> Result<(Vec<u32>, Vec<f32>)> {
+    pub fn draws(
+        device: &Device,
+        key: [u32; 2],
+        tick: u64,
+        lane: u32,
+        count: usize,
+    ) -> Result<(Vec<u32>, Vec<f32>)> {
         let whole = count.next_multiple_of(64);
         let (words, numbers) = (device.buffer(whole), device.buffer(whole));
         let dims = device.uniform(&[0, 0, 0, key[0], key[1], 0, 0, 0]);
         let text = kernels::draw(tick, lane);
-        let call = device.call(text, &[&dims, &words, &numbers], crate::device::Grid::Groups(whole.div_ceil(1024)));
+        let call =
+            device.call(text, &[&dims, &words, &numbers], crate::device::Grid::Groups(whole.div_ceil(1024)));
         device.submit((1, 1), std::iter::once(&call));
         let words = device.read(&[(&words, count)])?.swap_remove(0);
         Ok((words, device.read(&[(&numbers, count)])?.swap_remove(0)))

@@ -245,7 +245,9 @@ pub(crate) fn pool(of: &Interaction, pass: Pass, complex: bool, single: bool, ab
     // Reads and writes, with the imaginary parts a rail behind.
     let read = |name: &str, from: &str, at: &str, span: &str| {
         if complex {
-            format!("fn {name}(i: u32) -> N {{ return vec2<f32>({from}[{at} + i], {from}[{at} + i + {span}]); }}\n")
+            format!(
+                "fn {name}(i: u32) -> N {{ return vec2<f32>({from}[{at} + i], {from}[{at} + i + {span}]); }}\n"
+            )
         } else {
             format!("fn {name}(i: u32) -> N {{ return {from}[{at} + i]; }}\n")
         }

@@ -148,8 +148,15 @@ impl Engine {
             unread: self.device().buffer(2 * on.columns),
         });
         self.load_derivative(on, equation.at, equation.rates, columns);
-        let mut solver =
-            Solver { engine: self, on, basis, rails: columns / batch, batch, capacity, derivative: equation.derivative };
+        let mut solver = Solver {
+            engine: self,
+            on,
+            basis,
+            rails: columns / batch,
+            batch,
+            capacity,
+            derivative: equation.derivative,
+        };
         let solved = solver.solve(equation, x);
         let Solver { basis, on, .. } = solver;
         on.basis = Some(basis);
@@ -190,10 +197,16 @@ impl Solver<'_> {
                 let from = self.basis.x.clone();
                 self.multiply(&from, &first);
                 products += 1;
-                self.submit(&[self.whole(kernels::take_from(self.engine.plan()), &[&self.basis.right, &first])]);
+                self.submit(&[
+                    self.whole(kernels::take_from(self.engine.plan()), &[&self.basis.right, &first])
+                ]);
             }
             let sizes = self.norms(&first)?;
-            let worst = sizes.iter().zip(&scale).map(|(r, s)| r / s).fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) });
+            let worst = sizes
+                .iter()
+                .zip(&scale)
+                .map(|(r, s)| r / s)
+                .fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) });
             let small = sizes.iter().zip(&enough).all(|(size, enough)| size <= enough);
             // Single precision has an end: a cycle that leads no further is the last.
             let stuck = worst > 0.5 * before;
@@ -244,7 +257,8 @@ impl Solver<'_> {
             if cycle.residual() <= enough[sample] {
                 continue;
             }
-            let entry = |column: &Vec<f32>| [f64::from(column[2 * sample]), f64::from(column[2 * sample + 1])];
+            let entry =
+                |column: &Vec<f32>| [f64::from(column[2 * sample]), f64::from(column[2 * sample + 1])];
             let mut column: Vec<Number> = read.iter().map(entry).collect();
             column[k + 1] = [column[k + 1][0].max(0.0).sqrt(), 0.0];
             cycle.push(column);

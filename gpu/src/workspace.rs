@@ -8,9 +8,9 @@ use wgpu::Buffer;
 use crate::anderson::Memory;
 use crate::device::{Call, Device, Grid};
 use crate::error::Result;
-use crate::krylov::Basis;
 use crate::kernels::{self, ACCUMULATORS, BEAT, Method, NoisyRails, Pass};
-use crate::plan::{Edge, Interaction, Output, Plan, Pooling};
+use crate::krylov::Basis;
+use crate::plan::{Edge, Interaction, Output, Plan};
 
 /// Ticks of one submission.
 pub(crate) const TICKS: usize = 64;
@@ -110,28 +110,21 @@ pub(crate) struct Workspace {
     pub memory: Option<Memory>,
 }
 
-/// The numbers that buffers for so many columns hold, of the largest and in all.
-pub(crate) fn numbers(plan: &Plan, columns: usize) -> (usize, usize) {
-    let state = plan.neurons() * columns;
+/// Numbers of the largest buffer for so many columns.
+pub(crate) fn largest(plan: &Plan, columns: usize) -> usize {
     let unpooled = |edge: &Edge| edge.interaction.window().map_or(0, |_| edge.interaction.unpooled());
-    let z: usize = plan.edges.iter().enumerate().filter(|(i, e)| e.weights == *i).map(|(_, e)| unpooled(e)).sum();
-    let most = plan.edges.iter().map(unpooled).max().unwrap_or(0);
-    let outputs = plan.outputs() * columns;
-    let largest = state.max(most * columns);
-    (largest, 14 * state + (z + 2 * most) * columns + 4 * outputs)
+    plan.edges.iter().map(unpooled).fold(plan.neurons(), usize::max) * columns
 }
 
 impl Workspace {
     pub(crate) fn new(device: &Device, plan: &Plan, columns: usize) -> Result<Self> {
         let state = plan.neurons() * columns;
-        let (largest, _) = numbers(plan, columns);
-        device.admit("a state", largest)?;
+        device.admit("a state", largest(plan, columns))?;
         let unpooled = |edge: &Edge| edge.interaction.window().map_or(0, |_| edge.interaction.unpooled());
         let most = plan.edges.iter().map(unpooled).max().unwrap_or(0) * columns;
         let of = |numbers: usize| device.buffer(numbers);
         let z = plan.edges.iter().enumerate().map(|(index, edge)| {
-            let own = edge.weights == index && !edge.interaction.is_linear()
-                || matches!(edge.interaction.pooling, Pooling::Average(_)) && edge.weights == index;
+            let own = edge.weights == index && edge.interaction.window().is_some();
             own.then(|| of(unpooled(edge) * columns))
         });
         let outputs = plan.outputs() * columns;
@@ -257,7 +250,11 @@ impl Composer<'_> {
                 let of_error = kernels::record_error(plan.outputs(), rails, accumulator);
                 vec![
                     call(source, &[&on.schedule, &on.clock, self.rates(), rates], Grid::PerSample(neurons)),
-                    call(of_error, &[&on.schedule, &on.clock, &on.error, error], Grid::PerSample(plan.outputs())),
+                    call(
+                        of_error,
+                        &[&on.schedule, &on.clock, &on.error, error],
+                        Grid::PerSample(plan.outputs()),
+                    ),
                 ]
             }
             Task::Watch { rails } => {
@@ -305,7 +302,14 @@ impl Composer<'_> {
     }
 
     /// A pass of the pooling of an edge. `complex` where z is.
-    fn pool(&self, edge: &Edge, pass: Pass, (complex, single): (bool, bool), above: usize, buffers: &[&Buffer]) -> Call {
+    fn pool(
+        &self,
+        edge: &Edge,
+        pass: Pass,
+        (complex, single): (bool, bool),
+        above: usize,
+        buffers: &[&Buffer],
+    ) -> Call {
         let of = &edge.interaction;
         let text = kernels::pool(of, pass, complex, single, above);
         let [height, width] = of.pooled();
@@ -384,7 +388,11 @@ impl Composer<'_> {
         let offset = plan.offsets()[layer];
         if let Output::SquaredError { .. } = plan.output {
             let source = kernels::difference(outputs, offset);
-            return vec![self.call(source, &[self.rates(), &on.targets, &on.error], Grid::PerColumn(outputs))];
+            return vec![self.call(
+                source,
+                &[self.rates(), &on.targets, &on.error],
+                Grid::PerColumn(outputs),
+            )];
         }
         let (dense, weights, bias) = self.readout();
         let product = kernels::product(&dense, true, (offset, 0), true);

@@ -204,9 +204,11 @@ impl Loops {
             for (n, z) in out.iter_mut().enumerate() {
                 let slope = match self.plan.output {
                     Output::SquaredError { .. } => error[n],
-                    Output::Readout { classes, .. } => {
-                        error.iter().enumerate().map(|(c, e)| e * f64::from(self.readout.0[n * classes + c])).sum()
-                    }
+                    Output::Readout { classes, .. } => error
+                        .iter()
+                        .enumerate()
+                        .map(|(c, e)| e * f64::from(self.readout.0[n * classes + c]))
+                        .sum(),
                 };
                 *z -= beta * f64::from(self.gain[n]) * slope;
             }
@@ -261,7 +263,9 @@ impl Loops {
         let weights = &self.weights[edge.weights];
         let ([h, w, c], [oh, ow, oc]) = (of.input, of.output);
         for (y, x, ky, kx) in (0..oh).flat_map(|y| {
-            (0..ow).flat_map(move |x| (0..of.kernel[0]).flat_map(move |ky| (0..of.kernel[1]).map(move |kx| (y, x, ky, kx))))
+            (0..ow).flat_map(move |x| {
+                (0..of.kernel[0]).flat_map(move |ky| (0..of.kernel[1]).map(move |kx| (y, x, ky, kx)))
+            })
         }) {
             let (iy, ix) = (y * of.stride + ky, x * of.stride + kx);
             if iy < of.before[0] || ix < of.before[1] || iy - of.before[0] >= h || ix - of.before[1] >= w {

@@ -5,8 +5,8 @@ mod loops;
 use std::sync::{Arc, OnceLock};
 
 use holograd_gpu::{
-    Activation, Course, Derivative, Device, Edge, Engine, Equation, Interaction, Iterate, Kicks, Layer, Load, Method, NoisyRails, Output,
-    Plan, Pooling, Window,
+    Activation, Course, Derivative, Device, Edge, Engine, Equation, Interaction, Iterate, Kicks, Layer, Load,
+    Method, NoisyRails, Output, Plan, Pooling, Window,
 };
 use loops::{Loops, Random, State};
 use num_complex::Complex64;
@@ -28,7 +28,11 @@ fn device() -> Option<Arc<Device>> {
 }
 
 fn layer(size: usize, activation: Activation) -> Layer {
-    Layer { size, activation, bounded: !matches!(activation, Activation::Softplus | Activation::Identity | Activation::Relu) }
+    Layer {
+        size,
+        activation,
+        bounded: !matches!(activation, Activation::Softplus | Activation::Identity | Activation::Relu),
+    }
 }
 
 fn pair(edges: &mut Vec<Edge>, (from, to): (usize, usize), interaction: Interaction, tied: bool) {
@@ -141,12 +145,17 @@ fn the_field_is_that_of_plain_loops() {
             let state = State::random(plan, batch, rails, 0.4, &mut random);
             let (drive, targets) = loops.samples(batch, rails, &mut random);
             id += 1;
-            let load = Load { id, batch, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
+            let load =
+                Load { id, batch, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
             for beta in [None, Some(Complex64::new(0.3, if rails == 2 { -0.2 } else { 0.0 }))] {
-                let found = engine.target(&load, beta.map(|b| [b.re as f32, b.im as f32]), &state.single()).unwrap();
+                let found =
+                    engine.target(&load, beta.map(|b| [b.re as f32, b.im as f32]), &state.single()).unwrap();
                 let expected = loops.target(&state, &drive, &targets, beta.unwrap_or_default());
                 let worst = far(&found, &expected.double());
-                assert!(worst < 3e-6, "plan {index}, {batch} samples, {rails} rails, β {beta:?}: {worst:e}\n{plan:?}");
+                assert!(
+                    worst < 3e-6,
+                    "plan {index}, {batch} samples, {rails} rails, β {beta:?}: {worst:e}\n{plan:?}"
+                );
             }
         }
     }
@@ -163,9 +172,14 @@ fn derivatives_are_those_of_plain_loops() {
         let rates = State::random(plan, batch, 1, 0.4, &mut random);
         let slope = State::random(plan, batch, 1, 0.4, &mut random);
         for rails in [1, 2] {
-            let (v, w) = (State::random(plan, batch, rails, 1.0, &mut random), State::random(plan, batch, rails, 1.0, &mut random));
+            let (v, w) = (
+                State::random(plan, batch, rails, 1.0, &mut random),
+                State::random(plan, batch, rails, 1.0, &mut random),
+            );
             let product = |derivative, v: &State| {
-                engine.product((1, batch), (&rates.single(), &slope.single()), derivative, &v.single()).unwrap()
+                engine
+                    .product((1, batch), (&rates.single(), &slope.single()), derivative, &v.single())
+                    .unwrap()
             };
             let scaled = v.scaled(&slope);
             let expected = loops.coupled_along(&rates, &scaled);
@@ -180,8 +194,12 @@ fn derivatives_are_those_of_plain_loops() {
             {
                 let there = loops::dot(&w.single(), &product(plain, &v));
                 let back = loops::dot(&product(transposed, &w), &v.single());
-                let size = loops::dot(&product(plain, &v), &product(plain, &v)).sqrt() * loops::dot(&w.single(), &w.single()).sqrt();
-                assert!((there - back).abs() < 1e-5 * size, "plan {index}, {rails} rails: {there} {back} of {size}");
+                let size = loops::dot(&product(plain, &v), &product(plain, &v)).sqrt()
+                    * loops::dot(&w.single(), &w.single()).sqrt();
+                assert!(
+                    (there - back).abs() < 1e-5 * size,
+                    "plan {index}, {rails} rails: {there} {back} of {size}"
+                );
             }
         }
     }
@@ -196,13 +214,20 @@ fn solutions_solve() {
         let loops = Loops::new(plan, &mut random);
         let engine = engine(&device, plan, &loops);
         let batch = 3;
-        let (rates, slope) =
-            (State::random(plan, batch, 1, 0.4, &mut random).single(), State::random(plan, batch, 1, 0.4, &mut random).single());
-        for (rails, derivative) in
-            [(1, Derivative::Transposed), (2, Derivative::Potentials), (2, Derivative::Rates), (1, Derivative::Corrected)]
-        {
+        let (rates, slope) = (
+            State::random(plan, batch, 1, 0.4, &mut random).single(),
+            State::random(plan, batch, 1, 0.4, &mut random).single(),
+        );
+        for (rails, derivative) in [
+            (1, Derivative::Transposed),
+            (2, Derivative::Potentials),
+            (2, Derivative::Rates),
+            (1, Derivative::Corrected),
+        ] {
             let right = State::random(plan, batch, rails, 1.0, &mut random);
-            let turn: Vec<f32> = (0..plan.neurons()).map(|n| if rails == 1 { 0.0 } else { 0.2 + 0.1 * (n % 3) as f32 }).collect();
+            let turn: Vec<f32> = (0..plan.neurons())
+                .map(|n| if rails == 1 { 0.0 } else { 0.2 + 0.1 * (n % 3) as f32 })
+                .collect();
             let equation = Equation {
                 at: (9, batch),
                 rates: (&rates, &slope),
@@ -225,7 +250,13 @@ fn solutions_solve() {
                     let t = turn[offset + e % layer.size];
                     let left = |rail: usize| {
                         let place = at + rail * span + e;
-                        let turned = if rails == 1 { 0.0 } else if rail == 0 { -t * x[at + span + e] } else { t * x[at + e] };
+                        let turned = if rails == 1 {
+                            0.0
+                        } else if rail == 0 {
+                            -t * x[at + span + e]
+                        } else {
+                            t * x[at + e]
+                        };
                         x[place] - product[place] + turned - right.single()[place]
                     };
                     worst = (0..rails).fold(worst, |worst, rail| worst.max(left(rail).abs()));
@@ -258,7 +289,15 @@ fn a_course_is_that_of_plain_loops() {
             let (batch, ticks) = (2, 150);
             let begin = State::random(plan, batch, rails, 0.2, &mut random);
             let (drive, targets) = loops.samples(batch, rails, &mut random);
-            let load = Load { id: 1 + rails as u64, batch, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
+            let load = Load {
+                id: 1 + rails as u64,
+                batch,
+                rails,
+                drive: &drive,
+                targets: &targets,
+                betas: &[],
+                correction: None,
+            };
             let factor: Vec<f32> = (0..plan.neurons()).map(|n| 0.1 + 0.3 * (n % 3) as f32).collect();
             // Two accumulators of ticks from the hundredth on.
             let weigh = |tick: u64| {
@@ -287,7 +326,10 @@ fn a_course_is_that_of_plain_loops() {
             let ran = engine.run(&load, &begin.single(), &course).unwrap();
             assert_eq!((ran.ticks, ran.wild), (ticks, None));
             let (mut state, mut sums) = (begin, [State::zero(plan, batch), State::zero(plan, batch)]);
-            let mut errors = [vec![Complex64::default(); plan.outputs() * batch], vec![Complex64::default(); plan.outputs() * batch]];
+            let mut errors = [
+                vec![Complex64::default(); plan.outputs() * batch],
+                vec![Complex64::default(); plan.outputs() * batch],
+            ];
             for tick in 5..5 + ticks {
                 let [re, im] = driven(tick);
                 let beta = Complex64::new(f64::from(re), if rails == 2 { f64::from(im) } else { 0.0 });
@@ -307,7 +349,8 @@ fn a_course_is_that_of_plain_loops() {
             for (k, (rates, error)) in ran.sums.iter().enumerate() {
                 let worst = far(rates, &sums[k].complex());
                 assert!(worst < 1e-5, "plan {index}, {rails} rails, {method:?}, sum {k}: {worst:e}");
-                let expected: Vec<f64> = errors[k].iter().map(|e| e.re).chain(errors[k].iter().map(|e| e.im)).collect();
+                let expected: Vec<f64> =
+                    errors[k].iter().map(|e| e.re).chain(errors[k].iter().map(|e| e.im)).collect();
                 let worst = far(error, &expected);
                 assert!(worst < 1e-5, "plan {index}, {rails} rails, {method:?}, error {k}: {worst:e}");
             }
@@ -323,7 +366,8 @@ fn relaxation_stops_when_every_sample_has_settled() {
     let engine = engine(&device, &plan, &loops);
     let mut random = Random::new(5);
     let (drive, targets) = loops.samples(4, 1, &mut random);
-    let load = Load { id: 1, batch: 4, rails: 1, drive: &drive, targets: &targets, betas: &[], correction: None };
+    let load =
+        Load { id: 1, batch: 4, rails: 1, drive: &drive, targets: &targets, betas: &[], correction: None };
     let factor = vec![0.5; plan.neurons()];
     let course = Course {
         begin: 0,
@@ -356,7 +400,15 @@ fn accelerated_relaxation_comes_to_rest() {
         let engine = engine(&device, plan, &loops);
         for (rails, beta) in [(1, None), (2, Some([0.2, 0.3]))] {
             let (drive, targets) = loops.samples(3, rails, &mut random);
-            let load = Load { id: rails as u64, batch: 3, rails, drive: &drive, targets: &targets, betas: &[], correction: None };
+            let load = Load {
+                id: rails as u64,
+                batch: 3,
+                rails,
+                drive: &drive,
+                targets: &targets,
+                betas: &[],
+                correction: None,
+            };
             let mut state = vec![0.0; drive.len()];
             let mut last = Vec::new();
             let mut decide = |iterate: &Iterate<'_>| {
@@ -372,7 +424,10 @@ fn accelerated_relaxation_comes_to_rest() {
                 Some((0..3).map(|sample| late(&last[sample]).then(|| weight(sample))).collect())
             };
             let evaluations = engine.iterate(&load, beta, &mut state, (1.0, 1), &mut decide).unwrap();
-            assert!(last.iter().all(|r| *r <= 2e-6), "plan {index}, {rails} rails: {last:?} after {evaluations}");
+            assert!(
+                last.iter().all(|r| *r <= 2e-6),
+                "plan {index}, {rails} rails: {last:?} after {evaluations}"
+            );
             let goal = engine.target(&load, beta, &state).unwrap();
             let worst = goal.iter().zip(&state).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert_eq!(worst, last.iter().copied().fold(0.0, f32::max));
@@ -386,7 +441,10 @@ fn random_words_are_philox() {
     let Some(device) = device() else { return };
     let (words, numbers) = Engine::draws(&device, [0, 0], 0, 0, 10_000).unwrap();
     // Words of a block stand 16 apart.
-    assert_eq!([words[0], words[16], words[32], words[48]], [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]);
+    assert_eq!(
+        [words[0], words[16], words[32], words[48]],
+        [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]
+    );
     assert!(numbers.iter().all(|x| *x > 0.0 && *x <= 1.0));
     let mean = numbers.iter().map(|x| f64::from(*x)).sum::<f64>() / 1e4;
     assert!((mean - 0.5).abs() < 4.0 / (12.0_f64 * 1e4).sqrt(), "{mean}");
@@ -406,7 +464,8 @@ fn kicks_are_normal_and_go_where_they_are_wanted() {
     let engine = Engine::new(Arc::clone(&device), plan.clone()).unwrap();
     let (batch, rails) = (3, 2);
     let zeros = vec![0.0; plan.neurons() * batch * rails];
-    let load = Load { id: 1, batch, rails, drive: &zeros, targets: &vec![0.0; 6000], betas: &[], correction: None };
+    let load =
+        Load { id: 1, batch, rails, drive: &zeros, targets: &vec![0.0; 6000], betas: &[], correction: None };
     let size: Vec<f32> = (0..2100).map(|n| if n < 100 { 2.0 } else { 0.5 }).collect();
     let mut kicked = |noisy, first| {
         let course = Course {
@@ -440,7 +499,11 @@ fn kicks_are_normal_and_go_where_they_are_wanted() {
         (mean, x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n)
     };
     let (mean, square) = moments(&[of(&independent, 0), of(&independent, 1)].concat());
-    assert!(mean.abs() < 4.0 * 0.5 / 12_000_f64.sqrt() && (square / 0.25 - 1.0).abs() < 4.0 * (2.0 / 12_000_f64).sqrt(), "{mean} {square}");
+    assert!(
+        mean.abs() < 4.0 * 0.5 / 12_000_f64.sqrt()
+            && (square / 0.25 - 1.0).abs() < 4.0 * (2.0 / 12_000_f64).sqrt(),
+        "{mean} {square}"
+    );
     let (_, square) = moments(&independent[..600]);
     assert!((square / 4.0 - 1.0).abs() < 4.0 * (2.0 / 600_f64).sqrt(), "{square}");
 }

@@ -201,8 +201,8 @@ macro_rules! spec {
     };
     (@ $of:tt [$($done:tt)*] $files:tt [$($head:tt)*] device, $($rest:tt)*) => {
         spec! { @ $of [$($done)*
-            /// Where states are computed: `cpu`, `gpu`, or `gpu:N` for one of several that `holograd devices` lists, in single precision and
-            /// equal to the processor's up to rounding.
+            /// Where states are computed: `cpu`, also where it is left out; `gpu`, or `gpu:N` for one of several that `holograd devices` lists,
+            /// in single precision and equal to the processor's up to rounding.
             #[serde(default, skip_serializing_if = "crate::host::device::DeviceSpec::is_cpu")]
             pub device: $crate::host::device::DeviceSpec,
         ] $files [$($head)*

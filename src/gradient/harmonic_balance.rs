@@ -288,8 +288,7 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
             (Variable::Integrated, corrected) => Product::Integrated { corrected },
         };
         let (rate, asked) = (self.drive_rate * harmonic as f64, (tolerance, MOST_PRODUCTS));
-        if let Some((products, residual)) =
-            self.at_rest.solve_elsewhere(product, rate, right, &mut x, asked)
+        if let Some((products, residual)) = self.at_rest.solve_elsewhere(product, rate, right, &mut x, asked)
         {
             return (x, Solved { products, residual });
         }

@@ -56,8 +56,9 @@ impl<'de> Deserialize<'de> for DeviceSpec {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<DeviceSpec, E> {
-                let number =
-                    |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+                let number = |text: &str| {
+                    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+                };
                 let device = match name.split_once(':') {
                     None if name == "cpu" => Some(DeviceSpec::Cpu),
                     None if name == "gpu" => Some(DeviceSpec::Gpu(0)),
@@ -196,7 +197,9 @@ pub fn list() -> Vec<String> {
         }));
     }
     #[cfg(not(feature = "gpu"))]
-    lines.push("GPUs are left out of this program: build it with `cargo build --release --features gpu`".to_owned());
+    lines.push(
+        "GPUs are left out of this program: build it with `cargo build --release --features gpu`".to_owned(),
+    );
     lines
 }
 

@@ -83,7 +83,8 @@ impl<'a, T: Scalar> Dynamics<'a, T> {
     /// The potentials W a + W_in x + b at rates, both real.
     pub(super) fn potentials(&self, rates: &[T]) -> Vec<T> {
         let real = self.bound.shape.with_rails(1);
-        if let Some(potentials) = self.effective.accelerated().potentials(self.effective, &self.bound, rates) {
+        if let Some(potentials) = self.effective.accelerated().potentials(self.effective, &self.bound, rates)
+        {
             return potentials;
         }
         let mut potentials = Vec::with_capacity(real.len());
@@ -524,6 +525,10 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
     }
 
     fn observe_evaluated(&mut self, state: &[T]) {
+        // A GPU keeps the rates of what it evaluates to itself.
+        if self.bound.form == Form::Potential && self.effective.network().gpu.is_some() {
+            activate(self.effective, &self.bound.shape, state, &mut self.bound.rates);
+        }
         if self.bound.form == Form::Rate {
             self.bound.rates.copy_from_slice(state);
         }

@@ -9,7 +9,6 @@ use num_complex::Complex;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
 use crate::simulation::lockin::add_product;
-use crate::substrate::{Linear, Product};
 use crate::substrate::neurons::accelerated::Derivative;
 use crate::substrate::neurons::bound::fresh;
 use crate::substrate::neurons::effective::Effective;
@@ -17,6 +16,7 @@ use crate::substrate::neurons::field::activate;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::network::{Edge, Output};
 use crate::substrate::neurons::neuron::Slopes;
+use crate::substrate::{Linear, Product};
 
 /// The dynamics linearised at a real (free) equilibrium u*, one Jacobian for each sample of the batch.
 ///
@@ -281,7 +281,14 @@ impl<'a, T: Scalar> Linearised<'a, T> {
     /// Whether a GPU has computed it.
     fn is_elsewhere(&self, derivative: Derivative, v: &[T], out: &mut [T]) -> bool {
         let at = (self.version, self.shape.batch);
-        self.effective.accelerated().product(self.effective, at, (&self.rates, &self.slope), derivative, v, out)
+        self.effective.accelerated().product(
+            self.effective,
+            at,
+            (&self.rates, &self.slope),
+            derivative,
+            v,
+            out,
+        )
     }
 
     /// out = W v or Wᵀ v.

@@ -55,7 +55,10 @@ pub(crate) fn refuse(network: &Network) -> Result<(), Invalid> {
         match &*edge.interaction {
             Interaction::Dense(_) => {}
             Interaction::Sparse(_) => {
-                return refuse(format!("the sparse connection `{name}`"), "a dense connection or a convolution");
+                return refuse(
+                    format!("the sparse connection `{name}`"),
+                    "a dense connection or a convolution",
+                );
             }
             Interaction::Conv(conv) => {
                 let (_, pooling, shared) = conv.parts();

@@ -108,7 +108,10 @@ impl Slot {
     }
 
     /// How many samples it takes together, at most.
-    pub(in crate::substrate::neurons) fn samples<T: Scalar>(&self, effective: &Effective<T>) -> Option<usize> {
+    pub(in crate::substrate::neurons) fn samples<T: Scalar>(
+        &self,
+        effective: &Effective<T>,
+    ) -> Option<usize> {
         // Beyond, nothing is gained by more.
         const MOST: usize = 1024;
         let made = self.on(effective)?;
@@ -125,11 +128,10 @@ impl Slot {
     ) -> Option<Vec<T>> {
         let made = self.on(effective)?;
         let real = bound.shape.with_rails(1);
-        let drive: Vec<T> =
-            (0..real.layers()).flat_map(|layer| bound.drive[bound.shape.real(layer)].iter().copied()).collect();
-        let potentials = made.ask(|engine| {
-            engine.potentials(real.batch, single(&drive), single(rates))
-        });
+        let drive: Vec<T> = (0..real.layers())
+            .flat_map(|layer| bound.drive[bound.shape.real(layer)].iter().copied())
+            .collect();
+        let potentials = made.ask(|engine| engine.potentials(real.batch, single(&drive), single(rates)));
         Some(potentials.map_or_else(|| vec![T::nan(); real.len()], from_single))
     }
 
@@ -423,9 +425,8 @@ fn interaction(of: &Interaction) -> gpu::Interaction {
         return gpu::Interaction::dense(of.senders(), of.receivers());
     };
     let (geometry, pooling, _) = conv.parts();
-    let shape = |shape: crate::numerics::convolution::geometry::Shape| {
-        [shape.height, shape.width, shape.channels]
-    };
+    let shape =
+        |shape: crate::numerics::convolution::geometry::Shape| [shape.height, shape.width, shape.channels];
     let window = |Window { size, stride }: Window| gpu::Window { size, stride };
     gpu::Interaction {
         input: shape(geometry.input),
