@@ -467,7 +467,7 @@ fn kicks_are_normal_and_go_where_they_are_wanted() {
     let load =
         Load { id: 1, batch, rails, drive: &zeros, targets: &vec![0.0; 6000], betas: &[], correction: None };
     let size: Vec<f32> = (0..2100).map(|n| if n < 100 { 2.0 } else { 0.5 }).collect();
-    let mut kicked = |noisy, first| {
+    let kicked = |noisy, first| {
         let course = Course {
             begin: (1 << 33) + 5,
             ticks: 3,
