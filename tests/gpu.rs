@@ -362,7 +362,7 @@ fn learning_goes_the_same_way() {
     let estimator = json!({ "oscillation": { "amplitude": 0.2, "period": 12.0, "settle_periods": 1, "integrator": { "euler": { "step": 1.0 } } } });
     let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
     let estimator = spec.build();
-    for (seed, model) in [(1, dense(&mut Random(1))), (2, convolved(&mut Random(4)))] {
+    for (seed, model) in [(2, convolved(&mut Random(4))), (1, dense(&mut Random(1)))] {
         let problem = Problem::new(model, Form::Potential, 8, seed, gpu.clone());
         let learn = |network: &Arc<Network>| {
             let mut parameters = problem.parameters.clone();
@@ -381,7 +381,7 @@ fn learning_goes_the_same_way() {
         };
         let (here, there) = (learn(&problem.here), learn(&problem.there));
         println!("from {} to {}, there from {} to {}", here[0], here[199], there[0], there[199]);
-        assert!(here[199] < 0.97 * here[0], "{} {}", here[0], here[199]);
+        assert!(here[199] < here[0] - 0.03, "{} {}", here[0], here[199]);
         for (update, (a, b)) in here.iter().zip(&there).enumerate() {
             assert!((a - b).abs() < 1e-3 * a.max(0.01), "update {update}: {a} {b}");
         }
