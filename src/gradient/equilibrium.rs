@@ -347,7 +347,7 @@ pub(super) fn relax<'a, T: Scalar>(
             residual = simulation.residual();
         }
     }
-    let residual = elsewhere.map_or_else(|| simulation.residual(), |residual| residual);
+    let residual = elsewhere.unwrap_or_else(|| simulation.residual());
     if averaged > 1 {
         simulation.observe(&mut [&mut recent])?;
     }

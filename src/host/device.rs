@@ -6,8 +6,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Invalid;
-
 /// Where states are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceSpec {
@@ -23,7 +21,6 @@ const LEGAL: &str = "\"cpu\", \"gpu\", or \"gpu:N\" with a number that `holograd
 impl DeviceSpec {
     /// Whether it is the processor.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub fn is_cpu(&self) -> bool {
         *self == Self::Cpu
     }
@@ -201,15 +198,4 @@ pub fn list() -> Vec<String> {
         "GPUs are left out of this program: build it with `cargo build --release --features gpu`".to_owned(),
     );
     lines
-}
-
-/// Refuses a device where something needs another.
-///
-/// # Errors
-/// At `device`, unless it is the processor.
-pub fn refuse_gpu(device: DeviceSpec, found: &str) -> Result<(), Invalid> {
-    if device.is_cpu() {
-        return Ok(());
-    }
-    Err(Invalid::new("device", format!("found {device} with {found}"), "`\"cpu\"` for that"))
 }

@@ -11,7 +11,7 @@ use crate::substrate::stretch::{Accelerated, Acceleration, Ended, Stretch};
 
 /// No network on a GPU.
 #[derive(Debug, Clone, Default)]
-pub(in crate::substrate::neurons) struct Slot;
+pub(in crate::substrate::neurons) struct Slot(());
 
 #[expect(clippy::unused_self, reason = "as where there are GPUs")]
 impl Slot {
