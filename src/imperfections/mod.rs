@@ -225,7 +225,7 @@ impl Imperfections {
     fn suit_parameters(&self, network: &Network) -> Result<(), Invalid> {
         for (layer, parameters) in self.fabrication.iter().flat_map(|f| &f.parameters) {
             let found = network.layers.iter().find(|other| other.name == *layer);
-            let Some(neuron) = found.and_then(|layer| layer.equations.as_ref()) else {
+            let Some((neuron, size)) = found.and_then(|l| Some((l.equations.as_ref()?, l.size))) else {
                 let own: Vec<&str> = network
                     .layers
                     .iter()
@@ -247,6 +247,10 @@ impl Imperfections {
                 let path = format!("fabrication.parameters.{layer}.{name}");
                 return Err(Invalid::new(path, format!("found {name:?}"), legal));
             }
+            let ones = |name: &str, _| parameters.contains_key(name).then(|| vec![1.0; size]);
+            neuron.with_factors(size, ones).map_err(|error| {
+                Invalid::new(format!("fabrication.parameters.{layer}"), error.found, error.legal)
+            })?;
         }
         Ok(())
     }

@@ -145,13 +145,12 @@ impl Team {
         }
         bytes.push(kind);
         // Whoever comes first waits here; what is moved is counted apart.
-        let mut all = {
-            let _time = Timed::new(&self.waited);
-            self.link.all_gather(&[kind]);
-            drop(_time);
-            let _time = Timed::new(&self.moved);
-            self.link.all_gather(&bytes)
+        let gather = |bytes: &[u8], time| {
+            let _timed = Timed::new(time);
+            self.link.all_gather(bytes)
         };
+        gather(&[kind], &self.waited);
+        let mut all = gather(&bytes, &self.moved);
         let kinds: Vec<u8> = all.iter_mut().map(|bytes| bytes.pop().unwrap_or(ENDED)).collect();
         let first = |kind| kinds.iter().position(|other| *other == kind);
         if let Some(rank) = first(ENDED) {

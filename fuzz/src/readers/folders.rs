@@ -8,7 +8,7 @@ use holograd::experiment::shards::{AtWork, gather};
 use holograd::experiment::sweep::Shard;
 use holograd::experiment::sweep::record::SweepRun;
 use holograd::experiment::train::record::Epoch;
-use holograd::experiment::{Options, RunFolder, load, load::load_from, manifest};
+use holograd::experiment::{Loaded, Options, RunFolder, load, load::load_from, manifest};
 use holograd::files::below;
 use holograd::records::read_metrics;
 use holograd::{Error, Result};
@@ -63,19 +63,24 @@ fn small() -> Value {
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// The files that an experiment leaves behind.
+fn made(experiment: &Value, work: impl FnOnce(&Loaded, &Path)) -> Files {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let (file, out) = (place.path().join("experiment.json"), place.path().join("run"));
+    std::fs::write(&file, experiment.to_string()).expect("an experiment");
+    work(&load(&file.to_string_lossy(), &[]).expect("an experiment"), &out);
+    files(&out)
+}
+
 /// A run of one epoch.
 fn run() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let (file, out) = (place.path().join("small.json"), place.path().join("run"));
-        std::fs::write(&file, small().to_string()).expect("an experiment");
-        let loaded = load(&file.to_string_lossy(), &[]).expect("an experiment");
-        let mut folder = RunFolder::create(&out, Vec::new(), &loaded).expect("a folder");
-        loaded.run(&mut folder, &Options::default()).expect("a run");
-        folder.finish().expect("a manifest");
-        drop(folder);
-        files(&out)
+        made(&small(), |loaded, out| {
+            let mut folder = RunFolder::create(out, Vec::new(), loaded).expect("a folder");
+            loaded.run(&mut folder, &Options::default()).expect("a run");
+            folder.finish().expect("a manifest");
+        })
     })
 }
 
@@ -112,17 +117,13 @@ const LINES: &str = "shards/1-of-1/metrics.jsonl";
 /// A sweep whose only shard is done.
 fn shard() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
+    let sweep = json!({ "kind": "sweep", "experiment": small(), "seeds": 3, "measure": ["test_accuracy"] });
     FILES.get_or_init(|| {
-        let place = tempfile::tempdir().expect("a temporary folder");
-        let (file, out) = (place.path().join("sweep.json"), place.path().join("run"));
-        let sweep =
-            json!({ "kind": "sweep", "experiment": small(), "seeds": 3, "measure": ["test_accuracy"] });
-        std::fs::write(&file, sweep.to_string()).expect("an experiment");
-        let loaded = load(&file.to_string_lossy(), &[]).expect("an experiment");
-        let shard = Shard { number: 1, of: 1 };
-        let work = AtWork::begin(&loaded, &out, shard, &Options::default()).expect("a shard");
-        work.expect("work").work(&Options::default()).expect("results");
-        files(&out)
+        made(&sweep, |loaded, out| {
+            let shard = Shard { number: 1, of: 1 };
+            let work = AtWork::begin(loaded, out, shard, &Options::default()).expect("a shard");
+            work.expect("work").work(&Options::default()).expect("results");
+        })
     })
 }
 

@@ -3,6 +3,7 @@
 //! An [`Arena`] holds what was parsed, each part once; derivatives are further parts of it, so that they share what they have in common. A
 //! [`Tape`] evaluates some of them, real or complex, in blocks that stay in the cache, with the kernels of the built-in activations.
 
+mod operation;
 mod parse;
 mod tape;
 #[cfg(test)]

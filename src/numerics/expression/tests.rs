@@ -146,6 +146,32 @@ fn batches_are_evaluated_as_single_elements_are_in_both_precisions() {
 }
 
 #[test]
+fn numbers_and_variables_read_in_place_give_the_bits_of_plain_arithmetic() {
+    let z: Vec<f64> = (0..300).map(|i| (f64::from(i) - 149.0) / 7.0).collect();
+    let y: Vec<f64> = (0..300).map(|i| (f64::from(i) * 0.3).sin()).collect();
+    let column = [0.3, -1.7, 2.1];
+    type F = fn(f64, f64, f64) -> (f64, f64);
+    let cases: [(&str, F); 7] = [
+        ("z*3", |x, y, _| (x * 3.0, y * 3.0)),
+        ("0.7*z - 2.3", |x, y, _| (0.7 * x - 2.3, 0.7 * y)),
+        ("2.3 - z*0.7", |x, y, _| (2.3 - x * 0.7, -(y * 0.7))),
+        ("z/3 + 1", |x, y, _| (x / 3.0 + 1.0, y / 3.0)),
+        ("(z + 1)*0.3", |x, y, _| ((x + 1.0) * 0.3, y * 0.3)),
+        ("w*0.3 + 2 + z", |x, y, w| (w * 0.3 + 2.0 + x, y)),
+        ("(w*3)/7 - z", |x, y, w| (w * 3.0 / 7.0 - x, -y)),
+    ];
+    for (text, expected) in cases {
+        let (arena, id) = parsed(text);
+        let [mut re, mut im] = [vec![0.0; z.len()], vec![0.0; z.len()]];
+        let inputs = [Input::Each(&z, &y), Input::Column(&column)];
+        Tape::new(&arena, &[id]).complex(&inputs, &mut [&mut re], &mut [&mut im]);
+        for (i, (re, im)) in re.iter().zip(&im).enumerate() {
+            assert_eq!((*re, *im), expected(z[i], y[i], column[i % 3]), "{text} at {i}");
+        }
+    }
+}
+
+#[test]
 fn many_registers_are_no_trouble() {
     // A balanced sum needs as many registers as it is deep; numbers keep theirs.
     let terms: Vec<String> = (1..=60).map(|k| format!("{k}.5*z^{}", k % 7 + 1)).collect();

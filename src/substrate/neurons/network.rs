@@ -333,6 +333,9 @@ impl Network {
 
     /// The same network with factors on the parameters of its neurons by equation: of a layer by its index, the parameter by its name and place, and
     /// so many neurons.
+    ///
+    /// # Panics
+    /// If such neurons cannot be built, which the validation of imperfections beside a network finds out.
     #[must_use]
     pub fn with_factors(&self, draw: impl Fn(usize, &str, usize, usize) -> Option<Vec<f64>>) -> Self {
         let mut changed = self.clone();
@@ -340,7 +343,8 @@ impl Network {
             let Layer { equations: Some(neuron), size, companions, .. } = &self.layers[index] else {
                 continue;
             };
-            let neuron = neuron.with_factors(*size, |name, place| draw(index, name, place, *size));
+            let drawn = neuron.with_factors(*size, |name, place| draw(index, name, place, *size));
+            let neuron = drawn.expect("validated: whether it can be built does not depend on the factors");
             for layer in std::iter::once(&index).chain(companions) {
                 changed.layers[*layer].tau = vec![neuron.taus[0]; *size];
             }

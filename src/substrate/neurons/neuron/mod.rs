@@ -230,8 +230,14 @@ impl Neuron {
     }
 
     /// The neurons of a layer of `size` with factors on some of their parameters, by name and place.
-    #[must_use]
-    pub fn with_factors(&self, size: usize, factors: impl Fn(&str, usize) -> Option<Vec<f64>>) -> Self {
+    ///
+    /// # Errors
+    /// Where the equations are none that can be built once those parameters are a number for each neuron.
+    pub fn with_factors(
+        &self,
+        size: usize,
+        factors: impl Fn(&str, usize) -> Option<Vec<f64>>,
+    ) -> Result<Self, Invalid> {
         let mut spec = self.spec.clone();
         for (place, (name, value)) in spec.parameters.iter_mut().enumerate() {
             let Some(factors) = factors(name, place) else { continue };
@@ -239,10 +245,10 @@ impl Neuron {
                 NeuronParameter::Uniform(x) => vec![*x; size],
                 NeuronParameter::PerNeuron(list) => std::mem::take(list),
             };
-            *value = NeuronParameter::PerNeuron(nominal.iter().zip(factors).map(|(x, f)| x * f).collect());
+            let times = |(x, f): (&f64, f64)| (x * f).clamp(f64::MIN, f64::MAX);
+            *value = NeuronParameter::PerNeuron(nominal.iter().zip(factors).map(times).collect());
         }
-        // What was legal at other values of its parameters is so at these: none is infinite.
-        spec.build(size).unwrap_or_else(|_| self.clone())
+        spec.build(size)
     }
 
     /// Whether equations and rate continue analytically off the real axis.
