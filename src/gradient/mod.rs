@@ -14,6 +14,7 @@ pub mod equilibrium;
 mod extrapolation;
 mod harmonic_balance;
 mod oscillation;
+mod resolvent;
 mod series;
 mod sifted;
 mod spec;

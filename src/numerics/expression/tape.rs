@@ -159,9 +159,12 @@ impl Tape {
     }
 }
 
-/// What computes each part, with its arguments, and the parts that are needed, arguments first.
-fn lower(arena: &Arena, outputs: &[Id]) -> (Vec<(What, [Option<Id>; 2])>, Vec<Id>) {
-    let mut what: Vec<(What, [Option<Id>; 2])> = Vec::with_capacity(arena.len());
+/// What computes a part, and its arguments.
+type Lowered = (What, [Option<Id>; 2]);
+
+/// What computes each part, and the parts that are needed, arguments first.
+fn lower(arena: &Arena, outputs: &[Id]) -> (Vec<Lowered>, Vec<Id>) {
+    let mut what: Vec<Lowered> = Vec::with_capacity(arena.len());
     for id in 0..arena.len() {
         let node = arena.node(id);
         what.push(match (affine(arena, node), node) {
