@@ -46,6 +46,7 @@ fn raised(py: Python<'_>, error: Error) -> PyErr {
     let exception = match error {
         Error::Memory { .. } => return PyMemoryError::new_err(message),
         Error::Stopped => return PyKeyboardInterrupt::new_err(()),
+        Error::Gpu(_) => return PyOSError::new_err(message),
         Error::Io { file, action, source } => {
             // With the system's number Python chooses the exception itself, as FileNotFoundError.
             let Some(number) = source.raw_os_error() else { return PyOSError::new_err(message) };
