@@ -238,8 +238,19 @@ impl<T: Scalar> Sums<T> for Recent<T> {
 /// relaxation is not seen to lead, are relaxed; so are those whose free equilibrium is unstable.
 ///
 /// # Errors
-/// [`crate::Error::Diverged`].
+/// [`crate::Error::Diverged`], [`crate::Error::Gpu`].
 pub fn equilibrium<T: Scalar>(
+    setting: &Setting<'_, T>,
+    samples: &Samples<T>,
+    phase: Phase<'_, T>,
+    settle: &Settle,
+    start: Option<(&[T], u64)>,
+) -> Result<Equilibrium<T>> {
+    or_fault(setting, arrive(setting, samples, phase, settle, start))
+}
+
+/// The phase in its parts: without noise, and with it.
+fn arrive<T: Scalar>(
     setting: &Setting<'_, T>,
     samples: &Samples<T>,
     phase: Phase<'_, T>,
@@ -249,7 +260,7 @@ pub fn equilibrium<T: Scalar>(
     // Nudged states have the free one, which is stable, at the beginning of their way.
     let inspection = if phase.is_free() { Inspection::Full } else { Inspection::Way };
     if settle.noise {
-        return or_fault(setting, wait(setting, samples, phase, settle, start, inspection));
+        return wait(setting, samples, phase, settle, start, inspection);
     }
     let quiet = Setting { noise: None, ..*setting };
     let arrived = wait(&quiet, samples, phase, &Settle { average: 0.0, ..*settle }, start, inspection)?;

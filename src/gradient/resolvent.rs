@@ -69,6 +69,28 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
         out.iter_mut().zip(v).for_each(|(o, v)| *o = *v - *o);
     }
 
+    /// As [`Self::solve`], of a substrate that has a way of its own, or whose products are computed elsewhere; x begins with the start.
+    fn solve_apart(
+        &self,
+        variable: Variable,
+        harmonic: usize,
+        right: &[T],
+        x: &mut [T],
+        tolerance: f64,
+    ) -> Option<Solved> {
+        let rate = self.drive_rate * harmonic as f64;
+        if self.at_rest.solve(self.corrected, rate, right, x) {
+            return Some(Solved { products: 1, residual: 0.0 });
+        }
+        let product = match (variable, self.corrected) {
+            (Variable::Resolvent, false) => Product::Target,
+            (Variable::Resolvent, true) => Product::Corrected,
+            (Variable::Integrated, corrected) => Product::Integrated { corrected },
+        };
+        let solved = self.at_rest.solve_elsewhere(product, rate, right, x, (tolerance, MOST_PRODUCTS))?;
+        Some(Solved { products: solved.0, residual: solved.1 })
+    }
+
     /// Solves (ikωτ − J) x = right from a start, complex, or real without a frequency.
     pub fn solve(
         &self,
@@ -78,18 +100,8 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
         mut x: Vec<T>,
         tolerance: f64,
     ) -> (Vec<T>, Solved) {
-        if self.at_rest.solve(self.corrected, self.drive_rate * harmonic as f64, right, &mut x) {
-            return (x, Solved { products: 1, residual: 0.0 });
-        }
-        let product = match (variable, self.corrected) {
-            (Variable::Resolvent, false) => Product::Target,
-            (Variable::Resolvent, true) => Product::Corrected,
-            (Variable::Integrated, corrected) => Product::Integrated { corrected },
-        };
-        let (rate, asked) = (self.drive_rate * harmonic as f64, (tolerance, MOST_PRODUCTS));
-        if let Some((products, residual)) = self.at_rest.solve_elsewhere(product, rate, right, &mut x, asked)
-        {
-            return (x, Solved { products, residual });
+        if let Some(solved) = self.solve_apart(variable, harmonic, right, &mut x, tolerance) {
+            return (x, solved);
         }
         let shape = self.shape.with_rails(right.len() / self.shape.len());
         let turns = shape.rails == 2 && self.drive_rate * harmonic as f64 != 0.0;
@@ -134,19 +146,10 @@ impl<'a, T: Scalar> Resolvent<'a, T> {
             return (complexified(&self.shape, &drive), solved);
         }
         let mut rates = complexified(&self.shape, &drive);
-        let mut potentials = rates.clone();
-        let product = if self.corrected { Product::Corrected } else { Product::Target };
-        let (rate, asked) = (self.drive_rate, (tolerance, MOST_PRODUCTS));
         let mut begun = vec![T::zero(); rates.len()];
-        if let Some((products, residual)) =
-            self.at_rest.solve_elsewhere(product, rate, &rates, &mut begun, asked)
-        {
+        if let Some(solved) = self.solve_apart(Variable::Resolvent, 1, &rates, &mut begun, tolerance) {
             self.at_rest.observe(&begun, &mut rates);
-            return (rates, Solved { products, residual });
-        }
-        if self.at_rest.solve(self.corrected, self.drive_rate, &rates, &mut potentials) {
-            self.at_rest.observe(&potentials, &mut rates);
-            return (rates, Solved { products: 1, residual: 0.0 });
+            return (rates, solved);
         }
         let (start, products) = if self.delays.is_empty() {
             self.solve_with_real_directions(&drive, tolerance)
