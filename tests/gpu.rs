@@ -218,7 +218,7 @@ fn agree(problem: &Problem, told: &str, failures: &mut Vec<String>) -> (usize, f
             "{estimator}: gradient {relative:.1e}, 1 - cosine {cosine:.1e}, free {free:.1e}, nudged {nudged:.1e}"
         );
         // `auto` chooses its drive by what it measures, and rounding may tip the choice: it owes no more than it was asked for.
-        let (near, cosine) = if estimator.get("auto").is_some() { (5e-3, 0.0) } else { (1e-4, cosine) };
+        let near = if estimator.get("auto").is_some() { 5e-3 } else { 1e-4 };
         if !(relative < near && cosine < 1e-5 && free < 1e-5 && nudged < 1e-5) {
             failures.push(format!("{told}, {estimator}: {relative:e} {cosine:e} {free:e} {nudged:e}"));
         }
@@ -248,7 +248,7 @@ fn every_estimator_is_that_of_the_processor() {
             (count, worst) = (count + more, worst.max(error));
         }
     }
-    println!("{count} gradients, relative differences up to {worst:.1e}");
+    println!("{count} gradients, relative differences up to {worst:.1e}, those of `auto` apart");
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(count > 80, "{count}");
 }
