@@ -13,6 +13,7 @@ pub mod linear;
 pub mod model;
 pub mod network;
 pub mod neuron;
+mod nudge;
 pub mod parasitics;
 pub mod readout;
 pub mod spice;
