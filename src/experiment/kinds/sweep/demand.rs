@@ -4,9 +4,11 @@
 //! else to do while others work.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use rayon::ThreadPool;
 
 use super::Sweep;
 use super::record::SweepRun;
@@ -15,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::experiment::setup::Options;
 use crate::experiment::sink::{Memory, Sink};
 use crate::host::progress::Progress;
-use crate::host::watcher;
+use crate::host::watcher::{self, Watcher};
 use crate::team::Team;
 
 /// How long a main thread sleeps before it looks for messages again: its threads are at work.
@@ -129,6 +131,44 @@ fn locked<'a, T: ?Sized>(shared: &'a Mutex<T>) -> Result<std::sync::MutexGuard<'
     shared.lock().map_err(|_| Error::Internal("another run panicked".into()))
 }
 
+/// What the threads of a rank share that do runs.
+struct Workshop<'a, 's> {
+    sweep: &'a Sweep,
+    runs: &'a [Run],
+    sink: Mutex<&'s mut dyn Sink>,
+    options: &'a Options,
+    /// Threads of a run.
+    threads: usize,
+    watcher: Option<Arc<Watcher>>,
+}
+
+impl Workshop<'_, '_> {
+    /// Asks for runs and does them, one after the other, until there is none.
+    fn work(&self, ask: &Sender<Ask>) -> Result<()> {
+        let share = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+        loop {
+            let (reply, answer) = channel();
+            let _ = ask.send(Ask::Next(reply));
+            let Some(run) = answer.recv().ok().flatten().and_then(|index| self.runs.get(index)) else {
+                return Ok(());
+            };
+            let record = self.perform(run, &share).inspect_err(|_| drop(ask.send(Ask::Failed)))?;
+            let said = ask.send(Ask::Done(run.index, Box::new(record)));
+            said.map_err(|_| Error::Internal("nobody hears of a run".into()))?;
+        }
+    }
+
+    fn perform(&self, run: &Run, share: &ThreadPool) -> Result<SweepRun> {
+        let own: Box<dyn Sink> = match self.sweep.history {
+            true => locked(&self.sink)?.inside(&run.history())?,
+            false => Box::new(Memory::default()),
+        };
+        let measure = || measure(run, &self.sweep.measure, own, self.options);
+        share.install(|| watcher::within(self.watcher.clone(), measure))
+    }
+}
+
 impl Sweep {
     /// As [`Sweep::work`], on all ranks of a team; `open` are the runs that are left, on the first rank, and `runs` all.
     pub(super) fn work_together(
@@ -142,36 +182,9 @@ impl Sweep {
         team.exchange(Ok(Vec::new()))?;
         let threads = rayon::current_num_threads();
         let workers = options.side_by_side(threads);
-        let watcher = watcher::current();
-        let sink = Mutex::new(sink);
-        let worker = |ask: Sender<Ask>| -> Result<()> {
-            let share = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build();
-            let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
-            let perform = |run: &Run| {
-                let own: Box<dyn Sink> = match self.history {
-                    true => locked(&sink)?.inside(&run.history())?,
-                    false => Box::new(Memory::default()),
-                };
-                let record = || measure(run, &self.measure, own, options);
-                share.install(|| watcher::within(watcher.clone(), record))
-            };
-            loop {
-                let (reply, answer) = channel();
-                let _ = ask.send(Ask::Next(reply));
-                let Some(run) = answer.recv().ok().flatten().and_then(|index| runs.get(index)) else {
-                    return Ok(());
-                };
-                let said = match perform(run) {
-                    Ok(record) => ask.send(Ask::Done(run.index, Box::new(record))),
-                    Err(error) => {
-                        let _ = ask.send(Ask::Failed);
-                        return Err(error);
-                    }
-                };
-                said.map_err(|_| Error::Internal("nobody hears of a run".into()))?;
-            }
-        };
-        let record = |run: &SweepRun| locked(&sink)?.record(run);
+        let (watcher, sink) = (watcher::current(), Mutex::new(sink));
+        let workshop = Workshop { sweep: self, runs, sink, options, threads: threads / workers, watcher };
+        let record = |run: &SweepRun| locked(&workshop.sink)?.record(run);
         let mut desk = (team.rank() == 0).then(|| Desk {
             open: open.iter().map(|run| run.index).collect::<Vec<_>>().into_iter(),
             done: BTreeMap::new(),
@@ -181,13 +194,9 @@ impl Sweep {
         });
         let (ask, asked) = channel();
         let outcome = std::thread::scope(|scope| {
-            let worker = &worker;
-            let workers: Vec<_> = (0..workers)
-                .map(|_| {
-                    let ask = ask.clone();
-                    scope.spawn(move || worker(ask))
-                })
-                .collect();
+            let workshop = &workshop;
+            let worker = |ask: Sender<Ask>| scope.spawn(move || workshop.work(&ask));
+            let workers: Vec<_> = (0..workers).map(|_| worker(ask.clone())).collect();
             drop(ask);
             let served = match &mut desk {
                 Some(desk) => desk.serve(team, &asked),
