@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use holograd::experiment::cost;
+use holograd::experiment::spec::Precision;
 use holograd::gradient::{Estimate, EstimatorSpec, Setting, estimate_batch};
 use holograd::host::device::{Gpu, list};
 use holograd::numerics::rng::{NoiseKey, Purpose};
@@ -31,13 +33,20 @@ fn estimators() -> [(&'static str, Value); 2] {
     ]
 }
 
-fn estimate(network: &Arc<Network>, samples: &Samples<f32>, estimator: &Value) -> (Estimate<f32>, f64) {
+/// An estimate, how long it took, and what of it is on the GPU, by itself and as foreseen.
+fn estimate(
+    network: &Arc<Network>,
+    samples: &Samples<f32>,
+    estimator: &Value,
+) -> (Estimate<f32>, f64, [f64; 2]) {
     let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).expect("a legal estimator");
     let effective = Effective::new(network, Form::Rate, &Parameters::initial(network.shapes(), 0));
     let setting = Setting { diagnose: false, ..Setting::quiet(&effective) };
     let start = Instant::now();
     let estimate = estimate_batch(&*spec.build(), &setting, samples, &mut Vec::new()).expect("an estimate");
-    (estimate, start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    let held = network.gpu.as_ref().and_then(Gpu::held).map_or(f64::NAN, |bytes| bytes as f64);
+    (estimate, seconds, [held, cost::of_estimate(network, Precision::F32, &spec, samples.count).gpu])
 }
 
 fn relative(a: &Parameters<f32>, b: &Parameters<f32>) -> f64 {
@@ -72,13 +81,14 @@ fn main() {
     for (name, estimator) in estimators() {
         // The first compiles.
         estimate(&there, &samples, &estimator);
-        let (estimated, seconds) = estimate(&there, &samples, &estimator);
+        let (estimated, seconds, [held, foreseen]) = estimate(&there, &samples, &estimator);
         let evaluations = estimated.diagnostics.rhs_evaluations;
         let operations = 2.0 * products as f64 * count as f64 * evaluations as f64;
         println!(
             "{name}: {count} images in {seconds:.3} s, {evaluations} evaluations, {:.2} TFLOP/s with all that is no product",
             operations / seconds / 1e12
         );
+        println!("{name}: {:.0} MB on the GPU, {:.0} MB foreseen", held / 1e6, foreseen / 1e6);
         let few = samples.select(&(0..compared.min(count)).collect::<Vec<_>>());
         if few.count > 0 {
             let (one, other) = (estimate(&there, &few, &estimator).0, estimate(&here, &few, &estimator).0);

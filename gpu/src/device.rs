@@ -28,6 +28,11 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         flags: wgpu::InstanceFlags::empty(),
+        // What a driver says that it has, less a little: memory ends as an error before the driver gives up.
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(95),
+            for_device_loss: Some(99),
+        },
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     })
 }
@@ -204,6 +209,12 @@ impl Device {
         }
     }
 
+    /// Bytes that are held on it now, where its driver tells.
+    #[must_use]
+    pub fn held(&self) -> Option<u64> {
+        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+    }
+
     /// Refuses buffers that cannot be had, each in numbers.
     ///
     /// # Errors
@@ -343,5 +354,80 @@ impl Device {
             }
         }
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Activation, Edge, Interaction, Layer, Output, Plan};
+    use crate::{Engine, Load};
+
+    /// The first device; none where there is none.
+    fn device() -> Option<Arc<Device>> {
+        Device::open(0).map(Arc::new).map_err(|error| println!("skipped: {error}")).ok()
+    }
+
+    fn engine(device: &Arc<Device>) -> Engine {
+        let layer = |size| Layer { size, activation: Activation::Tanh, bounded: true };
+        let plan = Plan {
+            layers: vec![layer(3), layer(2)],
+            edges: vec![Edge {
+                from: 0,
+                to: 1,
+                backward: false,
+                weights: 0,
+                interaction: Interaction::dense(3, 2),
+            }],
+            output: Output::SquaredError { layer: 1 },
+            rates: false,
+            symmetric: false,
+        };
+        let engine = Engine::new(Arc::clone(device), plan).unwrap();
+        engine.set_weights(0, &[0.1; 6]);
+        engine
+    }
+
+    fn target(engine: &Engine) -> Result<Vec<f32>> {
+        let load = Load {
+            id: 1,
+            batch: 1,
+            rails: 1,
+            drive: &[0.5; 5],
+            targets: &[0.0; 2],
+            betas: &[],
+            correction: None,
+        };
+        engine.target(&load, None, &[0.2; 5])
+    }
+
+    #[test]
+    fn a_device_that_is_lost_is_told_of() {
+        let Some(device) = device() else { return };
+        let engine = engine(&device);
+        assert!(target(&engine).is_ok());
+        device.device.destroy();
+        let error = target(&engine).unwrap_err();
+        assert!(matches!(error, Error::Lost { .. }), "{error}");
+        assert!(error.to_string().contains("was lost"), "{error}");
+        // And stays so.
+        assert_eq!(device.check().unwrap_err(), error);
+    }
+
+    #[test]
+    #[ignore = "software Vulkan promises any memory where the process may take any: run under ulimit -v"]
+    fn memory_that_is_not_there_is_told_of() {
+        let Some(device) = device() else { return };
+        let most = (device.description.largest / 4) as usize;
+        let mut held = Vec::new();
+        // A terabyte; nothing of it is touched.
+        for _ in 0..(1_usize << 38).div_ceil(most) {
+            held.push(device.buffer(most));
+            if device.check().is_err() {
+                break;
+            }
+        }
+        let error = device.check().unwrap_err();
+        assert!(matches!(error, Error::Memory(_)), "{error}");
     }
 }

@@ -18,7 +18,7 @@ use crate::gradient::work::Foreseen;
 pub(super) use crate::gradient::work::{ACCELERATED, settling, stages, steps, ticks};
 use crate::host::machine;
 use crate::substrate::neurons::interactions::Direction;
-use crate::substrate::neurons::network::{Edge, Network, Output, Source, chunk};
+use crate::substrate::neurons::network::{Edge, MOST_ON_GPU, Network, Output, Source, chunk};
 use crate::team;
 
 /// Multiply–adds of a thread in a second, in single precision.
@@ -60,6 +60,8 @@ pub struct Cost {
     pub threads: f64,
     /// Bytes of memory at the peak.
     pub memory: f64,
+    /// Bytes on a GPU at the peak; 0 where states are computed here.
+    pub gpu: f64,
     /// Bytes on disk at the end.
     pub disk: f64,
 }
@@ -76,6 +78,7 @@ impl Add for Cost {
             thread_seconds: self.thread_seconds + other.thread_seconds,
             threads: self.threads.max(other.threads),
             memory: self.memory.max(other.memory),
+            gpu: self.gpu.max(other.gpu),
             disk: self.disk + other.disk,
         }
     }
@@ -112,7 +115,13 @@ impl fmt::Display for Cost {
         write!(f, "{}, {}", counted(self.evaluations, "evaluation"), duration(self.seconds()))?;
         let threads = self.threads.max(1.0);
         write!(f, " on {}", counted(threads, "thread"))?;
+        if self.gpu > 0.0 {
+            write!(f, " of this processor (a GPU's time is not foreseen)")?;
+        }
         write!(f, "; about {} of memory", machine::bytes(self.memory))?;
+        if self.gpu > 0.0 {
+            write!(f, ", {} on the GPU", machine::bytes(self.gpu))?;
+        }
         write!(f, " and {} of disk", machine::bytes(self.disk))
     }
 }
@@ -247,6 +256,8 @@ pub(super) struct Size {
     feed_forward: bool,
     /// Whether kernels are shared by positions.
     shared: bool,
+    /// Whether states are computed on a GPU.
+    gpu: bool,
 }
 
 /// Seconds of products with an interaction, of so many with its weights and so many over its pooling, per sample and rail.
@@ -274,6 +285,7 @@ impl Size {
             buffers: 0.0,
             feed_forward: network.order().is_some(),
             shared: network.shared().is_some(),
+            gpu: network.gpu.is_some(),
         };
         own.parameter_bytes = own.parameters * bytes;
         for edge in &network.edges {
@@ -321,6 +333,9 @@ impl Size {
 
     /// Samples that are simulated together, of so many.
     fn chunk(&self, samples: f64) -> f64 {
+        if self.gpu {
+            return samples.min(MOST_ON_GPU as f64);
+        }
         chunk(self.shared, samples as usize) as f64
     }
 
@@ -365,14 +380,13 @@ pub(super) fn estimator(spec: &EstimatorSpec, substrate: &Size, samples: f64) ->
     let work = substrate.seconds(evaluations, samples / chunks.max(1.0), rails)
         + substrate.slower() * samples * (solving + substrate.once);
     let synapses = chunk.parameters * substrate.parameter_bytes;
+    let held = substrate.states(together) * (STATES + chunk.states) + substrate.buffers(together);
     Cost {
         evaluations,
         thread_seconds: work,
         threads: chunks.min(own * ranks).max(1.0),
-        memory: own
-            * (substrate.states(together) * (STATES + chunk.states) + substrate.buffers(together) + synapses)
-            + substrate.layouts
-            + chunks * substrate.parameter_bytes,
+        memory: own * (held + synapses) + substrate.layouts + chunks * substrate.parameter_bytes,
+        gpu: if substrate.gpu { held + substrate.parameter_bytes } else { 0.0 },
         ..Cost::default()
     }
 }

@@ -122,6 +122,12 @@ mod open {
             Ok(Self { device })
         }
 
+        /// Bytes that are held on it now, where its driver tells.
+        #[must_use]
+        pub fn held(&self) -> Option<u64> {
+            self.device.held()
+        }
+
         /// The device.
         pub(crate) fn device(&self) -> &Arc<Device> {
             &self.device
@@ -154,6 +160,12 @@ mod open {
         pub fn open(index: usize) -> Result<Self, Invalid> {
             let found = format!("found gpu:{index} in a program that was built without GPUs");
             Err(Invalid::new("device", found, "`\"cpu\"`, or build with `--features gpu`"))
+        }
+
+        /// Bytes that are held on it.
+        #[must_use]
+        pub fn held(&self) -> Option<u64> {
+            match self.none {}
         }
     }
 

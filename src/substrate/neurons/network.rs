@@ -69,6 +69,9 @@ pub enum Source {
     Layer(usize),
 }
 
+/// Samples that a GPU takes together, at most: more would gain nothing.
+pub const MOST_ON_GPU: usize = 1024;
+
 /// Samples that are simulated together. Shared kernels are read once for all of them: then up to 16, in an even number of chunks.
 #[must_use]
 pub fn chunk(is_shared: bool, samples: usize) -> usize {

@@ -213,7 +213,7 @@ impl Kind for Continuous {
                 + substrate.states(CHUNK as f64) * (cost::STATES + cost::ACCELERATED)
                 + traced * b / 4.0,
             disk: (2.0 + 2.0 * poles) * p + self.epochs as f64 * 1000.0 + traced,
-            runs: 0,
+            ..Cost::default()
         })
     }
 

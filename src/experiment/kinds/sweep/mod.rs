@@ -397,7 +397,8 @@ impl Sweep {
         let described = 20_000.0 * total.runs as f64;
         let ranks = team::current().map_or(1, |team| team.size());
         let threads = (total.runs as f64).min((ranks * side_by_side) as f64);
-        Ok(Cost { threads, memory: together * total.memory + described, ..total })
+        let memory = together * total.memory + described;
+        Ok(Cost { threads, memory, gpu: together * total.gpu, ..total })
     }
 
     /// Finds out of each point what would stop its runs; returns how many they are, and what one of them takes.

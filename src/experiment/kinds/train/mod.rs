@@ -281,6 +281,7 @@ pub(super) fn cost_of(spec: &Train, network: &Network, (train, test): (f64, f64)
         evaluations: epochs * epoch.evaluations,
         thread_seconds: epochs * epoch.thread_seconds + last.thread_seconds,
         memory: cost::COPIES * p + update.memory.max(compared.memory) + data + batch * substrate.inputs * b,
+        gpu: update.gpu.max(compared.gpu),
         disk: 4.0 * p + epochs * 1000.0 + substrate.states(batch),
         ..epoch
     }

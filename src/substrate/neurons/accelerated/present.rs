@@ -20,7 +20,7 @@ use crate::substrate::neurons::bound::Bound;
 use crate::substrate::neurons::effective::Effective;
 use crate::substrate::neurons::form::Form;
 use crate::substrate::neurons::interactions::{Direction, Interaction, Synapses};
-use crate::substrate::neurons::network::{Edge, Network, Output};
+use crate::substrate::neurons::network::{Edge, MOST_ON_GPU, Network, Output};
 use crate::substrate::stretch::{Accelerated, Acceleration, Ended, Stretch};
 
 /// A network with its weights on a GPU.
@@ -112,11 +112,9 @@ impl Slot {
         &self,
         effective: &Effective<T>,
     ) -> Option<usize> {
-        // Beyond, nothing is gained by more.
-        const MOST: usize = 1024;
         let made = self.on(effective)?;
         let most = made.engine.as_ref().map_or(1, |engine| engine.most_columns() / 2);
-        Some(most.clamp(1, MOST))
+        Some(most.clamp(1, MOST_ON_GPU))
     }
 
     /// Drive and coupling at real rates.
