@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
 # How fast a GPU is, in one run of less than eight minutes on a machine that has one: the gradient of VGG4 for 128 images of CIFAR-10's size by
-# the published procedure and by this program's solver, and beside it what the card's own libraries make of products and convolutions, where
-# PyTorch is there to ask. Build before: cargo build --release --features gpu --examples.
-#   benches/gpu.sh [folder for the results]
+# the published procedure and by this program's solver; an epoch of CIFAR-10 where $HOLOGRAD_DATA holds it; and beside them what the card's
+# own libraries make of products and convolutions, where PyTorch is there to ask, and another program's command, where $BESIDE names one.
+# Build before: cargo build --release --features gpu --bins --examples.
+#   [BESIDE="python3 baseline.py"] benches/gpu.sh [folder for the results]
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.}
 mkdir -p "$out"
-example=${CARGO_TARGET_DIR:-target}/release/examples/gpu_speed
+built=${CARGO_TARGET_DIR:-target}/release
 {
   date -u +%FT%TZ
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader 2> /dev/null
   grep -m1 'model name' /proc/cpuinfo
-  timeout 300 "$example" 128 0 4
-  timeout 120 python3 - << 'PYTHON'
+  timeout 180 "$built/examples/gpu_speed" 128 0 4
+  if [ -n "${HOLOGRAD_DATA:-}" ]; then
+    estimator='{"harmonic_balance":{"period":null,"tolerance":1e-3,"settle":{"step":1.0,"tolerance":1e-4,"max_time":250.0,"accelerate":true}}}'
+    inference='{"step":1.0,"tolerance":1e-3,"max_time":250.0,"accelerate":true}'
+    folder=$(mktemp -d)
+    time timeout 120 "$built/holograd" run paper1/table2 --device gpu --set epochs=1 --set compare=0 --set unsettled=null \
+      --set "estimator=$estimator" --set "inference=$inference" --out "$folder/epoch" \
+      || echo "the epoch of CIFAR-10 did not end within two minutes"
+    rm -rf "$folder"
+  fi
+  if [ -n "${BESIDE:-}" ]; then
+    timeout 90 sh -c "$BESIDE" || echo "the program beside did not end well within 90 s"
+  fi
+  timeout 60 python3 - << 'PYTHON'
 import time
 try:
     import torch
