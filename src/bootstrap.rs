@@ -44,7 +44,11 @@ pub fn interval(table: &[Vec<Option<f64>>], key: u64) -> Option<Interval> {
         .filter_map(|_| {
             let drawn_rows: Vec<usize> = (0..rows).map(|_| random.random_range(0..rows)).collect();
             let drawn: Vec<usize> = (0..columns).map(|_| random.random_range(0..columns)).collect();
-            mean(&mut drawn_rows.iter().flat_map(|&r| drawn.iter().map(move |&c| table[r][c])))
+            mean(
+                &mut drawn_rows
+                    .iter()
+                    .flat_map(|&r| drawn.iter().map(move |&c| table[r].get(c).copied().flatten())),
+            )
         })
         .collect();
     means.sort_by(f64::total_cmp);

@@ -314,6 +314,35 @@ fn lines_that_are_kept_belong_to_the_points_of_the_present_grid() {
     assert_eq!(runs, [1, 1, 1]);
 }
 
+/// A key stands for the seeds and values of its run: a record that tells of others is damaged.
+#[test]
+fn a_record_of_another_run_than_its_key_stands_for_is_refused() {
+    let mut sweep = sweep();
+    sweep["seeds"] = json!(2);
+    let place = Place::new(&sweep);
+    place.run("a");
+    let folder = place.out("a");
+    for name in ["manifest.json", "summary.json"] {
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+    let table = folder.join("metrics.jsonl");
+    let sound = std::fs::read_to_string(&table).unwrap();
+    for (from, to, place_of_it, found) in [
+        ("\"seed\":1", "\"seed\":0", "line 2.seed", "found 0"),
+        ("\"device_seed\":0", "\"device_seed\":9", "line 1.device_seed", "found 9"),
+        ("_rate\":0.2", "_rate\":0.3", "line 3.values", "found {\"optimiser.sgd.learning_rate\":0.3}"),
+    ] {
+        std::fs::write(&table, sound.replacen(from, to, 1)).unwrap();
+        let output = run(place.0.path(), &["run", "sweep.json", "--out", "a", "--resume"]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(place_of_it) && told.contains(found), "{told}");
+    }
+    std::fs::write(&table, &sound).unwrap();
+    assert!(place.command("a").arg("--resume").status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&table).unwrap(), sound);
+}
+
 /// A disk that fills up costs no run that is done.
 #[test]
 #[cfg(target_os = "linux")]

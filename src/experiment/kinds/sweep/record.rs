@@ -3,10 +3,11 @@
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::share::Share;
 use crate::bootstrap::Interval;
+use crate::error::Invalid;
 
 /// Folder in a sweep's, with one of each run that keeps its history: `metrics.jsonl`, a line an epoch, and a checkpoint.
 pub const HISTORY: &str = "runs";
@@ -33,6 +34,35 @@ pub struct SweepRun {
     pub warnings: Vec<String>,
     /// Seconds of the run.
     pub seconds: f64,
+}
+
+impl SweepRun {
+    /// Refuses a record of other values or seeds than those of the run that its key stands for.
+    ///
+    /// # Errors
+    /// The first finding.
+    pub(super) fn refuse_others(
+        &self,
+        values: &IndexMap<String, Value>,
+        (seed, device_seed): (u64, u64),
+    ) -> Result<(), Invalid> {
+        let Self { key, .. } = self;
+        let refuse = |field: &str, found: String, legal: String| {
+            let legal = format!("{legal}, for which the key {key} stands");
+            Err(Invalid::new(field, format!("found {found}"), legal))
+        };
+        if self.seed != seed {
+            return refuse("seed", self.seed.to_string(), seed.to_string());
+        }
+        if self.device_seed != device_seed {
+            return refuse("device_seed", self.device_seed.to_string(), device_seed.to_string());
+        }
+        if self.values != *values {
+            let written = |values: &IndexMap<String, Value>| json!(values).to_string();
+            return refuse("values", written(&self.values), written(values));
+        }
+        Ok(())
+    }
 }
 
 /// An axis of a sweep.

@@ -151,7 +151,8 @@ impl Sweep {
     ) -> Result<BTreeMap<usize, String>> {
         let by_key: HashMap<&str, &Run> = runs.iter().map(|run| (run.key.as_str(), run)).collect();
         let mut lines = BTreeMap::new();
-        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        for (number, line) in (1..).zip(whole) {
             let known = serde_json::from_str::<SweepRun>(line).ok();
             let known = known.and_then(|known| Some((*by_key.get(known.key.as_str())?, known)));
             let Some((run, known)) = known else {
@@ -159,6 +160,9 @@ impl Sweep {
                 let legal = "--resume takes the sweep as it was begun: start another in a new folder";
                 return Err(Error::input(file, "", found, legal));
             };
+            let Job { values, seed, device_seed, .. } = &run.job;
+            let same = known.refuse_others(values, (*seed, *device_seed));
+            same.map_err(|other| other.under(&format!("line {number}")).in_file(file))?;
             if known.failure.is_some() || !self.history || run.epochs_left(sink)? == 0 {
                 lines.insert(run.index, run.in_its_place(line, known)?);
             }

@@ -103,6 +103,8 @@ impl Sweep {
                     format!("the results of all {count} tasks are needed"),
                 ));
             };
+            let same = result.refuse_others(&task.values, (task.seed, task.device_seed));
+            same.map_err(|other| other.under(&format!("the result of task {place}")).in_file(&file))?;
             sink.record(&SweepRun { point: task.point, ..result })?;
         }
         if let Some(key) = known.keys().next() {
