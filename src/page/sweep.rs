@@ -210,7 +210,7 @@ fn histories(folder: &Path) -> Vec<(SweepRun, Vec<Epoch>)> {
     runs.into_iter().filter_map(|run| history(&run).map(|epochs| (run, epochs))).collect()
 }
 
-/// The largest value of each measure on each line, and where it lies.
+/// The best value of each measure on each line, the least of errors and losses and the largest of others, and where it lies.
 fn best_points(summary: &SweepSummary, lines: &SweepAxis, published: Option<&Published>) -> Vec<Row> {
     let name = summary.x.rsplit('.').next().unwrap_or(&summary.x);
     let measures: Vec<&String> = summary.points.first().map_or(Vec::new(), |p| p.measures.keys().collect());
@@ -220,8 +220,10 @@ fn best_points(summary: &SweepSummary, lines: &SweepAxis, published: Option<&Pub
             summary.points.iter().filter(|p| value_label(&p.values[&lines.path]) == line).collect();
         for measure in &measures {
             let (scale, percent) = unit(measure);
+            let lower = measure.ends_with("error") || measure.ends_with("loss");
+            let (best, sign) = if lower { ("least", -1.0) } else { ("largest", 1.0) };
             let shown = |points: Vec<(f64, f64)>| {
-                let best = points.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+                let best = points.into_iter().max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)))?;
                 Some(format!("{} at {}", number(scale * best.1), number(best.0)))
             };
             let value = |p: &&SweepPoint| Some((p.values[&summary.x].as_f64()?, p.measures[*measure]?.mean));
@@ -230,7 +232,7 @@ fn best_points(summary: &SweepSummary, lines: &SweepAxis, published: Option<&Pub
             let theirs = published.iter().flat_map(|p| p.beside(&line)).find_map(|c| c.points(name, column));
             let what = measure.replace('_', " ");
             rows.push(Row::new(
-                format!("{line}: largest mean {what}{percent}, and the {name} where"),
+                format!("{line}: {best} mean {what}{percent}, and the {name} where"),
                 ours,
                 theirs.and_then(shown),
             ));
@@ -253,8 +255,44 @@ fn best_points(summary: &SweepSummary, lines: &SweepAxis, published: Option<&Pub
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use serde_json::json;
 
     use super::*;
+    use crate::bootstrap::Interval;
+    use crate::experiment::sweep::record::Drawing;
+
+    #[test]
+    fn of_errors_the_least_is_the_best() {
+        let point = |x: f64, error: f64, cosine: f64| {
+            let measured =
+                |(name, mean): (&str, f64)| (name.to_owned(), Some(Interval { mean, low: mean, high: mean }));
+            SweepPoint {
+                values: [("points".to_owned(), json!(x)), ("case".to_owned(), json!("a"))].into(),
+                runs: 1,
+                failures: 0,
+                measures: [("relative_error", error), ("cosine", cosine)].map(measured).into(),
+                reached: None,
+            }
+        };
+        let lines = SweepAxis { path: "case".into(), values: vec![json!("a")] };
+        let summary = SweepSummary {
+            axes: vec![lines.clone()],
+            x: "points".into(),
+            lines: Some("case".into()),
+            draw: Drawing::Curves,
+            labels: [].into(),
+            runs: 2,
+            failures: 0,
+            wall_seconds: 0.0,
+            training_seconds: 0.0,
+            yield_accuracy: None,
+            points: vec![point(1.0, 0.2, 0.9), point(2.0, 0.01, 0.99)],
+        };
+        let best = |what: &str, ours: &str| Row::new(format!("a: {what}, and the points where"), ours, None);
+        let expected =
+            [best("least mean relative error", "0.01 at 2"), best("largest mean cosine", "0.99 at 2")];
+        assert_eq!(best_points(&summary, &lines, None), expected);
+    }
 
     #[test]
     fn seeds_are_named_shortly() {
