@@ -233,7 +233,7 @@ def test_a_sweep_is_done_point_by_point():
         hg.collect(sweep, results[1:])
     with pytest.raises(hg.ConfigError, match="does not have"):
         hg.collect(sweep, [*results, {**results[0], "key": "0"}])
-    with pytest.raises(hg.ConfigError, match="seed: found 7"):
+    with pytest.raises(hg.ConfigError, match="found 7"):
         hg.collect(sweep, [*results[1:], {**results[0], "seed": 7}])
 
 
