@@ -44,6 +44,7 @@ mod sinks;
 mod slow_noise;
 mod sparse;
 mod sweep;
+mod sweep_resume;
 mod theory;
 mod unsettled;
 mod versions;
