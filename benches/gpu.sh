@@ -20,7 +20,7 @@ built=${CARGO_TARGET_DIR:-target}/release
     folder=$(mktemp -d)
     time timeout 120 "$built/holograd" run paper1/table2 --device gpu --set epochs=1 --set compare=0 --set unsettled=null \
       --set "estimator=$estimator" --set "inference=$inference" --out "$folder/epoch" \
-      || echo "the epoch of CIFAR-10 did not end within two minutes"
+      || echo "the epoch of CIFAR-10 did not end well within two minutes"
     rm -rf "$folder"
   fi
   if [ -n "${BESIDE:-}" ]; then
