@@ -10,7 +10,7 @@ use crate::numerics::rails::{Rails, RailsMut};
 use crate::numerics::scalar::Scalar;
 
 /// Channels at a time.
-pub(super) const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 32;
 
 /// One number of each channel.
 type Block<T> = [T; WIDTH];
@@ -165,7 +165,7 @@ pub(super) fn load<T: Scalar>(values: &[T], at: usize, count: usize) -> Block<T>
 pub(super) fn store_add<T: Scalar>(block: &Block<T>, values: &mut [T], at: usize, count: usize) {
     let values = &mut values[at..at + count];
     match values.as_mut_array::<WIDTH>() {
-        Some(whole) => whole.iter_mut().zip(block).for_each(|(x, b)| *x += *b),
+        Some(whole) => *whole = std::array::from_fn(|l| whole[l] + block[l]),
         None => values.iter_mut().zip(block).for_each(|(x, b)| *x += *b),
     }
 }
@@ -250,13 +250,14 @@ impl<T: Scalar> Lanes<T> {
             }
             Rule::Softmax(temperature) => {
                 self.weigh::<N>(*temperature);
-                self.y[0] = [T::zero(); WIDTH];
-                for j in 0..self.z.len() {
+                let mut sum = [T::zero(); WIDTH];
+                for ((p, z), d) in self.p.iter().zip(&self.z).zip(&self.d) {
                     for l in 0..WIDTH {
-                        let g = self.slope::<N>(j, l);
-                        self.y[0][l] = g.power().mul_add(self.d[j][0][l], self.y[0][l]);
+                        let g = N::get(p, l) * (N::get(z, l) + N::from_real(T::one()));
+                        sum[l] = g.power().mul_add(d[0][l], sum[l]);
                     }
                 }
+                self.y[0] = sum;
             }
         }
     }
@@ -266,68 +267,57 @@ impl<T: Scalar> Lanes<T> {
     fn mean<N: Number<T>>(&mut self, direction: bool) {
         let members = if direction { &self.d } else { &self.z };
         let share = T::of(members.len() as f64).recip();
-        self.y = Pair::default();
+        let mut mean = Pair::default();
         for member in members {
-            for l in 0..WIDTH {
-                (N::get(&self.y, l) + N::get(member, l).scaled(share)).set(&mut self.y, l);
-            }
+            mean = lanes(|l| N::get(&mean, l) + N::get(member, l).scaled(share));
         }
+        self.y = mean;
     }
 
     /// Every position receives an equal share of v or dv.
     #[inline(always)]
     fn share<N: Number<T>>(&mut self, direction: bool) {
         let share = T::of(self.z.len() as f64).recip();
-        let v = if direction { &self.dv } else { &self.v };
-        for w in &mut self.w {
-            for l in 0..WIDTH {
-                N::get(v, l).scaled(share).set(w, l);
-            }
-        }
+        let v = if direction { self.dv } else { self.v };
+        self.w.fill(lanes(|l| N::get(&v, l).scaled(share)));
     }
 
     /// p becomes 1 at the first greatest position and 0 elsewhere; y its value. What is not a number wins.
     #[inline(always)]
     fn choose(&mut self) {
-        let mut winner = [T::zero(); WIDTH];
-        self.y = self.z[0];
+        let (mut winner, mut greatest) = ([T::zero(); WIDTH], self.z[0]);
         for (j, z) in self.z.iter().enumerate().skip(1) {
             for l in 0..WIDTH {
-                if z[0][l] > self.y[0][l] || z[0][l].is_nan() {
-                    (self.y[0][l], winner[l]) = (z[0][l], T::of(j as f64));
+                if z[0][l] > greatest[0][l] || z[0][l].is_nan() {
+                    (greatest[0][l], winner[l]) = (z[0][l], T::of(j as f64));
                 }
             }
         }
+        self.y = greatest;
         for (j, p) in self.p.iter_mut().enumerate() {
-            for l in 0..WIDTH {
-                p[0][l] = if winner[l] == T::of(j as f64) { T::one() } else { T::zero() };
-            }
+            *p = lanes(|l| if winner[l] == T::of(j as f64) { T::one() } else { T::zero() });
         }
     }
 
     /// The chosen position receives v or dv; y becomes its direction if derivatives are meant.
     #[inline(always)]
     fn chosen<N: Number<T>>(&mut self, direction: bool) {
-        let v = if direction { &self.dv } else { &self.v };
+        let v = if direction { self.dv } else { self.v };
         for (w, p) in self.w.iter_mut().zip(&self.p) {
-            for l in 0..WIDTH {
-                w[0][l] = p[0][l] * v[0][l];
-            }
+            *w = lanes(|l| p[0][l] * v[0][l]);
         }
         if direction {
-            self.y = Pair::default();
+            let mut sum = Pair::default();
             for (d, p) in self.d.iter().zip(&self.p) {
-                for l in 0..WIDTH {
-                    self.y[0][l] = p[0][l].mul_add(d[0][l], self.y[0][l]);
-                }
+                sum = lanes(|l| p[0][l].mul_add(d[0][l], sum[0][l]));
             }
+            self.y = sum;
         }
     }
 
     /// p becomes softmax(z/T), y the pooled value, and z becomes (z − y)/T.
     #[inline(always)]
     fn weigh<N: Number<T>>(&mut self, temperature: T) {
-        let count = self.z.len();
         let mut greatest = self.z[0][0];
         for z in &self.z[1..] {
             for l in 0..WIDTH {
@@ -336,45 +326,28 @@ impl<T: Scalar> Lanes<T> {
         }
         let cold = temperature.recip();
         let (mut sum, mut mean) = (Pair::<T>::default(), Pair::<T>::default());
-        for j in 0..count {
-            for l in 0..WIDTH {
-                let x = (N::get(&self.z[j], l) - N::from_real(greatest[l])).scaled(cold);
-                let e = x.exp_decaying();
-                x.set(&mut self.z[j], l);
-                e.set(&mut self.p[j], l);
-                (N::get(&sum, l) + e).set(&mut sum, l);
-                (N::get(&mean, l) + e * x).set(&mut mean, l);
-            }
+        for (z, p) in self.z.iter_mut().zip(&mut self.p) {
+            let x: Pair<T> = lanes(|l| (N::get(z, l) - N::from_real(greatest[l])).scaled(cold));
+            let e: Pair<T> = lanes(|l| N::get(&x, l).exp_decaying());
+            sum = lanes(|l| N::get(&sum, l) + N::get(&e, l));
+            mean = lanes(|l| N::get(&mean, l) + N::get(&e, l) * N::get(&x, l));
+            (*z, *p) = (x, e);
         }
-        for l in 0..WIDTH {
-            let inverse = N::get(&sum, l).inverse();
-            let middle = N::get(&mean, l) * inverse;
-            inverse.set(&mut sum, l);
-            middle.set(&mut mean, l);
-            (middle.scaled(temperature) + N::from_real(greatest[l])).set(&mut self.y, l);
-        }
-        for j in 0..count {
-            for l in 0..WIDTH {
-                (N::get(&self.p[j], l) * N::get(&sum, l)).set(&mut self.p[j], l);
-                (N::get(&self.z[j], l) - N::get(&mean, l)).set(&mut self.z[j], l);
-            }
+        let inverse: Pair<T> = lanes(|l| N::get(&sum, l).inverse());
+        let middle: Pair<T> = lanes(|l| N::get(&mean, l) * N::get(&inverse, l));
+        self.y = lanes(|l| N::get(&middle, l).scaled(temperature) + N::from_real(greatest[l]));
+        for (z, p) in self.z.iter_mut().zip(&mut self.p) {
+            *p = lanes(|l| N::get(p, l) * N::get(&inverse, l));
+            *z = lanes(|l| N::get(z, l) - N::get(&middle, l));
         }
     }
 
-    /// g of a position, after [`Lanes::weigh()`].
-    #[inline(always)]
-    fn slope<N: Number<T>>(&self, position: usize, lane: usize) -> N {
-        let p = N::get(&self.p[position], lane);
-        p + p * N::get(&self.z[position], lane)
-    }
-
-    /// w = g v, after [`Lanes::weigh()`].
+    /// w = g v with g = p + p (z − y)/T, after [`Lanes::weigh()`].
     #[inline(always)]
     fn slopes<N: Number<T>>(&mut self) {
-        for j in 0..self.z.len() {
-            for l in 0..WIDTH {
-                (self.slope::<N>(j, l) * N::get(&self.v, l)).set(&mut self.w[j], l);
-            }
+        let v = self.v;
+        for ((w, p), z) in self.w.iter_mut().zip(&self.p).zip(&self.z) {
+            *w = lanes(|l| (N::get(p, l) + N::get(p, l) * N::get(z, l)) * N::get(&v, l));
         }
     }
 
@@ -382,27 +355,33 @@ impl<T: Scalar> Lanes<T> {
     #[inline(always)]
     fn slope_derivatives<N: Number<T>>(&mut self, cold: T, slopes: bool) {
         let (mut first, mut second) = (Pair::<T>::default(), Pair::<T>::default());
-        for j in 0..self.z.len() {
-            for l in 0..WIDTH {
-                let weighted = N::get(&self.p[j], l) * N::get(&self.d[j], l);
-                (N::get(&first, l) + weighted).set(&mut first, l);
-                (N::get(&second, l) + weighted * N::get(&self.z[j], l)).set(&mut second, l);
-            }
+        for ((p, z), d) in self.p.iter().zip(&self.z).zip(&self.d) {
+            let weighted: Pair<T> = lanes(|l| N::get(p, l) * N::get(d, l));
+            first = lanes(|l| N::get(&first, l) + N::get(&weighted, l));
+            second = lanes(|l| N::get(&second, l) + N::get(&weighted, l) * N::get(z, l));
         }
-        for l in 0..WIDTH {
-            (N::get(&first, l) + N::get(&second, l)).set(&mut self.y, l);
-        }
+        self.y = lanes(|l| N::get(&first, l) + N::get(&second, l));
         if !slopes {
             return;
         }
         let one = N::from_real(T::one());
-        for j in 0..self.z.len() {
-            for l in 0..WIDTH {
-                let slope = N::get(&self.z[j], l) + one;
-                let bend = (slope + one) * (N::get(&self.d[j], l) - N::get(&first, l)) - N::get(&second, l);
-                let current = bend * N::get(&self.v, l).scaled(cold) + slope * N::get(&self.dv, l);
-                (N::get(&self.p[j], l) * current).set(&mut self.w[j], l);
-            }
+        let (v, dv): (Pair<T>, Pair<T>) = (lanes(|l| N::get(&self.v, l).scaled(cold)), self.dv);
+        for (((w, p), z), d) in self.w.iter_mut().zip(&self.p).zip(&self.z).zip(&self.d) {
+            *w = lanes(|l| {
+                let slope = N::get(z, l) + one;
+                let bend = (slope + one) * (N::get(d, l) - N::get(&first, l)) - N::get(&second, l);
+                N::get(p, l) * (bend * N::get(&v, l) + slope * N::get(&dv, l))
+            });
         }
     }
+}
+
+/// A number in each lane. Nothing that is read can change while they are made, so that all lanes go together.
+#[inline(always)]
+fn lanes<T: Scalar, N: Number<T>>(number: impl Fn(usize) -> N) -> Pair<T> {
+    let mut pair = Pair::default();
+    for l in 0..WIDTH {
+        number(l).set(&mut pair, l);
+    }
+    pair
 }
