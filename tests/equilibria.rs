@@ -13,6 +13,7 @@ use holograd::substrate::neurons::model::ModelSpec;
 use holograd::substrate::neurons::network::Network;
 use holograd::substrate::parameters::Parameters;
 use holograd::substrate::samples::Samples;
+use holograd::substrate::slow_modes::slowest_rate;
 use nalgebra::{DMatrix, DVector};
 use serde_json::{Value, json};
 
@@ -296,6 +297,47 @@ fn the_slowest_rate_is_that_of_all_samples() {
     let least = |rates: &[f64]| rates.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(least(&each[4..]) < least(&each[..4]) - 1e-3, "the slowest is not among the last six: {each:?}");
     assert!((rate(&problem) - least(&each)).abs() < 1e-9);
+}
+
+/// Convolutions with softmax pooling, from fast networks to such as plain sweeps take dozens of evaluations for: where they rest is where
+/// relaxation does, and no mode grows there.
+#[test]
+fn accelerated_convolutions_rest_where_relaxation_does() {
+    let pool = json!({ "softmax": { "size": 2, "stride": 2, "temperature": 0.7 } });
+    let mut counts = Vec::new();
+    for (seed, scale) in (0..).zip([1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.5, 2.5]) {
+        let conv = json!({ "kernel": 3, "padding": "same", "pool": pool });
+        let model = json!({ "name": "conv", "input": { "shape": [8, 8, 2] }, "activation": "dsilu",
+            "initialisation": { "normal": { "scale": scale } },
+            "layers": [{ "name": "c1", "shape": [4, 4, 4] }, { "name": "c2", "shape": [2, 2, 6] }, { "name": "h", "size": 5 }],
+            "connections": [{ "from": "input", "to": "c1", "conv": conv }, { "from": "c1", "to": "c2", "feedback": "tied", "conv": conv },
+                { "from": "c2", "to": "h", "feedback": "tied" }],
+            "readout": { "from": "h", "classes": 3 } });
+        let problem = random(model, 12, seed);
+        for form in [Form::Potential, Form::Rate] {
+            let effective = problem.effective(form);
+            let setting = Setting::quiet(&effective);
+            for sample in 0..12 {
+                let samples = problem.samples.select(&[sample]);
+                let rest = |accelerate, tolerance| {
+                    let settle = Settle { accelerate, tolerance: Some(tolerance), ..Settle::default() };
+                    equilibrium::free(&setting, &samples, &settle).unwrap()
+                };
+                let (slow, fast) = (rest(false, 1e-12), rest(true, 1e-6));
+                let off = slow.state.iter().zip(&fast.state).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(slow.residual <= 1e-12 && off < 1e-3, "{scale}, {form:?}, sample {sample}: {off:e}");
+                let mut field = setting.substrate.bind(&samples, 1, None);
+                field.observe(&fast.state);
+                let slowest = slowest_rate(&*field.linearise(&fast.rates));
+                assert!(slowest > 0.0, "{scale}, {form:?}, sample {sample}: {slowest}");
+                counts.push(fast.evaluations);
+            }
+        }
+    }
+    // Inspected for growing modes, a sample takes 32 evaluations at least; looked at by nobody, it takes no 9 beside its sweeps.
+    let of = |range: std::ops::Range<u64>| counts.iter().filter(|count| range.contains(count)).count();
+    let (plain, swept, accelerated) = (of(0..14), of(18..32), of(42..u64::MAX));
+    assert!(plain > 10 && swept > 10 && accelerated > 10, "{plain}, {swept}, {accelerated}");
 }
 
 /// Two neurons excite each other, and a third, twenty times as slow, inhibits the first: steps of the map come to rest where the substrate,

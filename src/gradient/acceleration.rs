@@ -56,14 +56,16 @@ pub(super) fn accelerate<'a, T: Scalar>(
         }
         _ => Swept::nothing(&shape, from),
     };
-    let Swept { mut state, mut residuals, mut evaluations } = swept;
-    let rest: Vec<usize> = (0..shape.batch).filter(|sample| residuals[*sample] > tolerance).collect();
+    let Swept { mut state, mut residuals, quick, mut evaluations } = swept;
+    let arrived = |sample: usize| residuals[sample] <= tolerance;
+    let rest: Vec<usize> = (0..shape.batch).filter(|sample| !(arrived(*sample) && quick[*sample])).collect();
     let mut stop = Stop::Settled;
     if !rest.is_empty() {
         let part = shape.with_batch(rest.len());
         let begin = start.map(|(state, tick)| (shape.select(&rest, state), tick));
         let begin = begin.as_ref().map(|(state, tick)| (&state[..], *tick));
         let mut trial = Trial::begin(field.select(&rest), settle, begin, inspection);
+        trial.swept_to(&shape.select(&rest, &state), rest.iter().map(|sample| residuals[*sample]).collect());
         stop = trial.settle_all(settle, tick)?;
         put(&part, &trial.proposal, &shape, &rest, &mut state);
         rest.iter().zip(&trial.residuals).for_each(|(sample, residual)| residuals[*sample] = *residual);
@@ -85,6 +87,8 @@ struct Trial<'a, T: Scalar> {
     proposal: Vec<T>,
     /// Largest |G − s| of each sample at its proposal; infinite where there is none, and for what turned out to be unstable.
     residuals: Vec<f64>,
+    /// Whether plain sweeps have come to rest at the proposal of a sample.
+    rested: Vec<bool>,
     inspection: Inspection,
     evaluations: u64,
 }
@@ -110,7 +114,15 @@ impl<'a, T: Scalar> Trial<'a, T> {
         }
         let (proposal, residuals) = (relaxed.clone(), vec![f64::INFINITY; batch]);
         let sweep = field.sweep();
-        Self { field, sweep, relaxed, force, proposal, residuals, inspection, evaluations: BEGUN + 1 }
+        let rested = vec![false; batch];
+        Self { field, sweep, relaxed, force, proposal, residuals, rested, inspection, evaluations: BEGUN + 1 }
+    }
+
+    /// Takes where plain sweeps have arrived for proposals.
+    fn swept_to(&mut self, state: &[T], residuals: Vec<f64>) {
+        self.rested = residuals.iter().map(|residual| residual.is_finite()).collect();
+        self.proposal = state.to_vec();
+        self.residuals = residuals;
     }
 
     /// Accelerates some samples from where relaxation is, at most so many evaluations.
@@ -150,7 +162,13 @@ impl<'a, T: Scalar> Trial<'a, T> {
     /// Those of some samples whose proposal stands up to inspection.
     fn accepted(&mut self, which: &[usize]) -> Vec<usize> {
         let led = self.led(which);
-        if self.inspection == Inspection::Full { self.stable(&led) } else { led }
+        if self.inspection == Inspection::Way {
+            return led;
+        }
+        // Plain sweeps come to rest only where every mode decays.
+        let (mut accepted, open): (Vec<_>, Vec<_>) = led.into_iter().partition(|sample| self.rested[*sample]);
+        accepted.extend(self.stable(&open));
+        accepted
     }
 
     /// Those of some samples for which every mode decays at the proposal.
@@ -165,9 +183,8 @@ impl<'a, T: Scalar> Trial<'a, T> {
         let mut field = self.field.select(which);
         field.observe(&state);
         let linear = field.linearise(field.rates());
-        let decay = modes_decay(&*linear, self.sweep.as_ref(), PRODUCTS, &way);
-        let products = if self.sweep.is_some() { PRODUCTS.div_ceil(2) } else { PRODUCTS };
-        self.evaluations += products.min(field.shape().neurons()) as u64;
+        let (decay, products) = modes_decay(&*linear, self.sweep.as_ref(), PRODUCTS, &way);
+        self.evaluations += products;
         for (sample, _) in which.iter().zip(&decay).filter(|(_, decays)| !**decays) {
             self.residuals[*sample] = f64::INFINITY;
         }

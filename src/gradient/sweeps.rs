@@ -1,19 +1,31 @@
 //! Free equilibria by sweeps: the layers in two sets, one evaluated at the new values of the other.
 //!
 //! The map of a sweep is contracting at an equilibrium only where relaxation comes to rest there: of two sets with one time constant
-//! its eigenvalues are the squares of those of the coupling, and of a symmetric coupling it goes down the energy as relaxation does. What
-//! plain sweeps reach quickly is therefore as stable as what is waited for, and needs no inspection.
+//! its eigenvalues are the squares of those of the coupling, and of a symmetric coupling it goes down the energy as relaxation does. Where
+//! layers also depend on their own state, it is the Gauss–Seidel iteration, which of a symmetric J converges just where J is negative
+//! definite (Reich 1949; Ostrowski 1954), unless a layer's dependence on itself has a slope below −1. What plain sweeps reach is
+//! therefore as stable as what is waited for, and no mode of it needs to be looked at.
 
 use crate::numerics::anderson::{Accelerated, Options, fixed_point};
 use crate::numerics::scalar::Scalar;
 use crate::numerics::state::StateShape;
 use crate::substrate::{Field, Sweep};
 
-/// Plain sweeps, at most.
-const MOST: u64 = 16;
-/// Largest part of a sweep's change that the next one may have.
-const CONTRACTION: f64 = 0.3;
-/// Sweeps after which a sample is left to acceleration that would not arrive within [`MOST`].
+/// How long plain sweeps go on.
+struct Patience {
+    /// Sweeps, at most.
+    most: u64,
+    /// Largest part of a sweep's change that the next one may have.
+    contraction: f64,
+}
+
+/// Where layers do not depend on their own state, so that an inspection takes half as many products.
+const BRIEF: Patience = Patience { most: 16, contraction: QUICK };
+/// Where they do, as below a pooling.
+const LONG: Patience = Patience { most: 32, contraction: 0.8 };
+/// What sweeps lead to that contract by so much every time needs no comparison with relaxation.
+const QUICK: f64 = 0.3;
+/// Sweeps after which a sample is left to acceleration that would not arrive in time.
 const SEEN: u64 = 3;
 
 /// Where plain sweeps have led.
@@ -22,6 +34,8 @@ pub(super) struct Swept<T> {
     pub state: Vec<T>,
     /// The last change of each sample that has arrived; infinite for others.
     pub residuals: Vec<f64>,
+    /// Whether every sweep of a sample has contracted so quickly that there is no question where relaxation leads.
+    pub quick: Vec<bool>,
     /// Evaluations of the right-hand side.
     pub evaluations: u64,
 }
@@ -30,11 +44,12 @@ impl<T: Scalar> Swept<T> {
     /// No sweep at all.
     pub fn nothing(shape: &StateShape, start: Option<&[T]>) -> Self {
         let state = start.map_or_else(|| vec![T::zero(); shape.len()], <[T]>::to_vec);
-        Self { state, residuals: vec![f64::INFINITY; shape.batch], evaluations: 0 }
+        let batch = shape.batch;
+        Self { state, residuals: vec![f64::INFINITY; batch], quick: vec![true; batch], evaluations: 0 }
     }
 }
 
-/// Sweeps without acceleration, of each sample as long as every sweep changes it by at most three tenths of what the last one did.
+/// Sweeps without acceleration, of each sample as long as every sweep changes it by so much less than the last one that it will arrive.
 pub(super) fn sweep_plainly<'a, T: Scalar>(
     field: &mut Box<dyn Field<'a, T> + 'a>,
     sweep: &Sweep,
@@ -49,7 +64,8 @@ pub(super) fn sweep_plainly<'a, T: Scalar>(
     let (mut active, mut changes) = (which.clone(), vec![f64::INFINITY; all.batch]);
     let mut state = swept.state.clone();
     let mut out = state.clone();
-    for done in 1..=MOST.min(most) {
+    let patience = if sweep.own { LONG } else { BRIEF };
+    for done in 1..=patience.most.min(most) {
         let shape = all.with_batch(active.len());
         let before = state.clone();
         run(&mut fields, &active, sweep, &shape, (&mut state, &mut out));
@@ -59,11 +75,13 @@ pub(super) fn sweep_plainly<'a, T: Scalar>(
             let change = largest_change(&shape, place, &before, &state);
             let ratio = change / changes[*sample];
             changes[*sample] = change;
+            swept.quick[*sample] &= done < SEEN || ratio <= QUICK;
             if change <= tolerance && done > 1 {
                 swept.residuals[*sample] = change;
                 copy(&shape, place, &state, &all, *sample, &mut swept.state);
             } else if done < SEEN
-                || (ratio <= CONTRACTION && change * ratio.powf((MOST - done) as f64) <= tolerance)
+                || (ratio <= patience.contraction
+                    && change * ratio.powf((patience.most - done) as f64) <= tolerance)
             {
                 goes_on.push(place);
             }

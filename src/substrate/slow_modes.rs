@@ -55,7 +55,7 @@ fn shrinks_at(matrix: &DMatrix<f64>, rate: f64) -> bool {
 }
 
 /// For each sample whether every mode of τ⁻¹J decays, as far as so many products see that begin from `start`, laid out as a real state:
-/// it should hold more of the slow modes than of others. An element that is not a number does not decay.
+/// it should hold more of the slow modes than of others. An element that is not a number does not decay. And how many products it took.
 ///
 /// Where the layers make a `sweep` and all have one τ, the modes of two passes are those of one set alone: half as many products see as much.
 #[must_use]
@@ -64,11 +64,15 @@ pub fn modes_decay<T: Scalar>(
     sweep: Option<&Sweep>,
     products: usize,
     start: &[T],
-) -> Vec<bool> {
+) -> (Vec<bool>, u64) {
     let tau = linear.tau();
+    let products = products.min(linear.shape().neurons());
     match sweep.filter(|sweep| !sweep.own && tau.iter().all(|t| *t == tau[0])) {
-        Some(sweep) => passes_decay(linear, sweep, products.div_ceil(2), start),
-        None => rates_decay(linear, products, start),
+        Some(sweep) => {
+            let passes = products.div_ceil(2);
+            (passes_decay(linear, sweep, passes, start), passes as u64)
+        }
+        None => (rates_decay(linear, products, start), products as u64),
     }
 }
 
@@ -221,7 +225,7 @@ mod tests {
                 transient += usize::from(growth < 0.0 && grows_at_first);
                 unstable += usize::from(growth > 0.0);
                 let found = modes_decay(&linear, sweep.as_ref(), 15, &nothing);
-                assert_eq!(found, [growth < 0.0], "{apart}, {tau}, {seed}: {growth}");
+                assert_eq!(found.0, [growth < 0.0], "{apart}, {tau}, {seed}: {growth}");
             }
             assert!(transient > 3 && unstable > 3 && unstable < 50, "{transient}, {unstable}");
         }
@@ -229,7 +233,7 @@ mod tests {
         let shape = StateShape::new(effective.network(), 1, 1);
         let linear = Linearised::new(&effective, &shape, &vec![0.0; shape.len()], &vec![0.0; shape.len()]);
         for sweep in [None, effective.network().sweep()] {
-            assert_eq!(modes_decay(&linear, sweep.as_ref(), 15, &vec![0.0; shape.len()]), [false]);
+            assert_eq!(modes_decay(&linear, sweep.as_ref(), 15, &vec![0.0; shape.len()]).0, [false]);
         }
     }
 
