@@ -66,13 +66,15 @@ pub fn modes_decay<T: Scalar>(
     start: &[T],
 ) -> (Vec<bool>, u64) {
     let tau = linear.tau();
-    let products = products.min(linear.shape().neurons());
     match sweep.filter(|sweep| !sweep.own && tau.iter().all(|t| *t == tau[0])) {
         Some(sweep) => {
-            let passes = products.div_ceil(2);
+            let passes = products.div_ceil(2).min(linear.shape().with_layers(&sweep.then).neurons());
             (passes_decay(linear, sweep, passes, start), passes as u64)
         }
-        None => (rates_decay(linear, products, start), products as u64),
+        None => {
+            let products = products.min(linear.shape().neurons());
+            (rates_decay(linear, products, start), products as u64)
+        }
     }
 }
 
