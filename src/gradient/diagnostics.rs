@@ -159,6 +159,8 @@ impl Diagnostics {
         const EXTRAPOLATED: f64 = 0.05;
         // Below this, what a synapse sees of a sample is mostly noise: of many samples too, if they share it.
         const AUDIBLE: f64 = 1.0;
+        // |s − s*| ≈ |G − s| / slowest rate; trained convolutions lost the gradient between 0.03 and 0.04.
+        const FAR: f64 = 0.03;
         let mut warnings = Vec::new();
         if let Some(rate) = self.slowest_rate {
             if rate <= 0.0 {
@@ -169,6 +171,13 @@ impl Diagnostics {
                     "the drive is faster than the slowest mode (omega tau = {:.3} > {rate:.3}): the estimate is biased; \
                      a period above {needed:.0} tau, or a faster network, would not be",
                     self.drive_rate
+                ));
+            } else if self.stop == Stop::Settled && self.settling_residual > FAR * rate {
+                warnings.push(format!(
+                    "an equilibrium is known to about {:.2} only (residual {:.1e}, slowest rate {rate:.3}/tau): lower \
+                     `settle.tolerance`, or keep the network fast",
+                    self.settling_residual / rate,
+                    self.settling_residual
                 ));
             }
         }
@@ -204,5 +213,27 @@ impl Diagnostics {
             warnings.push(format!("the requested error was not reached{reached}: {advice}"));
         }
         warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_residual_is_held_against_the_slowest_rate() {
+        let warnings = |residual, rate, stop| {
+            let known = Diagnostics { slowest_rate: Some(rate), ..Diagnostics::frozen(1, residual, stop) };
+            known.warnings(0.1).join("\n")
+        };
+        assert_eq!(warnings(1e-3, 0.05, Stop::Settled), "");
+        assert_eq!(warnings(1e-4, 0.02, Stop::Settled), "");
+        let told = warnings(1e-3, 0.02, Stop::Settled);
+        assert!(
+            told.contains("known to about 0.05 only (residual 1.0e-3, slowest rate 0.020/tau)"),
+            "{told}"
+        );
+        // Of a drive the residual is a change over a period.
+        assert_eq!(warnings(1e-3, 0.02, Stop::RecordComplete), "");
     }
 }

@@ -22,7 +22,7 @@ struct Patience {
 /// Where layers do not depend on their own state, so that an inspection takes half as many products.
 const BRIEF: Patience = Patience { most: 16, contraction: QUICK };
 /// Where they do, as below a pooling.
-const LONG: Patience = Patience { most: 32, contraction: 0.8 };
+const LONG: Patience = Patience { most: 64, contraction: 0.95 };
 /// What sweeps lead to that contract by so much every time needs no comparison with relaxation.
 const QUICK: f64 = 0.3;
 /// Sweeps after which a sample is left to acceleration that would not arrive in time.
