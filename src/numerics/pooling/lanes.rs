@@ -1,5 +1,4 @@
 //! The arithmetic of one window, for as many channels at a time as fill a vector.
-#![expect(clippy::needless_range_loop, reason = "several arrays of lanes run together")]
 
 use std::ops::{Add, Mul, Sub};
 
