@@ -341,7 +341,7 @@ fn accelerated_convolutions_rest_where_relaxation_does() {
         }
     }
     assert!(elsewhere.len() * 50 <= counts.len(), "{elsewhere:#?}");
-    // Inspected for growing modes, a sample takes 32 evaluations at least; looked at by nobody, it takes no 9 beside its sweeps.
+    // An inspection for growing modes brings a sample to 32 evaluations at least; that of the way alone adds 9 to its sweeps.
     let of = |range: std::ops::Range<u64>| counts.iter().filter(|count| range.contains(count)).count();
     let (plain, swept, accelerated) = (of(0..14), of(18..32), of(42..u64::MAX));
     assert!(plain > 10 && swept > 10 && accelerated > 10, "{plain}, {swept}, {accelerated}");

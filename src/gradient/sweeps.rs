@@ -4,7 +4,7 @@
 //! its eigenvalues are the squares of those of the coupling, and of a symmetric coupling it goes down the energy as relaxation does. Where
 //! layers also depend on their own state, it is the Gauss–Seidel iteration, which of a symmetric J converges just where J is negative
 //! definite (Reich 1949; Ostrowski 1954), unless a layer's dependence on itself has a slope below −1. What plain sweeps reach is
-//! therefore as stable as what is waited for, and no mode of it needs to be looked at.
+//! therefore as stable as what is waited for, and no mode of it needs to be looked at. Of a J that is not symmetric, below a pooling, this is not proved.
 
 use crate::numerics::anderson::{Accelerated, Options, fixed_point};
 use crate::numerics::scalar::Scalar;
