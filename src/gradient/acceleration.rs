@@ -165,8 +165,10 @@ impl<'a, T: Scalar> Trial<'a, T> {
         if self.inspection == Inspection::Way {
             return led;
         }
-        // Plain sweeps come to rest only where every mode decays.
-        let (mut accepted, open): (Vec<_>, Vec<_>) = led.into_iter().partition(|sample| self.rested[*sample]);
+        // Plain sweeps come to rest only where every mode decays, unless below a pooling some other coupling leads back.
+        let sure = self.sweep.as_ref().is_some_and(|sweep| sweep.reciprocal || !sweep.own);
+        let (mut accepted, open): (Vec<_>, Vec<_>) =
+            led.into_iter().partition(|sample| sure && self.rested[*sample]);
         accepted.extend(self.stable(&open));
         accepted
     }

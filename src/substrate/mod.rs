@@ -138,6 +138,8 @@ pub struct Sweep {
     pub then: Vec<usize>,
     /// Whether what a layer receives also depends on its own state, as from a pooling above it.
     pub own: bool,
+    /// Whether the coupling is its own transpose.
+    pub reciprocal: bool,
 }
 
 /// The field of a substrate bound to samples and teaching: G(t, s), and what a read-out sees of the state.

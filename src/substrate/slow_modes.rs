@@ -131,6 +131,7 @@ fn passes_shrink(matrix: &DMatrix<f64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Arc;
 
     use rand::RngExt;
@@ -236,6 +237,63 @@ mod tests {
         let linear = Linearised::new(&effective, &shape, &vec![0.0; shape.len()], &vec![0.0; shape.len()]);
         for sweep in [None, effective.network().sweep()] {
             assert_eq!(modes_decay(&linear, sweep.as_ref(), 15, &vec![0.0; shape.len()]).0, [false]);
+        }
+    }
+
+    /// A linearised substrate that counts its products: one of some layers is half a product where there are two sets.
+    struct Counting<'a> {
+        linear: Linearised<'a, f64>,
+        halves: Cell<u64>,
+    }
+
+    impl Linear<f64> for Counting<'_> {
+        fn shape(&self) -> &StateShape {
+            self.linear.shape()
+        }
+        fn tau(&self) -> &[f64] {
+            self.linear.tau()
+        }
+        fn target(&self, layout: Layout, v: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+            self.halves.set(self.halves.get() + 2);
+            self.linear.target(layout, v, out, scratch);
+        }
+        fn target_of(&self, layers: &[usize], v: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+            self.halves.set(self.halves.get() + 1);
+            self.linear.target_of(layers, v, out, scratch);
+        }
+        fn integrated(&self, corrected: bool, v: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+            self.linear.integrated(corrected, v, out, scratch);
+        }
+        fn corrected(&self, v: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+            self.linear.corrected(v, out, scratch);
+        }
+        fn observe(&self, v: &[f64], out: &mut [f64]) {
+            self.linear.observe(v, out);
+        }
+        fn cost_slope(&self, output_error: &[f64]) -> Vec<f64> {
+            self.linear.cost_slope(output_error)
+        }
+        fn teaching(&self, output_error: &[f64]) -> Vec<f64> {
+            self.linear.teaching(output_error)
+        }
+        fn jacobian(&self, sample: usize) -> DMatrix<f64> {
+            self.linear.jacobian(sample)
+        }
+    }
+
+    #[test]
+    fn an_inspection_takes_the_products_that_it_tells() {
+        for (apart, expected) in [(false, 15), (true, 6)] {
+            let effective = linear_network(apart, 1.5, 0.1, 3);
+            let shape = StateShape::new(effective.network(), 1, 1);
+            let nothing = vec![0.0; shape.len()];
+            let linear = Linearised::new(&effective, &shape, &nothing, &nothing);
+            let counting = Counting { linear, halves: Cell::new(0) };
+            let sweep = effective.network().sweep();
+            let (_, told) = modes_decay(&counting, sweep.as_ref(), 18, &nothing);
+            // As many as the network, or its second layer, has neurons.
+            assert_eq!(told, expected);
+            assert_eq!(counting.halves.get(), 2 * told);
         }
     }
 

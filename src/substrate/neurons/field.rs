@@ -257,7 +257,8 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         let still = self.bound.correction.is_none() && self.bound.moving.is_none();
         // A GPU evaluates all layers at once.
         let here = self.effective.network().gpu.is_none();
-        self.effective.network().sweep().filter(|_| quiet && free && still && here)
+        let sweep = self.effective.network().sweep().filter(|_| quiet && free && still && here)?;
+        Some(Sweep { reciprocal: sweep.reciprocal && self.effective.is_reciprocal(), ..sweep })
     }
 
     fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {

@@ -140,7 +140,7 @@ pub enum Output {
 
 impl Network {
     /// The layers in two sets, the first layer in the first, so that no connection leads from a layer to one of its own set; none where that
-    /// cannot be, or where one set has them all.
+    /// cannot be, or where one set has them all. Reciprocal as the connections are described, whatever becomes of them.
     #[must_use]
     pub fn sweep(&self) -> Option<Sweep> {
         if self.has_equations() {
@@ -158,7 +158,8 @@ impl Network {
             }
         }
         let of = |which: bool| (0..set.len()).filter(|layer| set[*layer] == Some(which)).collect();
-        let sweep = Sweep { first: of(false), then: of(true), own: !self.is_linear() };
+        let sweep =
+            Sweep { first: of(false), then: of(true), own: !self.is_linear(), reciprocal: self.is_tied() };
         let apart = pairs().all(|(from, to)| set[from] != set[to]);
         (apart && !sweep.then.is_empty()).then_some(sweep)
     }
