@@ -10,8 +10,8 @@
 //! Momentum keeps this. A sweep from s + m (s − s′), with s′ the state before s, multiplies a mode of eigenvalue λ by the roots μ of
 //! μ² − λ (1 + m) μ + λ m; on |μ| = 1 it is |λ| = 1 / |1 + m − m μ̄| ≤ 1, so that no mode decays with a momentum that grows without. Of real
 //! λ between 0 and 1 − ε, sweeps with the best m go as far in √(1/ε) steps as plain ones in 1/ε (Nesterov 1983); m = k/(k + 3), begun anew
-//! where the last step led uphill, needs no ε to be known (O'Donoghue & Candès 2015). It is 0.6 at most, so that the slowest modes, which
-//! other equilibria are nearest to, do not overshoot.
+//! where the last step led uphill, needs no ε to be known (O'Donoghue & Candès 2015). It is 0.6 at most: modes of λ above
+//! 4 m / (1 + m)² = 0.94, the slowest ones, do not overshoot.
 
 use crate::numerics::anderson::{Accelerated, Options, fixed_point};
 use crate::numerics::scalar::Scalar;
@@ -137,12 +137,12 @@ pub(super) fn sweep_plainly<'a, T: Scalar>(
     let [mut before, mut begun, mut out] = [(); 3].map(|()| state.clone());
     for done in 1..=rule.most {
         let shape = all.with_batch(active.len());
-        begun.clone_from(&state);
-        for (place, sample) in active.iter().enumerate() {
-            go_ahead(&shape, place, courses[*sample].momentum(), &before, &mut begun);
+        if gains {
+            for (place, sample) in active.iter().enumerate() {
+                go_ahead(&shape, place, courses[*sample].momentum(), &mut before, &mut state);
+            }
         }
-        before.clone_from(&state);
-        state.clone_from(&begun);
+        begun.clone_from(&state);
         run(&mut fields, &active, sweep, &shape, (&mut state, &mut out));
         swept.evaluations += 1;
         let mut left = Vec::new();
@@ -170,21 +170,21 @@ pub(super) fn sweep_plainly<'a, T: Scalar>(
     swept
 }
 
-/// Moves one sample ahead from its state by a part of the step that led there.
-fn go_ahead<T: Scalar>(shape: &StateShape, sample: usize, part: f64, before: &[T], state: &mut [T]) {
-    if part == 0.0 {
-        return;
-    }
+/// Moves one sample ahead from its state by a part of the step that led there; what it was is before now.
+fn go_ahead<T: Scalar>(shape: &StateShape, sample: usize, part: f64, before: &mut [T], state: &mut [T]) {
     let part = T::of(part);
     for column in shape.sample(sample) {
-        let steps = state[column.clone()].iter_mut().zip(&before[column]);
-        steps.for_each(|(state, before)| *state += part * (*state - *before));
+        for (state, before) in state[column.clone()].iter_mut().zip(&mut before[column]) {
+            let step = *state - *before;
+            *before = *state;
+            *state += part * step;
+        }
     }
 }
 
 /// Whether a sweep of one sample turns back from where its last step led: from the state before, the one from which the sweep set out,
 /// and where it has led.
-fn leads_uphill<T: Scalar>(shape: &StateShape, sample: usize, [before, begun, state]: [&Vec<T>; 3]) -> bool {
+fn leads_uphill<T: Scalar>(shape: &StateShape, sample: usize, [before, begun, state]: [&[T]; 3]) -> bool {
     let product = |column: std::ops::Range<usize>| {
         let moved = before[column.clone()].iter().zip(&begun[column.clone()]).zip(&state[column]);
         moved
@@ -297,7 +297,41 @@ mod tests {
     use num_complex::Complex;
     use proptest::prelude::*;
 
-    use super::Course;
+    use super::{Course, Rule, go_ahead, largest_change, leads_uphill};
+    use crate::numerics::state::StateShape;
+
+    /// Sweeps of the linear map s ← λ s + 1 − λ for each of some λ, from rest, until they change nothing any more; none if they are given up.
+    fn sweeps(modes: &[f64], gains: bool) -> Option<u64> {
+        let shape = StateShape::block(modes.len(), 1, 1);
+        let rule = Rule { gains, tolerance: 1e-4, most: 400 };
+        let mut course = Course::BEGUN;
+        let [mut state, mut before] = [(); 2].map(|()| vec![0.0; modes.len()]);
+        for done in 1..=rule.most {
+            go_ahead(&shape, 0, course.momentum(), &mut before, &mut state);
+            let begun = state.clone();
+            state.iter_mut().zip(modes).for_each(|(s, mode)| *s = mode * *s + 1.0 - mode);
+            let change = largest_change(&shape, 0, &begun, &state);
+            let goes_on =
+                course.goes_on(&rule, done, change, || leads_uphill(&shape, 0, [&before, &begun, &state]));
+            if change <= rule.tolerance {
+                return Some(done);
+            }
+            if gains && !goes_on {
+                return None;
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn slow_modes_take_fewer_sweeps_with_momentum_and_growing_ones_never_arrive() {
+        for slowest in [0.9, 0.95, 0.97] {
+            let modes = [0.1, 0.3, 0.6, slowest];
+            let (plain, gained) = (sweeps(&modes, false).unwrap(), sweeps(&modes, true).unwrap());
+            assert!(2 * gained < plain, "{slowest}: {gained} sweeps, {plain} without momentum");
+        }
+        assert_eq!(sweeps(&[0.1, 0.6, 1.02], true), None);
+    }
 
     proptest! {
         /// What a mode is multiplied by in a step with momentum, by the quadratic formula: a mode that plain sweeps let grow grows.

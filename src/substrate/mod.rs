@@ -138,7 +138,7 @@ pub struct Sweep {
     pub then: Vec<usize>,
     /// Whether what a layer receives also depends on its own state, as from a pooling above it.
     pub own: bool,
-    /// Whether the coupling is its own transpose.
+    /// Whether it does, and the coupling is its own transpose.
     pub reciprocal: bool,
 }
 

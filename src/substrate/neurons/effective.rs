@@ -295,19 +295,19 @@ impl<T: Scalar> Effective<T> {
             && edges.all(|(place, (edge, other))| edge.direction == Direction::Forward || *other != place)
     }
 
-    /// Whether every connection between layers has a partner with the same weights, as it is programmed now.
-    pub(super) fn is_reciprocal(&self) -> bool {
+    /// Whether both halves of every tied connection have the same weights, as they are programmed now.
+    pub(super) fn halves_agree(&self) -> bool {
         let edges = &self.network.edges;
-        let partner = |place: usize| {
-            (0..edges.len()).any(|other| {
-                edges[other].weight == edges[place].weight
-                    && edges[other].direction == Direction::Forward
-                    && (self.computing[place] == other
-                        || self.synapses[other].weights() == self.synapses[place].weights())
-            })
+        let agrees = |place: usize| {
+            edges[place].direction == Direction::Forward
+                || (0..edges.len()).any(|other| {
+                    edges[other].weight == edges[place].weight
+                        && edges[other].direction == Direction::Forward
+                        && (self.computing[place] == other
+                            || self.synapses[other].weights() == self.synapses[place].weights())
+                })
         };
-        self.network.is_tied()
-            && (0..edges.len()).all(|place| edges[place].direction == Direction::Forward || partner(place))
+        (0..edges.len()).all(agrees)
     }
 
     /// Bias of each neuron of a layer.

@@ -158,8 +158,8 @@ impl Network {
             }
         }
         let of = |which: bool| (0..set.len()).filter(|layer| set[*layer] == Some(which)).collect();
-        let sweep =
-            Sweep { first: of(false), then: of(true), own: !self.is_linear(), reciprocal: self.is_tied() };
+        let own = !self.is_linear();
+        let sweep = Sweep { first: of(false), then: of(true), own, reciprocal: own && self.is_tied() };
         let apart = pairs().all(|(from, to)| set[from] != set[to]);
         (apart && !sweep.then.is_empty()).then_some(sweep)
     }
