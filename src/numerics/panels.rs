@@ -51,14 +51,31 @@ impl<T: Scalar> Panels<T> {
     /// # Panics
     /// If `b` and `out` do not have the same number of whole columns.
     pub fn multiply_add(&self, b: &[T], out: &mut [T]) {
+        self.product(true, b, out);
+    }
+
+    /// out = matrix · b, as [`Self::multiply_add()`] to zeros.
+    ///
+    /// # Panics
+    /// If `b` and `out` do not have the same number of whole columns.
+    pub fn multiply(&self, b: &[T], out: &mut [T]) {
+        if self.inner == 0 {
+            out.fill(T::zero());
+        }
+        self.product(false, b, out);
+    }
+
+    fn product(&self, adds: bool, b: &[T], out: &mut [T]) {
         let columns = out.len() / self.rows;
         assert_eq!((b.len(), out.len()), (columns * self.inner, columns * self.rows), "whole columns");
-        Arch::new().dispatch(Product { panels: self, b, out });
+        Arch::new().dispatch(Product { panels: self, adds, b, out });
     }
 }
 
 struct Product<'a, T> {
     panels: &'a Panels<T>,
+    /// Whether to what `out` is.
+    adds: bool,
     b: &'a [T],
     out: &'a mut [T],
 }
@@ -68,14 +85,15 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { panels: Panels { rows, inner, values }, b, out } = self;
+        let Self { panels: Panels { rows, inner, values }, adds, b, out } = self;
         let (rows, inner) = (*rows, *inner);
         let columns = out.len() / rows.max(1);
         // As many columns as leave registers for the panel: 32 vectors of 512 bits, else 16.
         let wide = size_of::<T::Vector<S>>() == 64;
         for block in (0..inner).step_by(BLOCK) {
             let terms = block..inner.min(block + BLOCK);
-            let mut product = Tiles { values, b, out: &mut *out, rows, inner, terms, column: 0 };
+            let adds = adds || block > 0;
+            let mut product = Tiles { values, adds, b, out: &mut *out, rows, inner, terms, column: 0 };
             let few = columns % 5;
             // A panel stays in the first-level cache for all of them.
             for panel in 0..rows.div_ceil(T::ROWS) {
@@ -108,6 +126,7 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
 /// Some terms of the product, for some columns.
 struct Tiles<'a, T> {
     values: &'a [T],
+    adds: bool,
     b: &'a [T],
     out: &'a mut [T],
     rows: usize,
@@ -192,7 +211,7 @@ impl<T: Scalar> Tiles<'_, T> {
                     let last = (*rows).min(first + W * lanes);
                     let place = &mut self.out[(self.column + j) * *rows..][first.min(last)..last];
                     for (o, s) in place.iter_mut().zip(T::scalars::<S>(&sum)) {
-                        *o += *s;
+                        *o = if self.adds { *o + *s } else { *s };
                     }
                 }
             }
@@ -286,6 +305,10 @@ mod tests {
                 prop_assert!((d - e).abs() <= 1e-15 * inner.max(4) as f64);
                 prop_assert!((f64::from(*s) - e).abs() <= 1e-6 * (inner.max(4) as f64).sqrt());
             }
+            let (mut panels, mut fresh) = (Panels::default(), vec![f64::NAN; rows * columns]);
+            panels.pack(rows, weights.as_slice());
+            panels.multiply(b.as_slice(), &mut fresh);
+            prop_assert_eq!(&fresh, &product::<f64>(&weights, b.as_slice(), &vec![0.0; rows * columns]));
             for j in 0..columns {
                 let (b, start) = (b.columns(j, 1).into_owned(), start.columns(j, 1).into_owned());
                 prop_assert_eq!(product::<f64>(&weights, &of(&b), &of(&start)), &double[j * rows..(j + 1) * rows]);

@@ -32,16 +32,15 @@ impl<T: Scalar> Direct<T> {
 
     /// z = K∗a for whole images.
     pub fn convolve(&self, geometry: &Geometry, a: &[T], z: &mut [T], patches: &mut Vec<T>) {
-        z.fill(T::zero());
         if geometry.is_pointwise() {
-            return self.forward.multiply_add(a, z);
+            return self.forward.multiply(a, z);
         }
         let (out, patch) = (geometry.output.channels, geometry.fan_in());
         let block = block::<T>(patch);
         for (index, z) in z.chunks_mut(out * block).enumerate() {
             let patches = sized(patches, z.len() / out * patch);
             gather(geometry, a, index * block, patches);
-            self.forward.multiply_add(patches, z);
+            self.forward.multiply(patches, z);
         }
     }
 
@@ -54,8 +53,7 @@ impl<T: Scalar> Direct<T> {
         let block = block::<T>(patch);
         for (index, w) in w.chunks(out * block).enumerate() {
             let patches = sized(patches, w.len() / out * patch);
-            patches.fill(T::zero());
-            self.backward.multiply_add(w, patches);
+            self.backward.multiply(w, patches);
             scatter(geometry, patches, index * block, a);
         }
     }

@@ -28,8 +28,7 @@ impl<T: Scalar> Unrolled<T> {
                 copy_patch(geometry, image, position, patch);
             }
             let results = sized(results, images * out);
-            results.fill(T::zero());
-            kernel.forward.multiply_add(patches, results);
+            kernel.forward.multiply(patches, results);
             for (z, result) in z.chunks_exact_mut(geometry.output.size()).zip(results.chunks_exact(out)) {
                 z[position * out..][..out].copy_from_slice(result);
             }
@@ -52,8 +51,7 @@ impl<T: Scalar> Unrolled<T> {
                 column.copy_from_slice(&w[position * out..][..out]);
             }
             let patches = sized(patches, images * patch);
-            patches.fill(T::zero());
-            kernel.backward.multiply_add(columns, patches);
+            kernel.backward.multiply(columns, patches);
             for (patch, image) in patches.chunks_exact(patch).zip(a.chunks_exact_mut(geometry.input.size())) {
                 add_patch(geometry, patch, position, image);
             }

@@ -220,10 +220,9 @@ impl<T: Scalar> Winograd<T> {
             let [from, to] = buffers;
             let (from, to) = (sized(from, tiling.places() * below), sized(to, tiling.places() * above));
             run(Step::Input { a, transformed: from, pitch: below }, tiling);
-            to.fill(T::zero());
             for ((panels, from), to) in self.forward.iter().zip(from.chunks(below)).zip(to.chunks_mut(above))
             {
-                panels.multiply_add(&from[..tiles * input.channels], &mut to[..tiles * output.channels]);
+                panels.multiply(&from[..tiles * input.channels], &mut to[..tiles * output.channels]);
             }
             run(Step::Output { transformed: to, pitch: above, z }, tiling);
         }
@@ -241,10 +240,9 @@ impl<T: Scalar> Winograd<T> {
             let [to, from] = buffers;
             let (from, to) = (sized(from, tiling.places() * above), sized(to, tiling.places() * below));
             run(Step::OutputTransposed { w, transformed: from, pitch: above }, tiling);
-            to.fill(T::zero());
             for ((panels, from), to) in self.backward.iter().zip(from.chunks(above)).zip(to.chunks_mut(below))
             {
-                panels.multiply_add(&from[..tiles * output.channels], &mut to[..tiles * input.channels]);
+                panels.multiply(&from[..tiles * output.channels], &mut to[..tiles * input.channels]);
             }
             run(Step::InputTransposed { transformed: to, pitch: below, a }, tiling);
         }
