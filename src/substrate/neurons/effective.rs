@@ -23,6 +23,8 @@ pub struct Effective<T: Scalar> {
     /// Whose synapses compute for each edge: its own, or those of the other half of its pair where the weights are shared by positions and
     /// the same, so that one convolution serves both.
     computing: Vec<usize>,
+    /// Whether every connection runs back through a half of the same weights.
+    symmetric: bool,
     biases: Vec<Vec<T>>,
     readout: Option<Readout<T>>,
     taus: Option<Vec<Vec<f64>>>,
@@ -71,6 +73,7 @@ impl<T: Scalar> Effective<T> {
             form,
             synapses: network.edges.iter().map(|edge| edge.interaction.couple()).collect(),
             computing: (0..network.edges.len()).collect(),
+            symmetric: false,
             biases: network.layers.iter().map(|l| vec![T::zero(); l.size]).collect(),
             readout,
             taus: None,
@@ -127,12 +130,30 @@ impl<T: Scalar> Effective<T> {
                 self.synapses[place].prepare(edge.wanted());
             }
         }
+        self.symmetric = self.network.is_tied() && self.halves_agree();
         if let Some(readout) = &mut self.readout {
             readout.synapses.prepare(BOTH);
         }
         let mut accelerated = std::mem::take(&mut self.accelerated);
         accelerated.program(self);
         self.accelerated = accelerated;
+    }
+
+    /// Whether both halves of every pair have the same weights.
+    fn halves_agree(&self) -> bool {
+        let edges = &self.network.edges;
+        let same = |a: usize, b: usize| {
+            self.computing[a] == self.computing[b] || self.synapses[a].weights() == self.synapses[b].weights()
+        };
+        let half_of = |edge: &Edge| {
+            let forward = |other: &Edge| other.weight == edge.weight && other.direction == Direction::Forward;
+            edges.iter().position(forward)
+        };
+        edges
+            .iter()
+            .enumerate()
+            .filter(|(_, edge)| edge.direction == Direction::Backward)
+            .all(|(place, edge)| half_of(edge).is_some_and(|half| same(half, place)))
     }
 
     /// Where its states are computed, if not here.
@@ -259,7 +280,8 @@ impl<T: Scalar> Effective<T> {
         v: &[T],
         out: &mut [T],
     ) -> u64 {
-        let layout = if curved && self.is_symmetric() { Layout::Plain } else { layout };
+        // A pooling's derivatives are computed together.
+        let layout = if curved && self.symmetric { Layout::Plain } else { layout };
         let mut products = 0;
         for (from, edge, synapses) in self.recurrent() {
             let (sender, receiver) = match edge.direction {
@@ -287,27 +309,9 @@ impl<T: Scalar> Effective<T> {
         products
     }
 
-    /// Whether the derivative of the coupling is sure to be its own transpose: every pair one convolution. A pooling's derivatives are then
-    /// computed together.
-    pub(super) fn is_symmetric(&self) -> bool {
-        let mut edges = self.network.edges.iter().zip(&self.computing).enumerate();
-        self.network.is_tied()
-            && edges.all(|(place, (edge, other))| edge.direction == Direction::Forward || *other != place)
-    }
-
-    /// Whether both halves of every tied connection have the same weights, as they are programmed now.
-    pub(super) fn halves_agree(&self) -> bool {
-        let edges = &self.network.edges;
-        let agrees = |place: usize| {
-            edges[place].direction == Direction::Forward
-                || (0..edges.len()).any(|other| {
-                    edges[other].weight == edges[place].weight
-                        && edges[other].direction == Direction::Forward
-                        && (self.computing[place] == other
-                            || self.synapses[other].weights() == self.synapses[place].weights())
-                })
-        };
-        (0..edges.len()).all(agrees)
+    /// Whether the coupling is reciprocal as it is programmed now, so that its derivative is its own transpose.
+    pub(super) const fn is_symmetric(&self) -> bool {
+        self.symmetric
     }
 
     /// Bias of each neuron of a layer.

@@ -258,7 +258,7 @@ impl<'a, T: Scalar> Field<'a, T> for Dynamics<'a, T> {
         // A GPU evaluates all layers at once.
         let here = self.effective.network().gpu.is_none();
         let sweep = self.effective.network().sweep().filter(|_| quiet && free && still && here)?;
-        Some(Sweep { reciprocal: sweep.reciprocal && self.effective.halves_agree(), ..sweep })
+        Some(Sweep { reciprocal: sweep.reciprocal && self.effective.is_symmetric(), ..sweep })
     }
 
     fn target_of(&mut self, layers: &[usize], state: &[T], out: &mut [T]) {

@@ -35,6 +35,8 @@ pub struct Linearised<'a, T: Scalar> {
     neurons: Vec<Local<T>>,
     /// As much as one layer of them receives.
     received: RefCell<Vec<T>>,
+    /// What connections with a delay add, and what arrives late.
+    late: RefCell<[Vec<T>; 2]>,
     /// A number of what it is linearised at.
     version: u64,
 }
@@ -76,7 +78,8 @@ impl<'a, T: Scalar> Linearised<'a, T> {
         let complex = shape.with_rails(2);
         let longest = neurons.iter().map(|local| complex.layer(local.places[0]).len()).max().unwrap_or(0);
         let received = RefCell::new(Vec::with_capacity(longest));
-        Self { effective, shape, complex, slope, tau, rates, neurons, received, version: fresh() }
+        let late = RefCell::default();
+        Self { effective, shape, complex, slope, tau, rates, neurons, received, late, version: fresh() }
     }
 
     /// The layout of a state of so many numbers, real or complex.
@@ -393,12 +396,16 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
     fn add_delays(&self, rate: f64, v: &[T], out: &mut [T], scratch: &mut [T]) {
         let complex = &self.complex;
         self.scale_by_slope(v, scratch);
-        let mut currents = vec![T::zero(); v.len()];
+        let mut kept = self.late.borrow_mut();
+        let [currents, late] = &mut *kept;
+        currents.clear();
+        currents.resize(v.len(), T::zero());
         for delay in self.delays() {
-            let mut late = vec![T::zero(); v.len()];
-            add_product(complex, Complex::cis(-rate * delay) - 1.0, scratch, &mut late);
+            late.clear();
+            late.resize(v.len(), T::zero());
+            add_product(complex, Complex::cis(-rate * delay) - 1.0, scratch, late);
             let edges = |edge: &Edge| edge.delay == delay;
-            self.effective.couple_late((edges, |_| &late[..]), complex, &late, &mut currents);
+            self.effective.couple_late((edges, |_| &late[..]), complex, late, currents);
         }
         for (index, layer) in self.effective.network().layers.iter().enumerate() {
             if layer.equations.is_none() {
@@ -408,7 +415,7 @@ impl<T: Scalar> Linear<T> for Linearised<'_, T> {
         }
         for Local { places, slopes } in &self.neurons {
             for (row, to) in places.iter().enumerate() {
-                self.pass_on((places[0], *to), &slopes.current[row], &currents, out);
+                self.pass_on((places[0], *to), &slopes.current[row], currents, out);
             }
         }
     }
