@@ -193,13 +193,7 @@ fn curves(
                 dots.extend(own.iter().enumerate().map(beside));
             }
         }
-        let label = match lines {
-            Some(lines) if value.is_number() || value.is_boolean() => {
-                format!("{} {}", short(summary, &lines.path), value_label(value))
-            }
-            Some(_) => names::value(value),
-            None => String::new(),
-        };
+        let label = lines.map_or_else(String::new, |lines| names::titled(short(summary, &lines.path), value));
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         if !dots.is_empty() {
             panel = panel.series(Series::new("", Mark::Dots, dots).colour(index));
@@ -236,12 +230,7 @@ fn yields(
             shares.push((across, 100.0 * share.share));
             bars.push((100.0 * share.low, 100.0 * share.high));
         }
-        let label = lines.map_or_else(String::new, |lines| match value {
-            Value::Number(_) | Value::Bool(_) => {
-                format!("{} {}", short(summary, &lines.path), value_label(value))
-            }
-            _ => names::value(value),
-        });
+        let label = lines.map_or_else(String::new, |lines| names::titled(short(summary, &lines.path), value));
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel
             .series(Series { error_bars: some_bars(bars), ..Series::new(label, mark, shares).colour(index) });
