@@ -2,7 +2,7 @@
 
 use crate::common::random;
 use holograd::gradient::equilibrium::{self, Equilibrium, Phase, Settle};
-use holograd::gradient::{EstimatorSpec, Setting, Surroundings, estimate_batch};
+use holograd::gradient::{EstimatorSpec, Setting, Stop, Surroundings, estimate_batch};
 use holograd::imperfections::instant::Instant;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::simulation::teaching::Teaching;
@@ -65,6 +65,8 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
     ] {
         let spec: EstimatorSpec = serde_json::from_value(estimator.clone()).unwrap();
         let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
+        // What noise leaves of a residual is no distance from an equilibrium.
+        assert_eq!(estimate.diagnostics.stop, Stop::RecordComplete, "{estimator}");
         let mean = |name: &str| {
             let index = problem.network.shapes().iter().position(|shape| shape.name == name).unwrap();
             estimate.gradient.matrix(index) * problem.samples.count as f64

@@ -179,7 +179,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 }
             }
         }
-        let stop = if unsettled { Stop::TimeLimit } else { Stop::Settled };
+        let stop = Stop::of_phases(unsettled, setting.is_noisy());
         let mut diagnostics = Diagnostics::frozen(evaluations, residual, stop);
         if setting.diagnose {
             diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);

@@ -78,7 +78,7 @@ fn is_zero(count: &u64) -> bool {
 pub enum Stop {
     /// Every equilibrium met its tolerance.
     Settled,
-    /// The record of the drive is complete.
+    /// The record of the drive is complete, or that of phases in noise, which come to no rest.
     RecordComplete,
     /// An equilibrium did not meet its tolerance within the time allowed.
     TimeLimit,
@@ -86,6 +86,17 @@ pub enum Stop {
     Unsolved,
     /// The requested error was not reached within the budget.
     BeyondBudget,
+}
+
+impl Stop {
+    /// Of phases of frozen teaching: whether one was cut short, and whether noise acted on them.
+    pub(super) const fn of_phases(cut_short: bool, noisy: bool) -> Self {
+        match (cut_short, noisy) {
+            (true, _) => Self::TimeLimit,
+            (false, true) => Self::RecordComplete,
+            (false, false) => Self::Settled,
+        }
+    }
 }
 
 impl Diagnostics {
@@ -233,7 +244,7 @@ mod tests {
             told.contains("known to about 0.05 only (residual 1.0e-3, slowest rate 0.020/tau)"),
             "{told}"
         );
-        // Of a drive the residual is a change over a period.
+        // Of a drive the residual is a change over a period, and of phases in noise it is noise.
         assert_eq!(warnings(1e-3, 0.02, Stop::RecordComplete), "");
     }
 }
