@@ -179,7 +179,7 @@ impl<T: Scalar> Estimator<T> for Cauchy {
                 }
             }
         }
-        let stop = Stop::of_phases(unsettled, setting.is_noisy());
+        let stop = Stop::of_phases(unsettled, setting.is_noisy() && (self.settle.noise || nudged.noise));
         let mut diagnostics = Diagnostics::frozen(evaluations, residual, stop);
         if setting.diagnose {
             diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);

@@ -132,7 +132,7 @@ impl<T: Scalar> Estimator<T> for Classic {
         let mut diagnostics = Diagnostics::frozen(
             stages().map(|s| s.evaluations).sum(),
             stages().map(|s| s.residual).fold(0.0, f64::max),
-            Stop::of_phases(unsettled, setting.is_noisy()),
+            Stop::of_phases(unsettled, setting.is_noisy() && (self.settle.noise || nudged.noise)),
         );
         diagnostics.slowest_rate = setting.probe_rate(samples, &free.rates);
         Ok(Estimate {

@@ -74,7 +74,7 @@ impl<T: Scalar> Panels<T> {
 
 struct Product<'a, T> {
     panels: &'a Panels<T>,
-    /// Whether to what `out` is.
+    /// Whether the product is added to what `out` holds.
     adds: bool,
     b: &'a [T],
     out: &'a mut [T],
