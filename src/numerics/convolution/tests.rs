@@ -303,7 +303,8 @@ proptest! {
         let of = |values: &'_ [f64]| complex(values, rails);
         let (ca, cv, cda, cdv) = (of(&a), of(&v), of(&da), of(&dv));
         let kernel = case.real_kernel();
-        let size = a.len() as f64;
+        // Differences of differences round as the energy does, which is a sum over both layers.
+        let size = (a.len() + v.len()) as f64;
 
         // Both ways in one, and each alone, at z and without it.
         let (mut up, mut down) = (case.upper(5), case.lower(6));
