@@ -74,6 +74,13 @@ fn a_synapse_averages_its_products_over_the_end_of_a_phase() {
         let off = (mean("a-b.weight") - coupling).amax().max((mean("readout.weight") - output).amax());
         assert!(off < 1e-13, "{off:e}: {estimator}");
     }
+    // Phases that noise does not act on come to rest, on a noisy substrate too.
+    let still = json!({ "cauchy": { "amplitude": beta, "points": 2, "settle": quiet, "nudged": quiet } });
+    for estimator in [still, json!({ "classic": { "amplitude": beta, "settle": quiet, "nudged": quiet } })] {
+        let spec: EstimatorSpec = serde_json::from_value(estimator).unwrap();
+        let estimate = estimate_batch(&*spec.build(), &setting, &problem.samples, &mut Vec::new()).unwrap();
+        assert_eq!(estimate.diagnostics.stop, Stop::Settled);
+    }
     let (a, b) = layers(&plus.rates);
     let apart = (products(&plus) - b * a.transpose()).amax();
     assert!(apart > 1e-3, "the two averages differ by {apart:e} only: this test sees nothing");

@@ -193,7 +193,8 @@ fn curves(
                 dots.extend(own.iter().enumerate().map(beside));
             }
         }
-        let label = lines.map_or_else(String::new, |lines| names::titled(short(summary, &lines.path), value));
+        let label =
+            lines.map_or_else(String::new, |lines| names::titled(&labels::axis(summary, &lines.path), value));
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         if !dots.is_empty() {
             panel = panel.series(Series::new("", Mark::Dots, dots).colour(index));
@@ -230,7 +231,8 @@ fn yields(
             shares.push((across, 100.0 * share.share));
             bars.push((100.0 * share.low, 100.0 * share.high));
         }
-        let label = lines.map_or_else(String::new, |lines| names::titled(short(summary, &lines.path), value));
+        let label =
+            lines.map_or_else(String::new, |lines| names::titled(&labels::axis(summary, &lines.path), value));
         let mark = if numbers.is_some() { Mark::LinePoints } else { Mark::Points };
         panel = panel
             .series(Series { error_bars: some_bars(bars), ..Series::new(label, mark, shares).colour(index) });
@@ -331,10 +333,6 @@ fn is_wide(numbers: &[f64]) -> bool {
     low > 0.0 && high / low >= 12.0
 }
 
-fn short<'a>(summary: &'a SweepSummary, path: &'a str) -> &'a str {
-    summary.labels.get(path).map_or_else(|| path.rsplit('.').next().unwrap_or(path), String::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
@@ -394,6 +392,39 @@ mod tests {
         assert_eq!(dots.points.len(), 10);
         let near = |place: f64| dots.points.iter().filter(|p| (p.0 - place).abs() < 0.4).count();
         assert_eq!((near(1.0), near(2.0), near(3.0)), (5, 5, 0));
+    }
+
+    #[test]
+    fn the_legend_names_numbers_and_lets_words_speak_for_themselves() {
+        let axes = json!([{ "path": "estimator.amplitude", "values": [0.5, 1.0] },
+                          { "path": "batch_size", "values": [16, 64] },
+                          { "path": "imperfections", "values": ["rram_wan", "ideal"] }]);
+        let measures = json!({ "test_accuracy": { "mean": 0.9, "low": 0.9, "high": 0.9 } });
+        let point = |(amplitude, batch, device): (f64, u64, &str)| {
+            json!({ "values": { "estimator.amplitude": amplitude, "batch_size": batch, "imperfections": device },
+                    "runs": 1, "failures": 0, "measures": measures })
+        };
+        let each = [0.5, 1.0].into_iter().flat_map(|a| {
+            [16, 64].into_iter().flat_map(move |b| ["rram_wan", "ideal"].map(|device| (a, b, device)))
+        });
+        let summary: SweepSummary =
+            from_value(json!({ "axes": axes, "x": "estimator.amplitude", "lines": null,
+            "draw": "curves", "runs": 8, "failures": 0, "wall_seconds": 1.0, "training_seconds": 1.0,
+            "points": each.map(point).collect::<Vec<Value>>() }))
+            .unwrap();
+        let points: Vec<&SweepPoint> = summary.points.iter().collect();
+        let legend = |axis: usize| {
+            let (x, lines) = (&summary.axes[0], Some(&summary.axes[axis]));
+            let panel = curves(&summary, &points, &[], "test_accuracy", x, lines);
+            panel
+                .series
+                .into_iter()
+                .map(|s| s.label)
+                .filter(|label| !label.is_empty())
+                .collect::<Vec<String>>()
+        };
+        assert_eq!(legend(1), ["batch size = 16", "batch size = 64"]);
+        assert_eq!(legend(2), ["RRAM (Wan)", "ideal"]);
     }
 
     #[test]
