@@ -7,6 +7,7 @@ pub mod expression;
 pub mod interpolation;
 pub mod kernels;
 pub(crate) mod krylov;
+pub mod pages;
 pub mod panels;
 pub mod pooling;
 pub mod rails;

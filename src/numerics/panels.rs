@@ -10,18 +10,19 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::numerics::pages::Pages;
 use crate::numerics::scalar::Scalar;
 
 /// How many terms are summed before they are added to the product: columns of that length stay in the first-level cache.
 const BLOCK: usize = 512;
 
-/// A matrix in panels of [`Lanes::ROWS`] rows; the last is filled up with zeros.
+/// A matrix, or several of one size, in panels of [`Lanes::ROWS`] rows; the last of each is filled up with zeros.
 #[derive(Debug, Clone, Default)]
-pub struct Panels<T> {
+pub struct Panels<T: Scalar> {
     rows: usize,
     inner: usize,
-    /// [panels × inner × [`Lanes::ROWS`]].
-    values: Vec<T>,
+    /// [matrices × panels × inner × [`Lanes::ROWS`]].
+    values: Pages<T>,
 }
 
 impl<T: Scalar> Panels<T> {
@@ -31,17 +32,38 @@ impl<T: Scalar> Panels<T> {
     /// If the matrix is not made of whole columns.
     pub fn pack(&mut self, rows: usize, matrix: &[T]) {
         assert_eq!(matrix.len() % rows, 0, "a matrix of {rows} rows");
-        (self.rows, self.inner) = (rows, matrix.len() / rows);
-        self.values.clear();
-        self.values.resize(rows.div_ceil(T::ROWS) * T::ROWS * self.inner, T::zero());
-        if self.inner == 0 {
+        self.resize(1, rows, matrix.len() / rows);
+        self.pack_at(0, matrix);
+    }
+
+    /// Room for so many matrices [rows × inner], each to be laid out by [`Self::pack_at()`].
+    pub fn resize(&mut self, matrices: usize, rows: usize, inner: usize) {
+        (self.rows, self.inner) = (rows, inner);
+        self.values.sized(matrices * self.each());
+    }
+
+    /// Numbers of a matrix.
+    fn each(&self) -> usize {
+        self.rows.div_ceil(T::ROWS) * T::ROWS * self.inner
+    }
+
+    /// Lays out one of the matrices [rows × inner], column-major.
+    ///
+    /// # Panics
+    /// If there is none of that index, or the matrix has another size.
+    pub fn pack_at(&mut self, index: usize, matrix: &[T]) {
+        let (rows, inner, each) = (self.rows, self.inner, self.each());
+        assert_eq!(matrix.len(), rows * inner, "a matrix of {rows} rows and {inner} columns");
+        if inner == 0 {
             return;
         }
-        for (index, panel) in self.values.chunks_exact_mut(T::ROWS * self.inner).enumerate() {
+        let values = &mut self.values.all_mut()[index * each..][..each];
+        for (index, panel) in values.chunks_exact_mut(T::ROWS * inner).enumerate() {
             let first = index * T::ROWS;
             let last = rows.min(first + T::ROWS);
             for (packed, column) in panel.chunks_exact_mut(T::ROWS).zip(matrix.chunks_exact(rows)) {
                 packed[..last - first].copy_from_slice(&column[first..last]);
+                packed[last - first..].fill(T::zero());
             }
         }
     }
@@ -51,7 +73,7 @@ impl<T: Scalar> Panels<T> {
     /// # Panics
     /// If `b` and `out` do not have the same number of whole columns.
     pub fn multiply_add(&self, b: &[T], out: &mut [T]) {
-        self.product(true, b, out);
+        self.product(0, true, b, out);
     }
 
     /// out = matrix · b, as [`Self::multiply_add()`] to zeros.
@@ -59,21 +81,33 @@ impl<T: Scalar> Panels<T> {
     /// # Panics
     /// If `b` and `out` do not have the same number of whole columns.
     pub fn multiply(&self, b: &[T], out: &mut [T]) {
+        self.multiply_by(0, b, out);
+    }
+
+    /// As [`Self::multiply`], with the matrix of that index.
+    ///
+    /// # Panics
+    /// If there is none, or `b` and `out` do not have the same number of whole columns.
+    pub fn multiply_by(&self, index: usize, b: &[T], out: &mut [T]) {
         if self.inner == 0 {
             out.fill(T::zero());
         }
-        self.product(false, b, out);
+        self.product(index, false, b, out);
     }
 
-    fn product(&self, adds: bool, b: &[T], out: &mut [T]) {
-        let columns = out.len() / self.rows;
-        assert_eq!((b.len(), out.len()), (columns * self.inner, columns * self.rows), "whole columns");
-        Arch::new().dispatch(Product { panels: self, adds, b, out });
+    fn product(&self, index: usize, adds: bool, b: &[T], out: &mut [T]) {
+        let (rows, inner) = (self.rows, self.inner);
+        let columns = out.len() / rows;
+        assert_eq!((b.len(), out.len()), (columns * inner, columns * rows), "whole columns");
+        let values = &self.values[index * self.each()..][..self.each()];
+        Arch::new().dispatch(Product { rows, inner, values, adds, b, out });
     }
 }
 
 struct Product<'a, T> {
-    panels: &'a Panels<T>,
+    rows: usize,
+    inner: usize,
+    values: &'a [T],
     /// Whether the product is added to what `out` holds.
     adds: bool,
     b: &'a [T],
@@ -85,8 +119,7 @@ impl<T: Scalar> WithSimd for Product<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { panels: Panels { rows, inner, values }, adds, b, out } = self;
-        let (rows, inner) = (*rows, *inner);
+        let Self { rows, inner, values, adds, b, out } = self;
         let columns = out.len() / rows.max(1);
         // As many columns as leave registers for the panel: 32 vectors of 512 bits, else 16.
         let wide = size_of::<T::Vector<S>>() == 64;
@@ -309,6 +342,15 @@ mod tests {
             panels.pack(rows, weights.as_slice());
             panels.multiply(b.as_slice(), &mut fresh);
             prop_assert_eq!(&fresh, &product::<f64>(&weights, b.as_slice(), &vec![0.0; rows * columns]));
+            // Several of one size, where a larger one has been.
+            panels.pack(rows + 40, matrix(rows + 40, 3 * inner + 1, 4).as_slice());
+            panels.resize(3, rows, inner);
+            let several = [5, 1, 6].map(|seed| matrix(rows, inner, seed));
+            several.iter().enumerate().for_each(|(index, weights)| panels.pack_at(index, weights.as_slice()));
+            for (index, weights) in several.iter().enumerate() {
+                panels.multiply_by(index, b.as_slice(), &mut fresh);
+                prop_assert_eq!(&fresh, &product::<f64>(weights, b.as_slice(), &vec![0.0; rows * columns]));
+            }
             for j in 0..columns {
                 let (b, start) = (b.columns(j, 1).into_owned(), start.columns(j, 1).into_owned());
                 prop_assert_eq!(product::<f64>(&weights, &of(&b), &of(&start)), &double[j * rows..(j + 1) * rows]);

@@ -44,13 +44,13 @@ impl Method {
 
 /// A convolution with its kernel laid out for products.
 #[derive(Debug, Clone)]
-pub struct Convolution<T> {
+pub struct Convolution<T: Scalar> {
     geometry: Geometry,
     kernel: Kernel<T>,
 }
 
 #[derive(Debug, Clone)]
-enum Kernel<T> {
+enum Kernel<T: Scalar> {
     Direct(Direct<T>),
     Winograd(Winograd<T>),
     Unrolled(Unrolled<T>),

@@ -9,7 +9,7 @@ const CACHE: usize = 256 * 1024;
 
 /// A kernel and its transpose, laid out for products.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Direct<T> {
+pub(super) struct Direct<T: Scalar> {
     /// [out × patch].
     pub(super) forward: Panels<T>,
     /// [patch × out].

@@ -20,7 +20,7 @@ type Below<'a, T> = (Option<Rails<'a, T>>, Option<Rails<'a, T>>, RailsMut<'a, T>
 /// Its *currents* are what the layers receive: the upper A(a) = P(K∗a), the lower (∂A/∂a)ᵀ v = K ⋆ᵀ [(∂P/∂z)ᵀ v] with z = K∗a.
 /// All depend on a; z may be computed once for all that is asked at the same a. Slices hold the same samples everywhere.
 #[derive(Debug, Clone)]
-pub struct PooledConvolution<T> {
+pub struct PooledConvolution<T: Scalar> {
     convolution: Convolution<T>,
     pool: Pool,
 }

@@ -6,7 +6,7 @@ use crate::numerics::scalar::Scalar;
 
 /// The kernel of each position.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unrolled<T> {
+pub(super) struct Unrolled<T: Scalar> {
     kernels: Vec<Direct<T>>,
 }
 

@@ -129,13 +129,13 @@ impl Transform<4, 6> for Four {
 
 /// A transformed kernel and its transpose, laid out for products.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Winograd<T> {
+pub(super) struct Winograd<T: Scalar> {
     /// Rows of outputs that a tile makes: 2 or 4.
     tile: usize,
     /// For each place of a tile: [out × in].
-    forward: Vec<Panels<T>>,
+    forward: Panels<T>,
     /// [in × out].
-    backward: Vec<Panels<T>>,
+    backward: Panels<T>,
 }
 
 /// Where the tiles of a batch stand.
@@ -176,7 +176,7 @@ impl Tiling {
 
 impl<T: Scalar> Winograd<T> {
     pub fn new(tile: usize) -> Self {
-        Self { tile, forward: Vec::new(), backward: Vec::new() }
+        Self { tile, forward: Panels::default(), backward: Panels::default() }
     }
 
     /// Transforms and lays out a kernel [out × patch].
@@ -184,8 +184,8 @@ impl<T: Scalar> Winograd<T> {
         let (out, channels) = (geometry.output.channels, geometry.input.channels);
         let rows: &[[f64; 3]] = if self.tile == 2 { &Two::KERNEL } else { &Four::KERNEL };
         let places = rows.len() * rows.len();
-        self.forward.resize_with(places, Panels::default);
-        self.backward.resize_with(places, Panels::default);
+        self.forward.resize(places, out, channels);
+        self.backward.resize(places, channels, out);
         let mut transformed = vec![T::zero(); out * channels];
         let mut transposed = vec![T::zero(); out * channels];
         for place in 0..places {
@@ -203,8 +203,8 @@ impl<T: Scalar> Winograd<T> {
                     transposed[o * channels + i] = *u;
                 }
             }
-            self.forward[place].pack(out, &transformed);
-            self.backward[place].pack(channels, &transposed);
+            self.forward.pack_at(place, &transformed);
+            self.backward.pack_at(place, &transposed);
         }
     }
 
@@ -220,9 +220,9 @@ impl<T: Scalar> Winograd<T> {
             let [from, to] = buffers;
             let (from, to) = (sized(from, tiling.places() * below), sized(to, tiling.places() * above));
             run(Step::Input { a, transformed: from, pitch: below }, tiling);
-            for ((panels, from), to) in self.forward.iter().zip(from.chunks(below)).zip(to.chunks_mut(above))
-            {
-                panels.multiply(&from[..tiles * input.channels], &mut to[..tiles * output.channels]);
+            for (place, (from, to)) in from.chunks(below).zip(to.chunks_mut(above)).enumerate() {
+                let (from, to) = (&from[..tiles * input.channels], &mut to[..tiles * output.channels]);
+                self.forward.multiply_by(place, from, to);
             }
             run(Step::Output { transformed: to, pitch: above, z }, tiling);
         }
@@ -240,9 +240,9 @@ impl<T: Scalar> Winograd<T> {
             let [to, from] = buffers;
             let (from, to) = (sized(from, tiling.places() * above), sized(to, tiling.places() * below));
             run(Step::OutputTransposed { w, transformed: from, pitch: above }, tiling);
-            for ((panels, from), to) in self.backward.iter().zip(from.chunks(above)).zip(to.chunks_mut(below))
-            {
-                panels.multiply(&from[..tiles * output.channels], &mut to[..tiles * input.channels]);
+            for (place, (from, to)) in from.chunks(above).zip(to.chunks_mut(below)).enumerate() {
+                let (from, to) = (&from[..tiles * output.channels], &mut to[..tiles * input.channels]);
+                self.backward.multiply_by(place, from, to);
             }
             run(Step::InputTransposed { transformed: to, pitch: below, a }, tiling);
         }
