@@ -5,6 +5,7 @@ use std::fs;
 use crate::common::{Problem, random, toy};
 use crate::program::{json as read_json, run, shipped_files, succeed, text};
 use holograd::Error;
+use holograd::experiment::load::load;
 use holograd::files::{Tensors, write_tensors};
 use holograd::gradient::equilibrium::{self, Settle};
 use holograd::gradient::{EstimatorSpec, Setting, estimate_batch};
@@ -145,6 +146,19 @@ fn a_trained_layer_that_nothing_teaches_is_told_of() {
     experiment["estimator"] = json!("adjoint");
     let (check, _) = says(&experiment);
     assert!(!check.contains("warning"), "{check}");
+    // Nor does it where gradients are compared.
+    let compared = |estimators: Value| {
+        let experiment = json!({ "kind": "gradient", "model": experiment["model"], "parameters": "p.safetensors",
+            "batch": "b.safetensors", "estimators": estimators });
+        let path = folder.path().join("g.json");
+        fs::write(&path, experiment.to_string()).unwrap();
+        load(path.to_str().unwrap(), &[]).unwrap().warnings().concat()
+    };
+    assert_eq!(compared(json!({ "truth": "adjoint" })), "");
+    let told = compared(
+        json!({ "truth": "adjoint", "drive": { "oscillation": { "amplitude": 0.1, "period": 20.0 } } }),
+    );
+    assert!(told.contains(warning), "{told}");
 }
 
 #[test]

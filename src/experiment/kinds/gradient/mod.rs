@@ -88,6 +88,10 @@ impl Kind for Gradient {
         Ok(Cost { disk: 1e6, ..circuits::cost(&setup.circuit, evaluations, threads) })
     }
 
+    fn trains(&self, _name: &str) -> bool {
+        self.estimators.values().any(|estimator| !matches!(estimator, EstimatorSpec::Adjoint(_)))
+    }
+
     fn cost(&self, setup: &Setup, _options: &Options) -> Result<Cost> {
         let substrate = cost::Size::new(&setup.network, self.precision);
         let samples = cost::samples(setup, &self.batch)?;
