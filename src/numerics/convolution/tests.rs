@@ -303,8 +303,9 @@ proptest! {
         let of = |values: &'_ [f64]| complex(values, rails);
         let (ca, cv, cda, cdv) = (of(&a), of(&v), of(&da), of(&dv));
         let kernel = case.real_kernel();
-        // Differences of differences round as the energy does, which is a sum over both layers.
-        let size = (a.len() + v.len()) as f64;
+        let size = a.len() as f64;
+        // Differences of differences show how the energy rounds, which is a sum over both layers.
+        let twice = size + v.len() as f64;
 
         // Both ways in one, and each alone, at z and without it.
         let (mut up, mut down) = (case.upper(5), case.lower(6));
@@ -332,7 +333,7 @@ proptest! {
         let probe = of(&case.lower(7));
         let pull = |a: &[C], v: &[C]| slope(|h| case.energy(&moved(a, &probe, h), v, &kernel));
         let mixed = slope(|h| pull(&moved(&ca, &cda, h), &moved(&cv, &cdv, h)));
-        close(dot(&of(&down), &probe), mixed, size)?;
+        close(dot(&of(&down), &probe), mixed, twice)?;
 
         // The kernel's gradient, along a direction of the kernel.
         let turn: Vec<C> = numbers::<f64>(kernel.len(), 8).iter().map(|k| C::from(k * 0.2)).collect();
@@ -344,7 +345,7 @@ proptest! {
         gradient.fill(0.0);
         connection.gradient_derivative_at(Rails::of(&a, rails), Rails::of(&da, rails), &at, &mut gradient, &mut scratch);
         let expected = slope(|h| by_kernel(&moved(&ca, &cda, h), &moved(&cv, &cdv, h)));
-        close(along(&gradient), C::from(expected.re), size)?;
+        close(along(&gradient), C::from(expected.re), twice)?;
     }
 
     /// The derivatives of a real state along a complex direction are those along its two parts.
