@@ -1,12 +1,15 @@
 //! Estimators against finite differences, closed forms and each other.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::common::{Problem, order, random, slope, toy};
 use holograd::gradient::compare::{agreement, compare, finite_differences};
 use holograd::gradient::equilibrium::{self, Settle};
-use holograd::gradient::{Estimate, EstimatorSpec, Setting, Stop, Surroundings, estimate_batch};
+use holograd::gradient::{
+    Adjoint, CHUNK, Estimate, Estimator, EstimatorSpec, Setting, Stop, Surroundings, estimate_batch,
+};
+use holograd::host::crew;
 use holograd::imperfections::Imperfections;
 use holograd::imperfections::noise::{Noise, Rails};
 use holograd::numerics::state::StateShape;
@@ -523,4 +526,41 @@ proptest! {
         // What the estimate itself shows is there, and is its first harmonic.
         prop_assert!(estimate.error_vector.iter().any(|d| d.amax() > 1e-6));
     }
+}
+
+/// The adjoint, which notes how many threads there are for the batch that each chunk is of.
+struct Noting(Mutex<Vec<usize>>);
+
+impl Estimator<f64> for Noting {
+    fn estimate(
+        &self,
+        setting: &Setting<'_, f64>,
+        samples: &Samples<f64>,
+        state: &mut Vec<f64>,
+    ) -> holograd::error::Result<Estimate<f64>> {
+        self.0.lock().unwrap().push(rayon::current_num_threads());
+        Adjoint::default().estimate(setting, samples, state)
+    }
+}
+
+#[test]
+fn a_batch_takes_the_threads_of_a_run_that_has_ended_and_keeps_its_bits() {
+    let problem = random(tied(&json!("tanh")), 2 * CHUNK + 3, 5);
+    let effective = problem.effective(Form::Rate);
+    let noting = Noting(Mutex::default());
+    let gradient = || {
+        let setting = Setting::quiet(&effective);
+        estimate_batch(&noting, &setting, &problem.samples, &mut Vec::new()).unwrap().gradient
+    };
+    let mut places = crew::places(3, 3);
+    let place = places.pop().unwrap();
+    let alone = place.work(gradient).unwrap();
+    let grown = place
+        .work(|| {
+            places.clear();
+            gradient()
+        })
+        .unwrap();
+    assert_eq!(noting.0.lock().unwrap()[..], [1, 1, 1, 3, 3, 3]);
+    assert_eq!(alone, grown);
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Invalid, Result};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::work::{self, Foreseen};
 use crate::gradient::{CHUNK, Chebyshev, EstimatorSpec, Setting};
+use crate::host::crew::spread;
 use crate::imperfections::Imperfections;
 use crate::learning::Score;
 use crate::numerics::scalar::Scalar;
@@ -156,14 +157,13 @@ pub(super) fn score(programmed: &Programmed, samples: &Samples<f64>) -> Result<S
     let setting = Setting { substrate: programmed, noise: None, update: 0, diagnose: false };
     let places: Vec<usize> = (0..samples.count).collect();
     let chunks: Vec<&[usize]> = places.chunks(CHUNK).collect();
-    let tallies: Vec<Result<(f64, usize)>> = chunks[team::share(chunks.len())]
-        .par_iter()
-        .map(|chunk| {
-            let some = samples.select(chunk);
-            let rest = equilibrium::free(&setting, &some, &Settle::default())?;
-            Ok(tally(programmed, &some, &rest.state))
-        })
-        .collect();
+    let own = &chunks[team::share(chunks.len())];
+    let told = |chunk: &&[usize]| {
+        let some = samples.select(chunk);
+        let rest = equilibrium::free(&setting, &some, &Settle::default())?;
+        Ok(tally(programmed, &some, &rest.state))
+    };
+    let tallies: Vec<Result<(f64, usize)>> = spread(|| own.par_iter().map(told).collect());
     let (mut loss, mut correct) = (0.0, 0);
     for (l, c) in team::gather(tallies)? {
         (loss, correct) = (loss + l, correct + c);

@@ -43,6 +43,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::host::crew::spread;
 use crate::host::watcher;
 use crate::imperfections::NoiseMemory;
 use crate::imperfections::instant::{Disturbances, Instant};
@@ -221,23 +222,21 @@ fn estimate_chunks<T: Scalar>(
     let watcher = watcher::current();
     let size = setting.substrate.chunk(samples.count);
     let own = team::share(states.len());
-    let parts: Vec<Result<Estimate<T>>> = states[own.clone()]
-        .par_iter_mut()
-        .zip(own)
-        .map(|(state, index)| {
-            let chunk = samples.part(index * size, size);
-            let own = NoiseMemory::default();
-            let noise = setting.noise.map(|noise| {
-                let memory = noise.memories.get(index).unwrap_or(&own);
-                Surroundings { memories: std::slice::from_ref(memory), ..noise }
-            });
-            watcher::within(watcher.clone(), || {
-                watcher::check()?;
-                let estimate = estimator.estimate(&Setting { noise, ..*setting }, &chunk, state);
-                equilibrium::or_fault(setting, estimate)
-            })
+    let part = |(state, index): (&mut Vec<T>, usize)| {
+        let chunk = samples.part(index * size, size);
+        let own = NoiseMemory::default();
+        let noise = setting.noise.map(|noise| {
+            let memory = noise.memories.get(index).unwrap_or(&own);
+            Surroundings { memories: std::slice::from_ref(memory), ..noise }
+        });
+        watcher::within(watcher.clone(), || {
+            watcher::check()?;
+            let estimate = estimator.estimate(&Setting { noise, ..*setting }, &chunk, state);
+            equilibrium::or_fault(setting, estimate)
         })
-        .collect();
+    };
+    let mine = &mut states[own.clone()];
+    let parts: Vec<Result<Estimate<T>>> = spread(|| mine.par_iter_mut().zip(own).map(part).collect());
     if let Some(team) = team::current() {
         return together::assemble(&team, setting.substrate, parts, states);
     }

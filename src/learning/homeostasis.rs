@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, non_negative};
 use crate::gradient::CHUNK;
+use crate::host::crew::spread;
 use crate::numerics::rng::{NoiseKey, Purpose};
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
@@ -85,7 +86,7 @@ impl Homeostasis {
             }
             sum
         };
-        let parts: Vec<Parameters<T>> = starts.par_iter().map(part).collect();
+        let parts: Vec<Parameters<T>> = spread(|| starts.par_iter().map(part).collect());
         parts.iter().for_each(|part| gradient.add_scaled(T::one(), part));
     }
 }

@@ -16,4 +16,4 @@ pub use kolen_pollack::KolenPollack;
 pub use optimiser::{Fall, Optimiser, OptimiserSpec, Schedule, check_factors, check_factors_of};
 pub use plasticity::{Plasticity, Protocol};
 pub use score::{Score, free_score};
-pub use snapshot::{Learner, Snapshot};
+pub use snapshot::{Learner, Part, Snapshot};

@@ -7,6 +7,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gradient::equilibrium::{self, Settle};
 use crate::gradient::{CHUNK, Setting, Surroundings};
+use crate::host::crew::spread;
 use crate::host::watcher;
 use crate::numerics::scalar::{Layout, Scalar};
 use crate::numerics::state::StateShape;
@@ -51,17 +52,16 @@ pub fn free_score<T: Scalar>(
     let together = if network.gpu.is_some() { setting.substrate.chunk(places.len()) } else { 2 * CHUNK };
     let chunks: Vec<&[u32]> = places.chunks(together).collect();
     let watcher = watcher::current();
-    let tallies: Vec<Result<(f64, usize)>> = chunks[team::share(chunks.len())]
-        .par_iter()
-        .map(|chunk| {
-            let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
-            let free = || equilibrium::free(&setting, &samples, inference);
-            let free = watcher::within(watcher.clone(), free)?;
-            let shape = StateShape::new(network, samples.count, 1);
-            let output = &free.rates[shape.layer(network.output.layer())];
-            tally(effective, &samples, output, &free.output_error)
-        })
-        .collect();
+    let own = &chunks[team::share(chunks.len())];
+    let told = |chunk: &&[u32]| {
+        let samples = Samples { first: chunk[0] as usize, ..labelled(network, &data.select(chunk)) };
+        let free = || equilibrium::free(&setting, &samples, inference);
+        let free = watcher::within(watcher.clone(), free)?;
+        let shape = StateShape::new(network, samples.count, 1);
+        let output = &free.rates[shape.layer(network.output.layer())];
+        tally(effective, &samples, output, &free.output_error)
+    };
+    let tallies: Vec<Result<(f64, usize)>> = spread(|| own.par_iter().map(told).collect());
     let (mut loss, mut correct) = (0.0, 0);
     for (l, c) in team::gather(tallies)? {
         loss += l;

@@ -1,10 +1,68 @@
 //! What evolves while something learns, by name, so that it can be put away and taken up again.
 
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
 use super::optimiser::Optimiser;
+use super::score::{Score, score};
 use crate::error::{Error, Result};
 use crate::files::Tensors;
 use crate::numerics::scalar::Scalar;
 use crate::substrate::parameters::Parameters;
+
+/// What metadata call an epoch that has begun.
+const PART: &str = "part";
+
+/// What an epoch that has begun has come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Batches that were learnt from.
+    pub batches: usize,
+    /// Summed cost of their samples.
+    pub loss: f64,
+    /// How many samples were answered correctly.
+    pub correct: usize,
+    /// How many were learnt from.
+    pub samples: usize,
+    /// How often an amplitude was halved.
+    pub halvings: u64,
+    /// Samples that were dropped.
+    pub dropped: u64,
+    /// Samples that were estimated from two points.
+    pub two_points: u64,
+    /// How long it has taken, in s.
+    pub seconds: f64,
+}
+
+impl Part {
+    /// Counts a batch: summed cost, correct answers, samples.
+    pub fn add(&mut self, (loss, correct, samples): (f64, usize, usize)) {
+        self.batches += 1;
+        self.loss += loss;
+        self.correct += correct;
+        self.samples += samples;
+    }
+
+    /// Mean cost and accuracy so far.
+    #[must_use]
+    pub fn score(&self) -> Score {
+        score(self.loss, self.correct, self.samples)
+    }
+
+    /// Checks that an epoch of so many batches can have come to this.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it cannot: the checkpoint, from which alone it can be, is damaged.
+    pub fn check(&self, batches: usize) -> Result<()> {
+        if self.batches <= batches {
+            return Ok(());
+        }
+        let found = format!("found {} batches", self.batches);
+        let legal = format!("at most {batches}, as many as an epoch has");
+        Err(Error::input("the checkpoint", "metadata.part.batches", found, legal))
+    }
+}
 
 /// Arrays and counters from which learning goes on to the same bits.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +85,30 @@ impl Snapshot {
         let text = self.arrays.metadata.get(name).map(String::as_str).unwrap_or_default();
         text.parse().map_err(|_| {
             let found = format!("found {text:?} for `{name}`");
+            Error::input(self.arrays.file(), "metadata", found, "a checkpoint written by holograd")
+        })
+    }
+
+    /// Notes what the present epoch has come to, if it has begun.
+    pub fn put_part(&mut self, part: &Part) {
+        if part.batches > 0 {
+            self.arrays.metadata.insert(PART.into(), json!(part).to_string());
+        }
+    }
+
+    /// What [`Self::put_part`] has noted.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what no epoch can have come to.
+    pub fn part(&self) -> Result<Part> {
+        let Some(text) = self.arrays.metadata.get(PART) else { return Ok(Part::default()) };
+        let part = serde_json::from_str::<Part>(text);
+        let sound = |part: &Part| {
+            let positive = [part.loss, part.seconds].iter().all(|x| x.is_finite() && *x >= 0.0);
+            positive && part.batches > 0 && part.correct <= part.samples
+        };
+        part.ok().filter(sound).ok_or_else(|| {
+            let found = format!("found {text:?} for `{PART}`");
             Error::input(self.arrays.file(), "metadata", found, "a checkpoint written by holograd")
         })
     }
@@ -82,7 +164,7 @@ impl Snapshot {
     }
 }
 
-/// What learns in epochs, and can be put away after each.
+/// What learns in epochs, and can be put away and taken up again, within an epoch too where [`Part`] is a part of it.
 pub trait Learner {
     /// Epochs completed.
     fn epochs(&self) -> u64;

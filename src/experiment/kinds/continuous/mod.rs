@@ -296,9 +296,9 @@ fn run<T: Scalar>(
     let held_out = data.train.hold_out(spec.validation_fraction, spec.seed);
     let (train, validation) = (&held_out.train, &held_out.test);
     let mut plasticity = spec.plasticity::<T>(setup)?;
-    epochs::begin(&mut plasticity, sink, options.resume)?;
+    let mut course = epochs::begin(&mut plasticity, sink, options.resume)?;
     let bar = epochs::progress_bar(options.progress, spec.epochs, plasticity.epoch);
-    epochs::learn(&mut plasticity, spec.epochs, sink, |plasticity, sink, _| {
+    course.learn(&mut plasticity, spec.epochs, |plasticity, course, _| {
         let start = std::time::Instant::now();
         let before = plasticity.epoch;
         let mut trace = SynapseTrace::new(
@@ -311,7 +311,7 @@ fn run<T: Scalar>(
             trace.record(shown, now, rates);
         })?;
         if before == 0 && spec.trace > 0 {
-            trace.write(spec, sink)?;
+            trace.write(spec, course.sink())?;
         }
         let line = measure(spec, plasticity, (train, validation), start)?;
         bar.set_message(format!(

@@ -8,14 +8,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rayon::ThreadPool;
-
 use super::Sweep;
 use super::record::SweepRun;
 use super::runs::{Run, line_of, measure, told};
 use crate::error::{Error, Result};
 use crate::experiment::setup::Options;
 use crate::experiment::sink::{Memory, Sink};
+use crate::host::crew::{self, Place};
 use crate::host::progress::Progress;
 use crate::host::watcher::{self, Watcher};
 use crate::team::Team;
@@ -137,35 +136,31 @@ struct Workshop<'a, 's> {
     runs: &'a [Run],
     sink: Mutex<&'s mut dyn Sink>,
     options: &'a Options,
-    /// Threads of a run.
-    threads: usize,
     watcher: Option<Arc<Watcher>>,
 }
 
 impl Workshop<'_, '_> {
     /// Asks for runs and does them, one after the other, until there is none.
-    fn work(&self, ask: &Sender<Ask>) -> Result<()> {
-        let share = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
-        let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+    fn work(&self, ask: &Sender<Ask>, place: &Arc<Place>) -> Result<()> {
         loop {
             let (reply, answer) = channel();
             let _ = ask.send(Ask::Next(reply));
             let Some(run) = answer.recv().ok().flatten().and_then(|index| self.runs.get(index)) else {
                 return Ok(());
             };
-            let record = self.perform(run, &share).inspect_err(|_| drop(ask.send(Ask::Failed)))?;
+            let record = self.perform(run, place).inspect_err(|_| drop(ask.send(Ask::Failed)))?;
             let said = ask.send(Ask::Done(run.index, Box::new(record)));
             said.map_err(|_| Error::Internal("nobody hears of a run".into()))?;
         }
     }
 
-    fn perform(&self, run: &Run, share: &ThreadPool) -> Result<SweepRun> {
+    fn perform(&self, run: &Run, place: &Arc<Place>) -> Result<SweepRun> {
         let own: Box<dyn Sink> = match self.sweep.history {
             true => locked(&self.sink)?.inside(&run.history())?,
             false => Box::new(Memory::default()),
         };
         let measure = || measure(run, &self.sweep.measure, own, self.options);
-        share.install(|| watcher::within(self.watcher.clone(), measure))
+        watcher::within(self.watcher.clone(), || place.work(measure))?
     }
 }
 
@@ -183,7 +178,7 @@ impl Sweep {
         let threads = rayon::current_num_threads();
         let workers = options.side_by_side(threads);
         let (watcher, sink) = (watcher::current(), Mutex::new(sink));
-        let workshop = Workshop { sweep: self, runs, sink, options, threads: threads / workers, watcher };
+        let workshop = Workshop { sweep: self, runs, sink, options, watcher };
         let record = |run: &SweepRun| locked(&workshop.sink)?.record(run);
         let mut desk = (team.rank() == 0).then(|| Desk {
             open: open.iter().map(|run| run.index).collect::<Vec<_>>().into_iter(),
@@ -195,8 +190,9 @@ impl Sweep {
         let (ask, asked) = channel();
         let outcome = std::thread::scope(|scope| {
             let workshop = &workshop;
-            let worker = |ask: Sender<Ask>| scope.spawn(move || workshop.work(&ask));
-            let workers: Vec<_> = (0..workers).map(|_| worker(ask.clone())).collect();
+            let worker = |ask: Sender<Ask>, place| scope.spawn(move || workshop.work(&ask, &place));
+            let places = crew::places(threads, workers).into_iter();
+            let workers: Vec<_> = places.map(|place| worker(ask.clone(), place)).collect();
             drop(ask);
             let served = match &mut desk {
                 Some(desk) => desk.serve(team, &asked),

@@ -1,8 +1,8 @@
 //! Does the runs of a sweep in parallel, each once, and sums them up.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -25,6 +25,7 @@ use crate::experiment::origin::Origin;
 use crate::experiment::setup::{Options, Site};
 use crate::experiment::sink::{METRICS, Memory, SUMMARY, Sink};
 use crate::experiment::spec::Precision;
+use crate::host::crew::{self, Place};
 use crate::host::progress::Progress;
 use crate::host::watcher;
 use crate::learning::Schedule;
@@ -184,10 +185,8 @@ impl Sweep {
         let threads = rayon::current_num_threads();
         let workers = options.side_by_side(threads).min(open.len());
         let watcher = watcher::current();
-        let worker = || -> Result<()> {
-            // Runs are the parallelism: what is parallel within one stays on its share of the threads.
-            let share = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build();
-            let share = share.map_err(|e| Error::Internal(format!("no thread to work on: {e}")))?;
+        // Runs are the parallelism: what is parallel within one stays on its share of the threads, which grows where nothing is left to begin.
+        let worker = |place: Arc<Place>| -> Result<()> {
             while let Some(run) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // An error that ends the sweep ends it for all.
                 let end = |_: &Error| next.store(open.len(), Ordering::Relaxed);
@@ -197,8 +196,8 @@ impl Sweep {
                     false => Box::new(Memory::default()),
                 };
                 let record = || measure(run, &self.measure, own, options);
-                let record = || watcher::within(watcher.clone(), record);
-                let record = share.install(record).inspect_err(end)?;
+                let record = || watcher::within(watcher.clone(), || place.work(record));
+                let record = record().flatten().inspect_err(end)?;
                 let line = line_of(&record)?;
                 let mut kept = kept.lock().map_err(panicked)?;
                 let (sink, done) = &mut *kept;
@@ -210,7 +209,13 @@ impl Sweep {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            let workers: Vec<_> = crew::places(threads, workers)
+                .into_iter()
+                .map(|place| {
+                    let worker = &worker;
+                    scope.spawn(move || worker(place))
+                })
+                .collect();
             let panicked = |_| Err(Error::Internal("a run panicked".into()));
             workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(panicked))
         })?;

@@ -15,7 +15,7 @@ use crate::experiment::sink::{Content, LEARNT, SUMMARY, Sink};
 use crate::files::Tensors;
 use crate::gradient::compare::{compare, compare_error_vectors};
 use crate::gradient::{Adjoint, Estimate, Estimator, Setting, estimate_batch};
-use crate::learning::{JacobianMeasures, Learner, Optimiser, Score, Snapshot, check_factors_of};
+use crate::learning::{JacobianMeasures, Learner, Optimiser, Part, Score, Snapshot, check_factors_of};
 use crate::substrate::circuits::circuit::Circuit;
 use crate::substrate::circuits::energy::Budget;
 use crate::substrate::circuits::programmed::{NoiseSeed, Programmed};
@@ -33,6 +33,8 @@ pub struct CircuitTrainer<'a> {
     rhs_evaluations: u64,
     /// J that the samples shown so far have taken, where that can be told.
     joules: f64,
+    /// What the present epoch has come to.
+    part: Part,
     estimator: Box<dyn Estimator<f64>>,
 }
 
@@ -121,6 +123,7 @@ impl Train {
             epoch: 0,
             rhs_evaluations: 0,
             joules: 0.0,
+            part: Part::default(),
             estimator: self.estimator.build(),
         })
     }
@@ -137,8 +140,10 @@ impl Train {
     ) -> Result<(Epoch, Score)> {
         let data = circuits::data(setup, &self.data, self.seed, options)?;
         let mut trainer = self.circuit_trainer(setup)?;
-        epochs::go_on(&mut trainer, sink)?;
-        let learnt = epochs::learn(&mut trainer, self.epochs, sink, |trainer, _, _| trainer.learn(&data))?;
+        let mut course = epochs::go_on(&mut trainer, sink)?;
+        let learnt = course.learn(&mut trainer, self.epochs, |trainer, course, _| {
+            trainer.learn(&data, |trainer| course.keep(trainer))
+        })?;
         let last = match learnt {
             Some(last) => last,
             None => sink.records()?.pop().ok_or_else(|| Error::Internal("a run without epochs".into()))?,
@@ -159,15 +164,15 @@ impl Train {
     ) -> Result<Vec<String>> {
         let data = circuits::data(setup, &self.data, self.seed, options)?;
         let mut trainer = self.circuit_trainer(setup)?;
-        epochs::begin(&mut trainer, sink, options.resume)?;
+        let mut course = epochs::begin(&mut trainer, sink, options.resume)?;
         let bar = epochs::progress_bar(options.progress, self.epochs, trainer.epoch);
-        epochs::learn(&mut trainer, self.epochs, sink, |trainer, _, last: Option<&Epoch>| {
+        course.learn(&mut trainer, self.epochs, |trainer, course, last: Option<&Epoch>| {
             bar.set_position(trainer.epoch * 1000);
             if let Some(last) = last {
                 let score = Score { loss: last.train_loss, accuracy: last.train_accuracy };
                 bar.set_message(super::message(trainer.epoch + 1, self.epochs, score, Some(last)));
             }
-            trainer.learn(&data)
+            trainer.learn(&data, |trainer| course.keep(trainer))
         })?;
         bar.finish_and_clear();
         trainer.finish(sink, &data)
@@ -179,32 +184,41 @@ impl CircuitTrainer<'_> {
         Samples::labelled(&data.inputs(), &data.labels, self.programmed.circuit().outputs())
     }
 
-    /// Trains one epoch and measures it.
-    fn learn(&mut self, data: &Split) -> Result<Epoch> {
-        let start = std::time::Instant::now();
+    /// Trains one epoch, or what is left of it, and measures it; `after` hears of each batch, and what it finds ends the epoch.
+    pub(super) fn learn(
+        &mut self,
+        data: &Split,
+        mut after: impl FnMut(&Self) -> Result<()>,
+    ) -> Result<Epoch> {
+        let (start, before) = (std::time::Instant::now(), self.part.seconds);
         let order = batches(data.train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
+        self.part.check(order.len())?;
         let updates = order.len() as u64 * self.spec.epochs;
-        let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
-        for (index, batch) in order.iter().enumerate() {
+        for (index, batch) in order.iter().enumerate().skip(self.part.batches) {
             let samples = self.samples(&data.train.select_augmented(batch, self.spec.seed, self.epoch));
             let place = format!("in epoch {}, batch {}", self.epoch + 1, index + 1);
             let estimate = self.estimate(&samples, false).map_err(|e| e.during(&place))?;
-            let (batch_loss, batch_correct) = self.tally(&samples, &estimate);
-            rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
+            let (loss, correct) = self.tally(&samples, &estimate);
+            let rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
             let change = self.optimiser.change(&self.parameters, &estimate.gradient, rate);
             self.parameters.add_scaled(1.0, change);
             self.programmed.circuit().confine(&mut self.parameters);
             self.programmed.program(&self.parameters);
             self.rhs_evaluations += estimate.diagnostics.rhs_evaluations;
-            (loss, correct, seen) = (loss + batch_loss, correct + batch_correct, seen + samples.count);
+            self.part.add((loss, correct, samples.count));
+            self.part.seconds = before + start.elapsed().as_secs_f64();
+            after(self)?;
         }
         self.epoch += 1;
-        let shown = Score { loss: loss / seen as f64, accuracy: correct as f64 / seen as f64 };
+        let part = std::mem::take(&mut self.part);
+        let last = self.optimiser.updates.saturating_sub(1);
+        let rate = self.spec.schedule.factor(last, updates, self.spec.epochs);
+        let shown = part.score();
         let during = format!("after epoch {}", self.epoch);
         let test =
             circuits::score(&self.programmed, &self.samples(&data.test)).map_err(|e| e.during(&during))?;
         let budget = self.budget(data)?;
-        self.joules += budget.map_or(0.0, |(each, _)| (each.supplied + each.nudge) * seen as f64);
+        self.joules += budget.map_or(0.0, |(each, _)| (each.supplied + each.nudge) * part.samples as f64);
         let mut record = Epoch {
             epoch: self.epoch,
             learning_rate: rate * self.optimiser.learning_rate(),
@@ -217,7 +231,7 @@ impl CircuitTrainer<'_> {
             ..Epoch::default()
         };
         self.agree(&data.train, &mut record)?;
-        record.seconds = start.elapsed().as_secs_f64();
+        record.seconds = before + start.elapsed().as_secs_f64();
         Ok(record)
     }
 
@@ -376,6 +390,7 @@ impl Learner for CircuitTrainer<'_> {
         snapshot.arrays.insert_reals("joules".to_owned(), &[1], &[self.joules]);
         snapshot.count("epoch", self.epoch);
         snapshot.count("rhs_evaluations", self.rhs_evaluations);
+        snapshot.put_part(&self.part);
         snapshot
     }
 
@@ -385,6 +400,7 @@ impl Learner for CircuitTrainer<'_> {
         snapshot.arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;
         self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
+        self.part = snapshot.part()?;
         self.programmed.program(&self.parameters);
         Ok(())
     }

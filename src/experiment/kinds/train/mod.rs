@@ -8,6 +8,8 @@ pub(crate) mod figure;
 #[cfg(feature = "program")]
 mod images;
 pub mod record;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use trainer::{Batch, Trainer};
@@ -346,9 +348,9 @@ impl Train {
     ) -> Result<(Epoch, Score)> {
         let data = self.data(setup, options)?;
         let mut trainer = self.trainer::<T>(setup)?;
-        epochs::go_on(&mut trainer, sink)?;
-        let learnt = epochs::learn(&mut trainer, self.epochs, sink, |trainer, _, _| {
-            trainer.epoch(&data.train, &data.test, |_, _, _| {})
+        let mut course = epochs::go_on(&mut trainer, sink)?;
+        let learnt = course.learn(&mut trainer, self.epochs, |trainer, course, _| {
+            trainer.epoch(&data.train, &data.test, |trainer, _| course.keep(trainer))
         })?;
         let last = match learnt {
             Some(last) => last,
@@ -393,13 +395,14 @@ fn run<T: Scalar>(
 ) -> Result<Vec<String>> {
     let data = spec.data(setup, options)?;
     let mut trainer = spec.trainer::<T>(setup)?;
-    epochs::begin(&mut trainer, sink, options.resume)?;
+    let mut course = epochs::begin(&mut trainer, sink, options.resume)?;
     let bar = epochs::progress_bar(options.progress, spec.epochs, trainer.epoch);
-    epochs::learn(&mut trainer, spec.epochs, sink, |trainer, _, last: Option<&Epoch>| {
+    course.learn(&mut trainer, spec.epochs, |trainer, course, last: Option<&Epoch>| {
         let current = trainer.epoch + 1;
-        trainer.epoch(&data.train, &data.test, |done, batches, score| {
-            bar.set_position((current - 1) * 1000 + (done * 1000 / batches) as u64);
-            bar.set_message(message(current, spec.epochs, score, last));
+        trainer.epoch(&data.train, &data.test, |trainer, batches| {
+            bar.set_position((current - 1) * 1000 + (trainer.part.batches * 1000 / batches) as u64);
+            bar.set_message(message(current, spec.epochs, trainer.part.score(), last));
+            course.keep(trainer)
         })
     })?;
     bar.finish_and_clear();

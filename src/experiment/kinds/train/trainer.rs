@@ -18,12 +18,13 @@ use crate::gradient::{
     CHUNK, Diagnostics, Estimate, Estimator, EstimatorSpec, Setting, Sifted, Surroundings, counted,
     estimate_batch,
 };
+use crate::host::crew::spread;
 use crate::host::watcher;
 use crate::imperfections::{Device, Imperfections, NoiseMemory};
 use crate::learning::asymmetry::Asymmetry;
 use crate::learning::floor::{RateFloor, largest, scale_recurrent};
-use crate::learning::score::{labelled, not_finite, score, tally};
-use crate::learning::{Learner, Optimiser, Score, Snapshot, free_score, kolen_pollack};
+use crate::learning::score::{labelled, not_finite, tally};
+use crate::learning::{Learner, Optimiser, Part, Score, Snapshot, free_score, kolen_pollack};
 use crate::numerics::scalar::Scalar;
 use crate::substrate::Substrate;
 use crate::substrate::neurons::effective::Effective;
@@ -63,12 +64,8 @@ pub struct Trainer<'a, T: Scalar> {
     pub rhs_evaluations: u64,
     /// J that the samples shown so far have taken, where the model has units.
     pub joules: f64,
-    /// Times that an amplitude was halved in the present epoch.
-    halvings: u64,
-    /// Samples that were dropped in the present epoch.
-    dropped: u64,
-    /// Samples that were estimated from two points in the present epoch.
-    two_points: u64,
+    /// What the present epoch has come to.
+    pub part: Part,
     estimator: Box<dyn Estimator<T>>,
     /// The substrate that was made: it turns nominal parameters into effective ones.
     device: Device<T>,
@@ -121,48 +118,48 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             epoch: 0,
             rhs_evaluations: 0,
             joules: 0.0,
-            halvings: 0,
-            dropped: 0,
-            two_points: 0,
+            part: Part::default(),
         }
     }
 
-    /// Trains one epoch and measures it. `progress` hears after each batch: batches done, batches in all, running score.
+    /// Trains one epoch, or what is left of it, and measures it. `after` hears of each batch, and how many an epoch has; what it finds
+    /// ends the epoch.
     ///
     /// # Errors
-    /// [`Error::Diverged`], which names epoch and batch.
+    /// [`Error::Diverged`], which names epoch and batch; what `after` finds.
     pub fn epoch(
         &mut self,
         train: &Dataset,
         test: &Dataset,
-        mut progress: impl FnMut(usize, usize, Score),
+        mut after: impl FnMut(&Self, usize) -> Result<()>,
     ) -> Result<Epoch> {
-        let start = std::time::Instant::now();
+        let (start, before) = (std::time::Instant::now(), self.part.seconds);
         // The parameters may have been changed since the substrate was built.
         self.program();
         let order = batches(train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
+        self.part.check(order.len())?;
         let updates = order.len() as u64 * self.spec.epochs;
-        let (mut loss, mut correct, mut seen, mut rate) = (0.0, 0, 0, 0.0);
-        (self.halvings, self.dropped, self.two_points) = (0, 0, 0);
-        for (index, batch) in order.iter().enumerate() {
+        for (index, batch) in order.iter().enumerate().skip(self.part.batches) {
             let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
-            rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
+            let rate = self.spec.schedule.factor(self.optimiser.updates, updates, self.spec.epochs);
             let samples = self.samples(&shown);
             let told = self.update(samples, rate).map_err(|e| self.locate(e, index))?;
             let network = Arc::clone(&self.network);
             let pick = |places: &[u32]| labelled(&network, &shown.select(places));
             self.keep_fast(shown.samples(), pick).map_err(|e| self.locate(e, index))?;
-            loss += told.loss;
-            correct += told.correct;
-            seen += told.samples;
-            progress(index + 1, order.len(), score(loss, correct, seen));
+            self.part.add((told.loss, told.correct, told.samples));
+            self.part.seconds = before + start.elapsed().as_secs_f64();
+            after(self, order.len())?;
         }
         self.epoch += 1;
-        let train_score = score(loss, correct, seen);
+        let part = std::mem::take(&mut self.part);
+        let last = self.optimiser.updates.saturating_sub(1);
+        let rate = self.spec.schedule.factor(last, updates, self.spec.epochs);
+        let train_score = part.score();
         let test_score = self.score(test).map_err(|e| e.during(&format!("after epoch {}", self.epoch)))?;
         let agreement = self.agreement(train)?;
         let energy = self.energy(train)?;
-        self.joules += energy.map_or(0.0, |each| each.joules() * seen as f64);
+        self.joules += energy.map_or(0.0, |each| each.joules() * part.samples as f64);
         let probed = self.spec.rate_samples.min(test.samples());
         let tested = |places: &[u32]| self.samples(&test.select(places));
         let test_slowest_rate =
@@ -193,12 +190,12 @@ impl<'a, T: Scalar> Trainer<'a, T> {
             signal_to_noise: agreement.as_ref().and_then(|a| a.diagnostics.signal_to_noise),
             warnings: agreement
                 .map_or(Vec::new(), |a| a.diagnostics.warnings(self.spec.estimator.amplitude())),
-            halvings: self.halvings,
-            dropped: self.dropped,
-            two_points: self.two_points,
+            halvings: part.halvings,
+            dropped: part.dropped,
+            two_points: part.two_points,
             joules: energy.map(|_| self.joules),
             rhs_evaluations: self.rhs_evaluations,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: before + start.elapsed().as_secs_f64(),
         })
     }
 
@@ -223,8 +220,8 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         if !dropped.is_empty() {
             samples = samples.select(&counted(samples.count, dropped)?);
         }
-        self.dropped += dropped.len() as u64;
-        self.two_points += estimate.diagnostics.two_points;
+        self.part.dropped += dropped.len() as u64;
+        self.part.two_points += estimate.diagnostics.two_points;
         self.symmetrise(&mut estimate);
         if !estimate.gradient.is_finite() {
             return Err(not_finite("the gradient estimate", "the read-out".to_owned()));
@@ -303,16 +300,15 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         let places: Vec<u32> = (0..count as u32).collect();
         let chunks: Vec<&[u32]> = places.chunks(CHUNK).collect();
         let watcher = watcher::current();
-        let rates: Vec<Result<f64>> = chunks[team::share(chunks.len())]
-            .par_iter()
-            .map(|chunk| {
-                let samples = pick(chunk);
-                let free = || equilibrium::free(&setting, &samples, &self.spec.inference);
-                let free = watcher::within(watcher.clone(), free)?;
-                let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
-                Ok(slowest_rate_by(&*linear, products))
-            })
-            .collect();
+        let (own, inference) = (&chunks[team::share(chunks.len())], &self.spec.inference);
+        let rate = |chunk: &&[u32]| {
+            let samples = pick(chunk);
+            let free = || equilibrium::free(&setting, &samples, inference);
+            let free = watcher::within(watcher.clone(), free)?;
+            let linear = setting.substrate.linearise(&samples, Some(&free.drive), &free.rates);
+            Ok(slowest_rate_by(&*linear, products))
+        };
+        let rates: Vec<Result<f64>> = spread(|| own.par_iter().map(rate).collect());
         Ok(team::gather(rates)?.into_iter().fold(f64::INFINITY, f64::min))
     }
 
@@ -334,7 +330,7 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         };
         let (estimator, spec) = (&*self.estimator, &*self.spec);
         let (estimate, halvings) = estimate_or_halve(estimator, spec, &setting, samples, &mut self.states)?;
-        self.halvings += halvings;
+        self.part.halvings += halvings;
         self.exchange_noise(samples.count)?;
         Ok(estimate)
     }
@@ -475,6 +471,7 @@ impl<T: Scalar> Learner for Trainer<'_, T> {
         }
         snapshot.count("epoch", self.epoch);
         snapshot.count("rhs_evaluations", self.rhs_evaluations);
+        snapshot.put_part(&self.part);
         snapshot
     }
 
@@ -491,6 +488,7 @@ impl<T: Scalar> Learner for Trainer<'_, T> {
         arrays.refuse_unused()?;
         self.epoch = snapshot.counter("epoch")?;
         self.rhs_evaluations = snapshot.counter("rhs_evaluations")?;
+        self.part = snapshot.part()?;
         // There may be nothing left to learn: what is measured is measured on the device as it was written.
         self.program();
         Ok(())
