@@ -213,20 +213,47 @@ impl<'a> Grid<'a> {
     }
 }
 
+/// What one axis of a panel has to show.
+struct Extent<'a> {
+    axis: &'a Axis,
+    asked: Option<(f64, f64)>,
+    values: Vec<f64>,
+    /// Room beyond the values, as a fraction of their range.
+    margin: f64,
+}
+
+impl Extent<'_> {
+    /// The span of this axis and of all others of its group. Where no range was asked for, the room beyond is that of all their values.
+    fn shared(&self, all: &[Self]) -> Span {
+        let scale = self.axis.scale;
+        let grouped = |other: &&Self| other.axis.group == self.axis.group && other.axis.scale == scale;
+        let group: Vec<&Self> = match self.axis.group {
+            Some(_) => all.iter().filter(grouped).collect(),
+            None => vec![self],
+        };
+        let (asked, free): (Vec<&Self>, Vec<_>) = group.into_iter().partition(|axis| axis.asked.is_some());
+        let choose = |asked: Option<(f64, f64)>, values: &mut dyn Iterator<Item = f64>| {
+            Span::choose(scale, asked, values, self.margin)
+        };
+        let asked = asked.iter().map(|axis| choose(axis.asked, &mut axis.values.iter().copied()));
+        let mut free = free.iter().flat_map(|axis| axis.values.iter().copied()).peekable();
+        let spans = asked.chain(free.peek().is_some().then(|| choose(None, &mut free)));
+        let joined = spans.reduce(|a, b| Span { low: a.low.min(b.low), high: a.high.max(b.high), ..a });
+        joined.unwrap_or_else(|| choose(None, &mut std::iter::empty()))
+    }
+}
+
 /// The ranges of all panels; those of a group are alike.
 fn grouped(panels: &[Panel]) -> Vec<(Span, Span)> {
-    let mut all: Vec<(Span, Span)> = panels.iter().map(spans).collect();
-    let own = all.clone();
-    let joined = |span: Span, group: Option<usize>, of: &dyn Fn(usize) -> (Option<usize>, Span)| {
-        let alike = |other: &Span| group.is_some() && other.scale == span.scale;
-        let others = (0..panels.len()).map(of).filter(|(other, s)| *other == group && alike(s));
-        others.fold(span, |a, (_, b)| Span { low: a.low.min(b.low), high: a.high.max(b.high), ..a })
+    let (x, y): (Vec<Extent<'_>>, Vec<_>) = panels.iter().map(extents).unzip();
+    let shared = |(panel, (own_x, own_y)): (&Panel, (&Extent<'_>, &Extent<'_>))| {
+        let mut across = own_x.shared(&x);
+        // Epochs and harmonics are counted: no ticks between them.
+        let counted = has_map(panel).is_none() && !panel.equal_aspect;
+        across.whole = counted && points(panel).all(|p| p.0.fract() == 0.0);
+        (across, own_y.shared(&y))
     };
-    for (panel, (x, y)) in panels.iter().zip(&mut all) {
-        *x = joined(*x, panel.x.group, &|i| (panels[i].x.group, own[i].0));
-        *y = joined(*y, panel.y.group, &|i| (panels[i].y.group, own[i].1));
-    }
-    all
+    panels.iter().zip(x.iter().zip(&y)).map(shared).collect()
 }
 
 /// Whether the legend hides nothing inside this frame. A heat map fills its frame.
@@ -255,8 +282,7 @@ fn points(panel: &Panel) -> impl Iterator<Item = (f64, f64)> {
     panel.series.iter().flat_map(|s| s.points.iter().copied()).filter(shown)
 }
 
-fn spans(panel: &Panel) -> (Span, Span) {
-    let asked = |axis: &Axis, edges: Option<(f64, f64)>| axis.range.or(edges);
+fn extents(panel: &Panel) -> (Extent<'_>, Extent<'_>) {
     let intervals = panel.series.iter().flat_map(|s| s.band.iter().chain(&s.error_bars).flatten());
     let ground = panel.series.iter().any(|s| s.mark == Mark::Stems).then_some(0.0);
     let y_values = points(panel).map(|p| p.1).chain(intervals.flat_map(|i| [i.0, i.1])).chain(ground);
@@ -265,11 +291,11 @@ fn spans(panel: &Panel) -> (Span, Span) {
     let aside =
         panel.aside.iter().flat_map(|aside| &aside.rows).flat_map(|row| &row.items).map(|item| item.0);
     let x_values = points(panel).map(|p| p.0).chain(aside);
-    let mut x = Span::choose(panel.x.scale, asked(&panel.x, map.map(|m| m.x)), x_values, x_margin);
-    let y = Span::choose(panel.y.scale, asked(&panel.y, map.map(|m| m.y)), y_values, y_margin);
-    // Epochs and harmonics are counted: no ticks between them.
-    x.whole = map.is_none() && !panel.equal_aspect && points(panel).all(|p| p.0.fract() == 0.0);
-    (x, y)
+    let (x_asked, y_asked) = (panel.x.range.or(map.map(|m| m.x)), panel.y.range.or(map.map(|m| m.y)));
+    (
+        Extent { axis: &panel.x, asked: x_asked, values: x_values.collect(), margin: x_margin },
+        Extent { axis: &panel.y, asked: y_asked, values: y_values.collect(), margin: y_margin },
+    )
 }
 
 fn y_ticks(span: &Span, height: f64) -> Ticks {
@@ -445,5 +471,29 @@ impl Names {
                 canvas.slanted_text(name, (x + 4.0, y + TICK_LINE / 2.0), SLANT, how)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_panels_of_a_group_show_stands_clear_of_the_frame() {
+        let panel = |group, [first, last]: [f64; 2]| {
+            let panel = Panel::new("x", "y").points("", vec![(1.0, first), (2.0, last)]);
+            if group { panel.y_group(0) } else { panel }
+        };
+        let spans = |group| {
+            let panels = [[37.5, 37.75], [35.0, 35.4]].map(|values| panel(group, values));
+            grouped(&panels).into_iter().map(|(_, y)| (y.low, y.high)).collect::<Vec<_>>()
+        };
+        let close = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).abs() + (a.1 - b.1).abs() < 1e-9;
+        let (alone, together) = (spans(false), spans(true));
+        assert!(close(alone[0], (37.4875, 37.7625)) && close(alone[1], (34.98, 35.42)), "{alone:?}");
+        assert!(together.iter().all(|span| close(*span, (34.8625, 37.8875))), "{together:?}");
+        // A range that is asked for stays as it is, and others join it.
+        let panels = [panel(true, [37.5, 37.75]).y_range(0.0, 50.0), panel(true, [35.0, 35.4])];
+        assert!(grouped(&panels).iter().all(|(_, y)| (y.low, y.high) == (0.0, 50.0)));
     }
 }
