@@ -360,7 +360,9 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
 /// What is said of a finished run that is to be resumed.
 fn nothing_left(experiment: &Experiment) -> String {
     let Some((epochs, schedule)) = experiment.kind().epochs() else {
-        return "nothing is left to do: all of its runs are complete; nothing was changed".into();
+        return "nothing is left to do: all of its runs are complete; nothing was changed; it is kept as it was begun, whatever \
+                its file says now: for more, add --set seeds=…"
+            .into();
     };
     let more = if schedule == Schedule::Constant { "; for more, add --set epochs=…" } else { "" };
     format!("nothing is left to do: it has learnt for all of its {epochs} epochs; nothing was changed{more}")

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::common;
 use crate::program::{json, metrics, run, succeed, text};
 use holograd::files::read_npz;
 use num_complex::Complex;
@@ -200,6 +201,19 @@ fn a_page_tells_a_sweep_epoch_by_epoch_beside_published_runs() {
     succeed(folder.path(), &["report", "out", "--out", "page.md"]);
     let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
     assert!(page.contains(" for the last of its parts; its runs took "), "{page}");
+
+    // Paths of a machine stay there.
+    let sweep = folder.path().join("sweep.json");
+    let shipped = common::path("experiments/paper1/fig2b.json");
+    for (file, out, told) in
+        [(sweep.to_str().unwrap(), "third", "sweep.json"), (&shipped, "fourth", "paper1/fig2b")]
+    {
+        let set = if out == "fourth" { "cells=3" } else { "seeds=1" };
+        succeed(folder.path(), &["run", file, "--data", "/nowhere", "--set", set, "--out", out]);
+        succeed(folder.path(), &["report", out, "--out", "page.md"]);
+        let page = fs::read_to_string(folder.path().join("page.md")).unwrap();
+        assert!(page.contains(&format!("Made by `holograd run {told} --set {set}`; ")), "{page}");
+    }
 }
 
 #[test]

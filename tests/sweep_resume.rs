@@ -150,6 +150,9 @@ fn lines_that_are_kept_belong_to_the_points_of_the_present_grid() {
     let summary = json(place.out("a").join("summary.json"));
     let runs: Vec<_> = summary["points"].as_array().unwrap().iter().map(|point| &point["runs"]).collect();
     assert_eq!(runs, [1, 1, 1]);
+    let again = place.command("a").arg("--resume").stdout(Stdio::piped()).output().unwrap();
+    let told = text(&again.stdout);
+    assert!(told.contains("all of its runs are complete") && told.contains("add --set seeds=…"), "{told}");
 }
 
 /// A key stands for the seeds and values of its run: a record that tells of others is damaged.

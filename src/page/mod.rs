@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::experiment::{lock, place};
+use crate::experiment::{library, lock, place};
 use crate::files;
 use crate::published::Published;
 use crate::text::quoted;
@@ -158,23 +158,38 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     Ok(out)
 }
 
+/// An argument for whoever repeats the run elsewhere: of an absolute path the name of the shipped experiment that lay there, or the file's.
+fn portable(argument: &str) -> String {
+    let path = Path::new(argument);
+    if !path.is_absolute() {
+        return argument.to_owned();
+    }
+    let lay = |name: &String| path.ends_with(format!("experiments/{name}.json"));
+    let shipped = library::experiments().into_iter().filter(lay).max_by_key(String::len);
+    let file =
+        || path.file_name().map_or_else(|| argument.into(), |name| name.to_string_lossy().into_owned());
+    shipped.unwrap_or_else(file)
+}
+
 /// How the numbers came about; `runs` are those of a sweep.
 fn provenance(manifest: &Value, runs: Option<&sweep::Together>) -> String {
     let mut arguments: Vec<&str> =
         manifest["command"].as_array().into_iter().flatten().skip(1).filter_map(Value::as_str).collect();
-    // Where the folder lay is nobody's concern, and whoever repeats the run has nothing to resume.
-    if let Some(place) = arguments.iter().position(|a| *a == "--out") {
-        arguments.drain(place..arguments.len().min(place + 2));
+    // Where folders lay is nobody's concern, and whoever repeats the run has nothing to resume.
+    for flag in ["--out", "--data"] {
+        if let Some(place) = arguments.iter().position(|a| *a == flag) {
+            arguments.drain(place..arguments.len().min(place + 2));
+        }
     }
     let resumed = arguments.contains(&"--resume");
-    arguments.retain(|a| *a != "--resume" && !a.starts_with("--out="));
+    arguments.retain(|a| *a != "--resume" && !a.starts_with("--out=") && !a.starts_with("--data="));
     let seeds = runs
         .map_or_else(|| format!("seed {}", inline(&manifest["seed"].to_string())), |runs| runs.seeds.clone());
     let whole = runs.map_or_else(String::new, |runs| {
         format!("; its runs took {} s together", headlines::number(runs.seconds))
     });
     let time = if resumed { format!(" for the last of its parts{whole}") } else { String::new() };
-    let command: Vec<String> = arguments.into_iter().map(quoted).collect();
+    let command: Vec<String> = arguments.into_iter().map(|a| quoted(&portable(a))).collect();
     let machine = &manifest["machine"];
     format!(
         "Made by {}; {seeds}, commit {}, version {}, {} s on {} threads ({}){time}.",
