@@ -124,7 +124,7 @@ mod tests {
     fn threads_of_a_run_that_has_ended_fall_to_those_that_go_on() {
         let mut places = places(3, 2);
         let (short, long) = (places.pop().unwrap(), places.pop().unwrap());
-        let (ended, hears) = channel::<()>();
+        let [(begun, waits), (ended, hears)] = [(); 2].map(|()| channel::<()>());
         let watcher = Arc::new(watcher::Watcher::default());
         std::thread::scope(|scope| {
             let seen = scope.spawn(move || {
@@ -132,6 +132,7 @@ mod tests {
                     long.work(move || {
                         let threads = || spread(rayon::current_num_threads);
                         let before = threads();
+                        begun.send(()).unwrap();
                         hears.recv().unwrap();
                         let squares: Vec<usize> =
                             spread(|| (0..100).into_par_iter().map(|i| i * i).collect());
@@ -141,6 +142,7 @@ mod tests {
                     })
                 })
             });
+            waits.recv().unwrap();
             short.work(|| assert_eq!(spread(rayon::current_num_threads), 1)).unwrap();
             drop(short);
             ended.send(()).unwrap();
