@@ -360,8 +360,8 @@ fn resume(run: &Run, quiet: bool) -> Result<()> {
 /// What is said of a finished run that is to be resumed.
 fn nothing_left(experiment: &Experiment) -> String {
     let Some((epochs, schedule)) = experiment.kind().epochs() else {
-        return "nothing is left to do: all of its runs are complete; nothing was changed; it is kept as it was begun, whatever \
-                its file says now: for more, add --set seeds=…"
+        return "nothing is left to do: all of its runs are complete, and nothing was changed. It is kept as it was begun, \
+                whatever its file says now; for more runs, add --set seeds=…"
             .into();
     };
     let more = if schedule == Schedule::Constant { "; for more, add --set epochs=…" } else { "" };

@@ -17,7 +17,8 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// What the metadata of a checkpoint call the last record.
 const LINE: &str = "metrics";
 
-/// How old a checkpoint becomes before one is kept within an epoch: no more than this is lost where a run is killed.
+/// How old a checkpoint becomes before one is kept within an epoch: where a run is killed, this and a batch are lost, or this and the
+/// measurements after the last batch.
 const OLD: Duration = Duration::from_secs(300);
 
 /// Learning that goes on: where it is kept.

@@ -1,6 +1,6 @@
 //! The threads of runs that go on beside each other: those of a run after which nothing is left to do fall to the others.
 //!
-//! Each place begins with its share of the threads. What a run does in parallel it does through [`spread`], on the threads that are the
+//! Each place begins with its share of the threads. What takes a run long and is parallel it does through [`spread`], on the threads that are the
 //! share of its place then. Results do not depend on how many these are.
 
 use std::cell::RefCell;

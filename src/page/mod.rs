@@ -158,14 +158,20 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
     Ok(out)
 }
 
-/// An argument for whoever repeats the run elsewhere: of an absolute path the name of the shipped experiment that lay there, or the file's.
+/// An argument for whoever repeats the run elsewhere: of an absolute path the name of the shipped experiment that lies there, or the file's.
 fn portable(argument: &str) -> String {
+    if let Some((field, value)) = argument.split_once('=') {
+        return format!("{field}={}", portable(value));
+    }
     let path = Path::new(argument);
     if !path.is_absolute() {
         return argument.to_owned();
     }
-    let lay = |name: &String| path.ends_with(format!("experiments/{name}.json"));
-    let shipped = library::experiments().into_iter().filter(lay).max_by_key(String::len);
+    let lies = |name: &String| {
+        let place = format!("experiments/{name}.json");
+        path.ends_with(&place) && std::fs::read(path).is_ok_and(|own| library::file(&place) == Some(&own))
+    };
+    let shipped = library::experiments().into_iter().find(lies);
     let file =
         || path.file_name().map_or_else(|| argument.into(), |name| name.to_string_lossy().into_owned());
     shipped.unwrap_or_else(file)

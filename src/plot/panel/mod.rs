@@ -231,9 +231,10 @@ impl Extent<'_> {
             Some(_) => all.iter().filter(grouped).collect(),
             None => vec![self],
         };
+        let margin = group.iter().map(|axis| axis.margin).fold(0.0, f64::max);
         let (asked, free): (Vec<&Self>, Vec<_>) = group.into_iter().partition(|axis| axis.asked.is_some());
         let choose = |asked: Option<(f64, f64)>, values: &mut dyn Iterator<Item = f64>| {
-            Span::choose(scale, asked, values, self.margin)
+            Span::choose(scale, asked, values, margin)
         };
         let asked = asked.iter().map(|axis| choose(axis.asked, &mut axis.values.iter().copied()));
         let mut free = free.iter().flat_map(|axis| axis.values.iter().copied()).peekable();
@@ -492,7 +493,7 @@ mod tests {
         let (alone, together) = (spans(false), spans(true));
         assert!(close(alone[0], (37.4875, 37.7625)) && close(alone[1], (34.98, 35.42)), "{alone:?}");
         assert!(together.iter().all(|span| close(*span, (34.8625, 37.8875))), "{together:?}");
-        // A range that is asked for stays as it is, and others join it.
+        // A range that is asked for has no room added, and others join it.
         let panels = [panel(true, [37.5, 37.75]).y_range(0.0, 50.0), panel(true, [35.0, 35.4])];
         assert!(grouped(&panels).iter().all(|(_, y)| (y.low, y.high) == (0.0, 50.0)));
     }

@@ -16,16 +16,20 @@ const EPOCHS: u64 = 3;
 /// Ends an epoch before the batch it hears of is kept.
 type After<'a, L> = &'a mut dyn FnMut(&L) -> Result<()>;
 
-/// Learns in a folder, a checkpoint after each batch, and is killed after so many updates; returns all that evolves, as bytes.
+/// Where a run is killed: after so many updates, before or after the checkpoint that follows.
+type Kill = (u64, bool);
+
+/// Learns in a folder, a checkpoint after each batch, until it is killed; returns all that evolves, as bytes.
 fn learn<L: Learner>(
     (mut learner, folder): (L, &std::path::Path),
-    kill: u64,
+    (kill, kept): Kill,
     epoch: impl Fn(&mut L, After<'_, L>) -> Result<Epoch>,
 ) -> Result<Vec<u8>> {
     let mut sink = RunFolder::part(folder);
     let mut course: Course<'_> = epochs::go_on(&mut learner, &mut sink)?.at_every_batch();
     course.learn(&mut learner, EPOCHS, |learner, course, _| {
         epoch(learner, &mut |learner: &L| match learner.snapshot().counter("updates")? == kill {
+            true if kept => course.keep(learner).and(Err(Error::Stopped)),
             true => Err(Error::Stopped),
             false => course.keep(learner),
         })
@@ -46,24 +50,30 @@ fn survive<L: Learner>(
     batches: u64,
     fresh: impl Fn() -> L,
     epoch: impl Fn(&mut L, After<'_, L>) -> Result<Epoch>,
-) {
+) -> Vec<Epoch> {
     let (calm, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let whole = learn((fresh(), calm.path()), u64::MAX, &epoch).unwrap();
-    for kill in 1..=batches * EPOCHS {
-        assert!(matches!(learn((fresh(), killed.path()), kill, &epoch), Err(Error::Stopped)));
+    let never = (u64::MAX, false);
+    let whole = learn((fresh(), calm.path()), never, &epoch).unwrap();
+    for (kill, kept) in (1..=batches * EPOCHS).flat_map(|kill| [(kill, false), (kill, true)]) {
+        // The checkpoint is that of all updates, or of all but the last one.
+        let at = if kept { kill } else { kill - 1 };
+        assert!(matches!(learn((fresh(), killed.path()), (kill, kept), &epoch), Err(Error::Stopped)));
         let mut learner = fresh();
         epochs::go_on(&mut learner, &mut RunFolder::part(killed.path())).map(drop).unwrap();
         let snapshot = learner.snapshot();
-        // Nothing but the last batch is lost.
-        assert_eq!(snapshot.counter("updates").unwrap(), kill - 1);
-        assert_eq!(snapshot.part().unwrap().batches as u64, (kill - 1) % batches);
-        assert_eq!(learner.epochs(), (kill - 1) / batches);
+        assert_eq!(snapshot.counter("updates").unwrap(), at);
+        // An epoch all of whose batches are done has yet to be measured.
+        let epochs = if kept { (kill - 1) / batches } else { at / batches };
+        assert_eq!(learner.epochs(), epochs);
+        assert_eq!(snapshot.part().unwrap().batches as u64, at - epochs * batches);
     }
-    assert!(learn((fresh(), killed.path()), u64::MAX, &epoch).unwrap() == whole);
-    assert_eq!(timeless(killed.path()), timeless(calm.path()));
+    assert!(learn((fresh(), killed.path()), never, &epoch).unwrap() == whole);
+    let records = timeless(calm.path());
+    assert_eq!(timeless(killed.path()), records);
+    records
 }
 
-fn survive_of(experiment: &str, overrides: &[&str], batches: u64) {
+fn survive_of(experiment: &str, overrides: &[&str], batches: u64) -> Vec<Epoch> {
     let epochs = format!("epochs={EPOCHS}");
     let overrides: Vec<String> = overrides.iter().chain([&&*epochs]).map(|&set| set.to_owned()).collect();
     let loaded = load(experiment, &overrides).unwrap();
@@ -77,12 +87,12 @@ fn survive_of(experiment: &str, overrides: &[&str], batches: u64) {
                     assert_eq!(of as u64, batches);
                     after(trainer)
                 })
-            });
+            })
         }
         Site::Circuit(setup) => {
             let data = circuits::data(&setup, &train.data, train.seed, &Options::default()).unwrap();
             let fresh = || train.circuit_trainer(&setup).unwrap();
-            survive(batches, fresh, |trainer, after| trainer.learn(&data, |trainer| after(trainer)));
+            survive(batches, fresh, |trainer, after| trainer.learn(&data, |trainer| after(trainer)))
         }
     }
 }

@@ -138,6 +138,10 @@ impl<'a, T: Scalar> Trainer<'a, T> {
         self.program();
         let order = batches(train.samples(), self.spec.batch_size, self.spec.seed, self.epoch);
         self.part.check(order.len())?;
+        if self.part.batches == 0 {
+            // What steps apart from an epoch have counted is none of its own.
+            self.part = Part::default();
+        }
         let updates = order.len() as u64 * self.spec.epochs;
         for (index, batch) in order.iter().enumerate().skip(self.part.batches) {
             let shown = train.select_augmented(batch, self.spec.seed, self.epoch);
