@@ -9,7 +9,10 @@ use super::{Team, check_same, current, gather, share};
 use crate::error::{Error, Result};
 use crate::experiment::load::load_given;
 use crate::experiment::sink::{LEARNT, SUMMARY};
-use crate::experiment::{Content, Loaded, Memory, Options};
+use crate::experiment::train::Trainer;
+use crate::experiment::{Content, Experiment, Loaded, Memory, Options, Sink, Site, problem};
+use crate::files::Tensors;
+use crate::learning::{Learner, Part};
 
 /// Ranks and threads of each.
 const TEAMS: [(usize, usize); 5] = [(1, 2), (2, 1), (2, 2), (3, 1), (4, 2)];
@@ -33,9 +36,16 @@ fn without_seconds(mut value: Value) -> Value {
 }
 
 /// Records, summary and parameters of a run, or why there are none.
-fn outcome(loaded: &Loaded) -> std::result::Result<(Vec<Value>, Value, Vec<u8>), String> {
-    let mut memory = Memory::default();
-    loaded.run(&mut memory, &Options::default()).map_err(|e| e.to_string())?;
+type Outcome = std::result::Result<(Vec<Value>, Value, Vec<u8>), String>;
+
+/// The outcome of a run.
+fn outcome(loaded: &Loaded) -> Outcome {
+    outcome_in(Memory::default(), loaded, &Options::default())
+}
+
+/// The same in a memory that may hold a checkpoint.
+fn outcome_in(mut memory: Memory, loaded: &Loaded, options: &Options) -> Outcome {
+    loaded.run(&mut memory, options).map_err(|e| e.to_string())?;
     let records = memory.records().unwrap().into_iter().map(without_seconds).collect();
     let summary = match memory.content(SUMMARY) {
         Some(Content::Json(summary)) => without_seconds(summary),
@@ -111,6 +121,43 @@ fn convolutions_and_circuits_are_those_of_one_process() {
         "circuits/iris",
         &[("epochs", json!(1)), ("batch_size", json!(40)), ("schedule", json!("constant"))],
     ));
+}
+
+/// What one process has begun of an epoch any number of them brings to its end.
+#[test]
+fn a_team_goes_on_from_within_an_epoch() {
+    let noise = json!({ "state_noise": { "one_over_f": { "std": 0.05, "shortest": 1, "longest": 1000, "continuous": true } } });
+    let fields =
+        [("data", clouds(130)), ("imperfections", noise), ("epochs", json!(1)), ("batch_size", json!(50))];
+    let loaded = experiment("digits", &fields);
+    let (Experiment::Train(train), Site::Neurons(setup)) = (&loaded.experiment, loaded.site()) else {
+        panic!("not a training of neurons")
+    };
+    let data = problem::data(&setup, &train.data, train.seed, &Options::default()).unwrap();
+    let mut trainer = train.clone().into_trainer::<f32>(&setup).unwrap();
+    let stop = |trainer: &Trainer<'_, f32>| trainer.part.batches == 2;
+    let stopped = trainer.epoch(&data.train, &data.test, |trainer, _| match stop(trainer) {
+        true => Err(Error::Stopped),
+        false => Ok(()),
+    });
+    assert!(stopped.is_err() && stop(&trainer));
+    let checkpoint = trainer.snapshot().arrays;
+    let go_on = |checkpoint: &Tensors| {
+        let mut memory = Memory::default();
+        memory.write("checkpoint.safetensors", Content::Tensors(checkpoint.clone())).unwrap();
+        outcome_in(memory, &loaded, &Options { resume: true, ..Options::default() })
+    };
+    let whole = outcome(&loaded).unwrap();
+    for (ranks, threads) in TEAMS {
+        for found in together(ranks, threads, || go_on(&checkpoint)) {
+            assert!(found.unwrap() == whole, "{ranks} ranks");
+        }
+    }
+    // The epoch is gone on with, not done again.
+    let part = Part { loss: 2.0 * trainer.part.loss, ..trainer.part };
+    let mut other = checkpoint.clone();
+    other.metadata.insert("part".into(), json!(part).to_string());
+    assert!(go_on(&other).unwrap().0 != whole.0);
 }
 
 /// An error of one chunk is that of all, and the first one; so are the halvings that avoid it.
