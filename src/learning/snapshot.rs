@@ -105,7 +105,10 @@ impl Snapshot {
         let part = serde_json::from_str::<Part>(text);
         let sound = |part: &Part| {
             let positive = [part.loss, part.seconds].iter().all(|x| x.is_finite() && *x >= 0.0);
-            positive && part.batches > 0 && part.correct <= part.samples
+            // A batch has a sample at least, and none is counted beyond what a number holds.
+            let counted = [part.samples as u64, part.halvings, part.dropped, part.two_points];
+            let few = counted.iter().all(|count| *count < 1 << 53);
+            positive && few && (1..=part.samples).contains(&part.batches) && part.correct <= part.samples
         };
         part.ok().filter(sound).ok_or_else(|| {
             let found = format!("found {text:?} for `{PART}`");

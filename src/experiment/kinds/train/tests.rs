@@ -149,6 +149,9 @@ fn a_part_of_an_epoch_that_cannot_be_is_refused() {
         &sound(2).replace("1.5", "-1.5"),
         &sound(2).replace("1.5", "1e999"),
         &sound(2).replace(":3", ":21"),
+        &sound(2).replace("20", "1").replace(":3", ":0"),
+        &sound(2).replace("20", "18446744073709551615"),
+        &sound(2).replace("\"dropped\":0", "\"dropped\":18446744073709551615"),
         &sound(2).replace("\"loss\"", "\"cost\""),
     ] {
         assert!(told(part).contains("a checkpoint written by holograd"), "{part}: {}", told(part));
