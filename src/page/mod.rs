@@ -160,12 +160,10 @@ fn section(folder: &Path, name: &str, figures: &[(String, String)], rows: Vec<Ro
 
 /// An argument for whoever repeats the run elsewhere: of an absolute path the name of the shipped experiment that lies there, or the file's.
 fn portable(argument: &str) -> String {
-    if let Some((field, value)) = argument.split_once('=') {
-        return format!("{field}={}", portable(value));
-    }
     let path = Path::new(argument);
     if !path.is_absolute() {
-        return argument.to_owned();
+        let set = argument.split_once('=').map(|(field, value)| format!("{field}={}", portable(value)));
+        return set.unwrap_or_else(|| argument.to_owned());
     }
     let lies = |name: &String| {
         let place = format!("experiments/{name}.json");
